@@ -31,7 +31,7 @@ $(READY): pyproject.toml constraints.txt
 	  python="$${PYTHON:-$$(sh tools/find-python)}" && \
 	  echo "Making $(VENV) with $$python" && "$$python" -m venv --clear $(VENV); }
 	@echo "Installing what Carnyx needs (once; a minute or two) ..."
-	@$(RUN) -m pip install --quiet --disable-pip-version-check \
+	@$(RUN) -m pip install -qq --disable-pip-version-check \
 	  --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
