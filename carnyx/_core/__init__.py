@@ -1,0 +1,1 @@
+"""The machine room: variables, the state scope, symbolic tensors, the graph."""

@@ -1,0 +1,58 @@
+"""The device that was asked for, checked at first use and not before."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+
+from carnyx import _settings
+from carnyx.errors import DeviceError
+
+
+def find_device(name: Any) -> jax.Device:
+    """A device from `"gpu:1"`, `"/gpu:1"`, `"/device:GPU:1"`, `"cpu"`, or itself.
+
+    Raises:
+        DeviceError: where there is none, with the list of those that are.
+    """
+    if not isinstance(name, str):
+        return name
+    kind, _, number = name.lower().strip("/").removeprefix("device:").partition(":")
+    kind = "gpu" if kind == "cuda" else kind
+    index = int(number) if number.isdigit() else 0
+    for devices in ([d for d in _all_devices() if _kind(d) == kind],):
+        if index < len(devices) and (number == "" or number.isdigit()):
+            return devices[index]
+    there = ", ".join(f"{_kind(d)}:{d.id}" for d in _all_devices())
+    raise DeviceError(
+        f"Device {name!r} is not there; this machine has {there}. Ask for one of "
+        "them, or leave the device out: a GPU is used when there is one."
+    )
+
+
+def _kind(device: jax.Device) -> str:
+    return "gpu" if device.platform in ("gpu", "cuda", "rocm") else device.platform
+
+
+def _all_devices() -> list[jax.Device]:
+    """The default platform's devices, then the host's."""
+    devices = list(jax.devices())
+    if devices[0].platform != "cpu":
+        try:
+            devices += jax.devices("cpu")
+        except RuntimeError:  # platforms were restricted to the accelerator
+            return devices
+    return devices
+
+
+@functools.cache
+def _apply(name: str | None) -> None:
+    if name is not None:
+        jax.config.update("jax_default_device", find_device(name))
+
+
+def ensure_device() -> None:
+    """Make the configured device JAX's default; called before the first array."""
+    _apply(_settings.get("device"))

@@ -1,0 +1,26 @@
+"""Masks travel beside tensors, by identity, for as long as the tensor lives."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+_masks: dict[int, tuple[weakref.ref[Any], Any]] = {}
+
+
+def set_mask(x: Any, mask: Any) -> None:
+    """Say which steps of `x` count; None removes the mask.
+
+    Shapes: `mask` is boolean, the leading axes of `x`.
+    """
+    key = id(x)
+    if mask is None:
+        _masks.pop(key, None)
+    else:
+        _masks[key] = (weakref.ref(x, lambda _: _masks.pop(key, None)), mask)
+
+
+def get_mask(x: Any) -> Any:
+    """The mask of `x`, or None."""
+    entry = _masks.get(id(x))
+    return entry[1] if entry is not None and entry[0]() is x else None

@@ -1,0 +1,116 @@
+"""Nodes: calls on symbolic tensors, recorded; the edges of a functional model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from carnyx._core.naming import auto_name
+from carnyx._core.scope import current
+from carnyx._core.symbol import KerasTensor, is_symbolic
+
+
+class Operation:
+    """What a node calls: the base of layers, and of recorded ops (`OpCall`)."""
+
+    name: str
+
+    @property
+    def inbound_nodes(self) -> list[Node]:
+        """The calls of this operation on symbolic tensors, in order."""
+        return self.__dict__.setdefault("_inbound_nodes", [])
+
+    def _history(self, attribute: str) -> Any:
+        nodes = self.inbound_nodes
+        if not nodes:
+            raise AttributeError(
+                f"{self.name!r} was never called on a symbolic tensor, so it has no "
+                f"{attribute}."
+            )
+        return getattr(nodes[0], attribute + "s")
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input of the first call."""
+        tensors = self._history("input")
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output of the first call."""
+        return self._history("output")
+
+
+class Node:
+    """One call of an operation on symbolic tensors.
+
+    Attributes:
+        args, kwargs: what the operation was called with, symbolic tensors included.
+        inputs: the symbolic tensors among them, in order.
+        outputs: what came out, in its structure.
+        device: the device scope in which the call was made, or None.
+    """
+
+    __slots__ = (
+        "__weakref__", "args", "device", "index", "inputs", "kwargs", "operation",
+        "outputs",
+    )  # fmt: skip
+
+    def __init__(
+        self, operation: Operation, args: tuple, kwargs: dict[str, Any], outputs: Any
+    ) -> None:
+        self.operation, self.args, self.kwargs = operation, args, kwargs
+        self.inputs = symbols_in((args, kwargs))
+        self.outputs = outputs
+        self.device = current().device
+        self.index = len(operation.inbound_nodes)
+        operation.inbound_nodes.append(self)
+        for i, tensor in enumerate(symbols_in(outputs)):
+            tensor.node, tensor.node_index, tensor.tensor_index = self, self.index, i
+
+    @property
+    def is_input(self) -> bool:
+        """True for what `Input` made."""
+        return not self.inputs
+
+    @property
+    def output_tensors(self) -> list[KerasTensor]:
+        """The symbolic outputs, flat."""
+        return symbols_in(self.outputs)
+
+    def fill(self, known: dict[int, Any]) -> tuple[tuple, dict[str, Any]]:
+        """The arguments with values, by id of the symbolic tensor, put in."""
+        return jax.tree_util.tree_map(
+            lambda x: known[id(x)] if is_symbolic(x) else x,
+            (self.args, self.kwargs),
+            is_leaf=_is_leaf,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Node {self.index} of {self.operation.name!r}>"
+
+
+class OpCall(Operation):
+    """A recorded call of an op; the counterpart of a layer in a graph."""
+
+    def __init__(self, fn: Any, name: str | None = None) -> None:
+        self.fn = fn
+        self.name = name or auto_name(fn.op_name)
+        self.built = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.fn(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<OpCall {self.fn.op_name} {self.name!r}>"
+
+
+def _is_leaf(x: Any) -> bool:
+    return x is None or is_symbolic(x)
+
+
+def symbols_in(structure: Any) -> list[KerasTensor]:
+    """The symbolic tensors of nested arguments, in order."""
+    leaves = jax.tree_util.tree_leaves(structure, is_leaf=_is_leaf)
+    return [leaf for leaf in leaves if is_symbolic(leaf)]

@@ -1,0 +1,85 @@
+"""`op`: a function on arrays that also records itself on symbolic tensors."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from carnyx._core.infer import infer
+from carnyx._core.node import Node, OpCall
+from carnyx._core.operators import OPS
+from carnyx._core.symbol import KerasTensor
+from carnyx._core.variable import Variable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def op(fn: F | None = None, *, name: str | None = None) -> Any:
+    """Make a function on arrays an op.
+
+    Given arrays it computes; variables are read; given a symbolic tensor, anywhere in
+    nested arguments, it records a node whose output shape is inferred by tracing.
+
+    Args:
+        name: the public name, where it is not the function's.
+
+    >>> import jax.numpy as jnp
+    >>> @op
+    ... def doubled(x): return 2 * x
+    >>> doubled(jnp.ones(2)).tolist(), doubled(KerasTensor((None, 3))).shape
+    ([2.0, 2.0], (None, 3))
+    """
+    if fn is None:
+        return functools.partial(op, name=name)
+    public = name or fn.__name__  # type: ignore[attr-defined]
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        kinds = _kinds(args) | _kinds(kwargs.values()) if kwargs else _kinds(args)
+        if kinds & _SYMBOLIC:
+            return record(OpCall(call), args, kwargs)
+        if kinds & _VARIABLE:
+            args = tuple(_read(a) for a in args)
+            kwargs = {k: _read(v) for k, v in kwargs.items()}
+        return fn(*args, **kwargs)
+
+    call.op_name = public  # type: ignore[attr-defined]
+    call.__name__ = public
+    OPS[public] = call
+    return call
+
+
+def record(call: OpCall, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Record a call on symbolic tensors; returns its symbolic outputs."""
+    outputs = infer(call.fn, *args, **kwargs)
+    Node(call, args, kwargs, outputs)
+    return outputs
+
+
+_SYMBOLIC, _VARIABLE = 1, 2
+
+
+def _kinds(values: Any) -> int:
+    """Which special kinds stand among nested arguments, as bits."""
+    found = 0
+    for value in values:
+        if isinstance(value, KerasTensor):
+            return _SYMBOLIC
+        if isinstance(value, Variable):
+            found |= _VARIABLE
+        elif isinstance(value, list | tuple):
+            found |= _kinds(value)
+        elif isinstance(value, dict):
+            found |= _kinds(value.values())
+    return found
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, Variable):
+        return value.value
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(_read(v) for v in value)
+    if isinstance(value, dict):
+        return {k: _read(v) for k, v in value.items()}
+    return value

@@ -1,0 +1,113 @@
+"""Seeds: generators whose state is a variable, so that random layers are pure."""
+
+from __future__ import annotations
+
+import random as python_random
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from carnyx._core.naming import name_scope, on_clear
+from carnyx._core.variable import Variable
+from carnyx.configurable import Configurable
+from carnyx.errors import ArgumentError
+
+_global: dict[str, Any] = {}
+
+
+class SeedGenerator(Configurable):
+    """A source of random keys whose state a training step carries along.
+
+    Args:
+        seed: an integer; None draws one.
+        name: begins the path of the state.
+
+    >>> generator = SeedGenerator(7)
+    >>> bool((generator.next() != generator.next()).any())
+    True
+    """
+
+    def __init__(
+        self, seed: int | None = None, name: str | None = None, **_keras: Any
+    ) -> None:
+        if seed is None:
+            seed = make_default_seed()
+        if not isinstance(seed, int) and not hasattr(seed, "__index__"):
+            raise ArgumentError(f"SeedGenerator got seed={seed!r}; expected an integer.")
+        self.name = name or "seed_generator"
+        self._initial_seed = seed
+        with name_scope(self.name):
+            self.state = Variable(
+                _seed_state(int(seed)),
+                trainable=False,
+                autocast=False,
+                name="seed_generator_state",
+            )
+
+    @property
+    def seed(self) -> int:
+        """The seed it began with."""
+        return self._initial_seed
+
+    def next(self, ordered: bool = True) -> jax.Array:
+        """A key for `jax.random`; every call gives another."""
+        key = self.state.value
+        self.state.assign(key + jnp.array([0, 1], "uint32"))
+        return key
+
+    def get_config(self) -> dict[str, Any]:
+        return {"seed": self._initial_seed}
+
+
+def _seed_state(seed: int) -> np.ndarray:
+    return np.array([seed % 2**32, 0], "uint32")
+
+
+def make_default_seed() -> int:
+    """A seed from Python's generator, which `set_random_seed` also sets."""
+    return python_random.randint(1, int(1e9))
+
+
+def global_seed_generator() -> SeedGenerator:
+    """The generator behind every `seed=None`."""
+    if "generator" not in _global:
+        _global["generator"] = SeedGenerator(
+            _global.get("seed"), name="global_seed_generator"
+        )
+    return _global["generator"]
+
+
+@on_clear
+def _forget_generator() -> None:
+    _global.pop("generator", None)
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed Python's, NumPy's and Carnyx's generators.
+
+    >>> import carnyx as keras
+    >>> keras.utils.set_random_seed(0)
+    """
+    if not isinstance(seed, int):
+        raise ArgumentError(f"set_random_seed got {seed!r}; expected an integer.")
+    python_random.seed(seed)
+    np.random.seed(seed % 2**32)
+    _global.clear()
+    _global["seed"] = seed
+
+
+def draw_seed(seed: Any) -> jax.Array:
+    """A key from None (the global generator), an integer, or a `SeedGenerator`."""
+    if isinstance(seed, SeedGenerator):
+        return seed.next()
+    if seed is None:
+        return global_seed_generator().next()
+    if isinstance(seed, int | np.integer):
+        return jnp.asarray(_seed_state(int(seed)))
+    if isinstance(seed, jax.Array):
+        return seed
+    raise ArgumentError(
+        f"Got seed={seed!r}; expected None, an integer, a SeedGenerator or a key."
+    )

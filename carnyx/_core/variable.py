@@ -1,0 +1,258 @@
+"""`Variable`: a named value that can change, and the stores that hold many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from carnyx._core.devices import ensure_device
+from carnyx._core.naming import auto_name, current_path
+from carnyx._core.operators import Operators
+from carnyx._core.scope import current
+from carnyx.dtype_policies import is_float, standardize_dtype
+from carnyx.errors import ArgumentError, ShapeError
+
+# What distribution puts in: (variable, value) -> the value, placed on its devices.
+placement_hooks: list[Callable[[Variable, Any], Any]] = []
+
+
+class Store:
+    """The values of many variables as one list, as a training step takes and gives it.
+
+    A variable that is adopted reads and writes its place in the list, so that the
+    newest state is visible without copying. An array that someone outside read is
+    lent: before a program that donates its inputs runs, lent arrays are replaced by
+    copies, so that what a user holds stays valid.
+    """
+
+    __slots__ = ("_lent", "stale", "values", "variables")
+
+    def __init__(self, variables: Sequence[Variable]) -> None:
+        self.variables = list(variables)
+        self.values: list[Any] = []
+        self._lent: set[int] = set()
+        self.stale = True
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Take every variable home; another store that had one becomes stale."""
+        self.values = [v.read() for v in self.variables]
+        self._lent = set(range(len(self.values)))  # others may hold these arrays
+        for index, variable in enumerate(self.variables):
+            if variable.store is not None and variable.store is not self:
+                variable.store.stale = True
+            variable.store, variable.place = self, index
+        self.stale = False
+
+    def ready(self) -> list[Any]:
+        """The values, safe to donate."""
+        if self.stale:
+            self.adopt()
+        if self._lent:
+            for index in self._lent:
+                self.values[index] = jnp.copy(self.values[index])
+            self._lent = set()
+        return self.values
+
+    def lend(self, index: int) -> Any:
+        self._lent.add(index)
+        return self.values[index]
+
+
+class Variable(Operators):
+    """A named, typed value that layers, optimizers and metrics keep.
+
+    Args:
+        initializer: the first value, or a callable `(shape, dtype) -> array`.
+        shape: needed with a callable.
+        trainable: whether training may change it.
+        autocast: whether a float value is read in the compute dtype of the layer
+            that is being called.
+        aggregation, synchronization: kept for Keras; how replicas of a value would be
+            combined. A sharded value here has no replicas.
+        layout: where the value lives on a device mesh.
+
+    >>> v = Variable([1.0, 2.0], name="gain")
+    >>> v.assign_add([1.0, 1.0]).tolist(), (v * 2).tolist()
+    ([2.0, 3.0], [4.0, 6.0])
+    """
+
+    def __init__(
+        self,
+        initializer: Any,
+        shape: Sequence[int] | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        aggregation: str = "none",
+        synchronization: str = "auto",
+        name: str | None = None,
+        layout: Any = None,
+    ) -> None:
+        name = name or auto_name(type(self).__name__)
+        if "/" in name:
+            raise ArgumentError(f"Variable name {name!r} has a '/', which joins paths.")
+        self.name = name
+        self.path = "/".join(p for p in (current_path(), name) if p)
+        self.autocast, self.aggregation = autocast, aggregation
+        self.synchronization, self.layout = synchronization, layout
+        self._trainable = bool(trainable)
+        self.regularizer: Any = None
+        self.constraint: Any = None
+        self.overwrite_with_gradient = False
+        self.store: Store | None = None
+        self.place = 0
+        value = self._first_value(initializer, shape, dtype)
+        self.shape: tuple[int, ...] = tuple(value.shape)
+        self.dtype: str = standardize_dtype(value.dtype)
+        for place in placement_hooks:
+            value = place(self, value)
+        self._value = value
+
+    def _first_value(self, initializer: Any, shape: Any, dtype: Any) -> Any:
+        ensure_device()
+        # Not part of any program that may be being traced around this line.
+        with jax.ensure_compile_time_eval():
+            if callable(initializer):
+                if shape is None:
+                    raise ArgumentError(
+                        f"Variable {self.path!r} has an initializer to call but no "
+                        "shape; give both, or a value."
+                    )
+                dtype = standardize_dtype(dtype)
+                return jnp.asarray(initializer(tuple(shape), dtype=dtype), dtype)
+            if dtype is None and not hasattr(initializer, "dtype"):
+                initializer = np.asarray(initializer)
+                if initializer.dtype.kind == "f":
+                    dtype = standardize_dtype(None)
+            dtype = None if dtype is None else standardize_dtype(dtype)
+            return jnp.array(getattr(initializer, "value", initializer), dtype)
+
+    # ---- reading and writing
+
+    def read(self) -> Any:
+        """The value as it is kept, in no scope and not cast."""
+        return self._value if self.store is None else self.store.lend(self.place)
+
+    @property
+    def value(self) -> Any:
+        """The value: of the state scope in force, in the compute dtype in force."""
+        context = current()
+        value = None
+        if context.state is not None:
+            value = context.state.values.get(id(self))
+        if value is None:
+            value = self.read()
+        if context.autocast and self.autocast and is_float(self.dtype):
+            return value.astype(context.autocast)
+        return value
+
+    def assign(self, value: Any) -> Any:
+        """Replace the value; returns it.
+
+        Raises:
+            ShapeError: when the shape differs from the variable's.
+        """
+        value = jnp.asarray(getattr(value, "value", value), self.dtype)
+        if value.shape != self.shape:
+            raise ShapeError(
+                f"Variable {self.path!r} got a value of shape {value.shape}; "
+                f"expected {self.shape}: a variable keeps its shape."
+            )
+        state = current().state
+        if state is not None:
+            state.write(self, value)
+            return value
+        for place in placement_hooks:
+            value = place(self, value)
+        if self.store is None:
+            self._value = value
+        else:
+            self.store.values[self.place] = value
+            self.store.lend(self.place)  # the caller may hold the array
+        return value
+
+    def assign_add(self, value: Any) -> Any:
+        """Add to the value; returns the sum."""
+        return self.assign(self.value + getattr(value, "value", value))
+
+    def assign_sub(self, value: Any) -> Any:
+        """Subtract from the value; returns the difference."""
+        return self.assign(self.value - getattr(value, "value", value))
+
+    def numpy(self) -> np.ndarray:
+        """A copy as a NumPy array."""
+        kept = self._value if self.store is None else self.store.values[self.place]
+        state = current().state
+        if state is not None:
+            kept = state.values.get(id(self), kept)
+        return np.array(kept)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training may change it."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the value."""
+        return self.size * jnp.dtype(self.dtype).itemsize
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+    # ---- as an array
+
+    def __jax_array__(self) -> Any:
+        return self.value
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Any:
+        return iter(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __index__(self) -> int:
+        return self.value.__index__()
+
+    def __getattr__(self, name: str) -> Any:
+        # The methods of an array: sum, reshape, T, at, astype, …
+        if name.startswith("_") or "_value" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.value, name)
+
+
+def shape_of(x: Any) -> tuple[int | None, ...]:
+    """The static shape of a tensor, variable or array-like."""
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)

@@ -1,0 +1,287 @@
+"""Arguments declared once, configs that write themselves.
+
+An argument of a library class is a field. It gives the signature, the attribute, the
+conversion, the check and the config entry:
+
+    class Dropout(Layer):
+        rate: float = field(check=fraction)
+        noise_shape: tuple | None = field(None)
+
+A class may write a plain `__init__` instead (users' classes do): what it was given is
+recorded, one class at a time, so that `get_config` works without being written, and a
+written one still wins. A class without `get_config` gets one that adds its own names
+to `super().get_config()`; so the usual idiom (`c = super().get_config();
+c.update(...)`), subclasses of library classes and private attributes all round-trip.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, dataclass_transform
+
+from carnyx import registry
+from carnyx.errors import ArgumentError, nearest
+
+REQUIRED: Any = inspect.Parameter.empty
+C = TypeVar("C", bound="Configurable")
+
+
+class Field:
+    """One declared argument; see `field`."""
+
+    __slots__ = ("check", "convert", "default", "in_config", "kw_only", "name")
+
+    def __init__(
+        self,
+        default: Any,
+        convert: Callable[[Any], Any] | None,
+        check: Callable[[Any], str | None] | None,
+        kw_only: bool,
+        in_config: bool,
+    ) -> None:
+        self.name = ""
+        self.default, self.convert, self.check = default, convert, check
+        self.kw_only, self.in_config = kw_only, in_config
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def put(self, instance: Any, value: Any) -> None:
+        problem = self.check(value) if self.check and value is not None else None
+        if problem:
+            raise ArgumentError(
+                f"{type(instance).__name__} got {self.name}={value!r}; "
+                f"expected {problem}."
+            )
+        setattr(instance, self.name, self.convert(value) if self.convert else value)
+
+
+def field(
+    default: Any = REQUIRED,
+    convert: Callable[[Any], Any] | None = None,
+    *,
+    check: Callable[[Any], str | None] | None = None,
+    kw_only: bool = False,
+    config: bool = True,
+) -> Any:
+    """Declare an argument.
+
+    Args:
+        default: left out for an argument that must be given.
+        convert: from what users give to what is kept, such as `activations.get`.
+        check: returns what was expected if the value is wrong, else None; not asked
+            about None.
+        kw_only: True to keep it out of the positional order.
+        config: False to leave it out of `get_config`.
+    """
+    return Field(default, convert, check, kw_only, config)
+
+
+def positive(value: Any) -> str | None:
+    """A check: an integer above 0."""
+    good = isinstance(value, int) or hasattr(value, "__index__")
+    return None if good and value > 0 else "an integer above 0"
+
+
+def fraction(value: Any) -> str | None:
+    """A check: a number from 0 to 1."""
+    return None if 0 <= value <= 1 else "a number from 0 to 1"
+
+
+def one_of(*allowed: Any) -> Callable[[Any], str | None]:
+    """A check: one of a few values."""
+    words = ", ".join(repr(a) for a in allowed)
+    return lambda value: None if value in allowed else f"one of {words}"
+
+
+@dataclass_transform(field_specifiers=(field,))
+class Configurable:
+    """Base of everything that has a config."""
+
+    _fields: dict[str, Field] = {}
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        own = {n: f for n, f in vars(cls).items() if isinstance(f, Field)}
+        if own:
+            _declare(cls, own)
+        elif "__init__" in vars(cls):
+            cls.__init__ = _recorded(cls, vars(cls)["__init__"])
+        if "get_config" not in vars(cls) and (own or "__init__" in vars(cls)):
+            cls.get_config = _derived_get_config(cls, own)
+        if registry.is_own(cls) and not cls.__name__.startswith("_"):
+            registry.add_builtin(cls)
+
+    def __post_init__(self) -> None:
+        """Runs after the fields are set; for checks across them."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal object, as plain data."""
+        return {}
+
+    @classmethod
+    def from_config(cls: type[C], config: dict[str, Any]) -> C:
+        """An object from what `get_config` gave."""
+        if getattr(cls.get_config, "derived", False):
+            config = {k: _revived(cls, k, v) for k, v in config.items()}
+        try:
+            return cls(**config)
+        except TypeError as error:
+            error.add_note(
+                f"while making a {cls.__name__} from its config {config!r}. If the "
+                "class is yours, its get_config() must give what __init__ takes."
+            )
+            raise
+
+
+def _revived(cls: type[Configurable], name: str, value: Any) -> Any:
+    """Objects inside a config; a field's own conversion already knows how."""
+    if name in cls._fields or name == "dtype" or not registry.is_serialized(value):
+        return value
+    return registry.deserialize_keras_object(value)
+
+
+def _declare(cls: type[Configurable], own: dict[str, Field]) -> None:
+    for name, declared in own.items():
+        if declared.default is REQUIRED:
+            delattr(cls, name)
+        else:  # a default that is read before __init__ ran, or on the class
+            setattr(cls, name, declared.default)
+    # a restated field moves to its new place in the positional order
+    cls._fields = {n: f for n, f in cls._fields.items() if n not in own} | own
+    if "__init__" in vars(cls):
+        cls.__init__ = _recorded(cls, vars(cls)["__init__"])
+    else:
+        cls.__init__ = _init_from_fields(cls)
+
+
+def _init_from_fields(cls: type[Configurable]) -> Callable[..., None]:
+    fields = cls._fields
+    base = next(
+        c for c in cls.__mro__[1:]
+        if "__init__" in vars(c) and not getattr(c.__init__, "generated", False)
+    )  # fmt: skip
+    kinds = inspect.Parameter
+    parameters = [kinds("self", kinds.POSITIONAL_OR_KEYWORD)]
+    for kw_only in (False, True):
+        kind = kinds.KEYWORD_ONLY if kw_only else kinds.POSITIONAL_OR_KEYWORD
+        parameters += [
+            kinds(f.name, kind, default=f.default)
+            for f in fields.values()
+            if f.kw_only is kw_only
+        ]
+    positional = [f.name for f in fields.values() if not f.kw_only]
+    takes_more = base is not Configurable and base is not object
+    if takes_more:
+        parameters.append(kinds("kwargs", kinds.VAR_KEYWORD))
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        given = _bind(cls, positional, fields, args, kwargs, takes_more)
+        base.__init__(self, **kwargs) if takes_more else object.__init__(self)
+        for name, declared in fields.items():
+            declared.put(self, given[name])
+        self.__post_init__()
+
+    __init__.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    __init__.generated = True  # type: ignore[attr-defined]
+    __init__.__qualname__ = f"{cls.__qualname__}.__init__"
+    __init__.__module__ = cls.__module__
+    return __init__
+
+
+def _bind(
+    cls: type,
+    positional: list[str],
+    fields: dict[str, Field],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    takes_more: bool,
+) -> dict[str, Any]:
+    """The value of every field; what is left in `kwargs` is for the base class."""
+    if len(args) > len(positional):
+        raise TypeError(
+            f"{cls.__name__}() takes {len(positional)} positional arguments "
+            f"({', '.join(positional)}) but {len(args)} were given."
+        )
+    given = dict(zip(positional, args, strict=False))
+    for name, declared in fields.items():
+        if name in kwargs:
+            if name in given:
+                raise TypeError(f"{cls.__name__}() got {name!r} twice.")
+            given[name] = kwargs.pop(name)
+        elif name not in given:
+            if declared.default is REQUIRED:
+                raise TypeError(f"{cls.__name__}() needs the argument {name!r}.")
+            given[name] = declared.default
+    if kwargs and not takes_more:
+        unknown = next(iter(kwargs))
+        raise TypeError(
+            f"{cls.__name__}() got an unknown argument {unknown!r}."
+            f"{nearest(unknown, fields)}"
+        )
+    return given
+
+
+def _recorded(cls: type, init: Callable[..., None]) -> Callable[..., None]:
+    """`init`, remembering what it was given in `self._given[cls]`."""
+    signature = inspect.signature(init)
+    if list(signature.parameters.values())[1:] == []:
+        return init
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError:  # Python's own message names the argument
+            return init(self, *args, **kwargs)
+        self.__dict__.setdefault("_given", {}).setdefault(cls, bound)
+        init(self, *args, **kwargs)
+
+    return __init__
+
+
+def _derived_get_config(
+    cls: type[Configurable], own: dict[str, Field]
+) -> Callable[[Any], dict[str, Any]]:
+    names = [n for n, f in own.items() if f.in_config]
+    parameters = inspect.signature(cls.__init__).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+    def get_config(self: Any) -> dict[str, Any]:
+        config = super(cls, self).get_config()
+        if names:
+            own_values = {n: getattr(self, n) for n in names}
+        else:
+            own_values = _given_arguments(self, cls)
+            if not open_ended:  # what this __init__ does not take must not be passed
+                config = {k: v for k, v in config.items() if k in parameters}
+        return config | {
+            k: registry.serialize_keras_object(v) for k, v in own_values.items()
+        }
+
+    get_config.derived = True  # type: ignore[attr-defined]
+    get_config.__doc__ = Configurable.get_config.__doc__
+    return get_config
+
+
+def _given_arguments(instance: Any, cls: type) -> dict[str, Any]:
+    bound = instance.__dict__.get("_given", {}).get(cls)
+    if bound is None:
+        return {}
+    bound.apply_defaults()
+    values: dict[str, Any] = {}
+    for name, parameter in bound.signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            values |= {
+                k: v for k, v in bound.arguments[name].items() if k not in _BASE_NAMES
+            }
+        elif parameter.kind is not parameter.VAR_POSITIONAL and name != "self":
+            values[name] = bound.arguments[name]
+    values = {k: v for k, v in values.items() if k not in _BASE_NAMES}
+    return values
+
+
+# Arguments of the base classes that their own get_config reports as they now are.
+_BASE_NAMES = frozenset({"name", "dtype", "trainable", "self"})

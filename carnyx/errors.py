@@ -1,0 +1,91 @@
+"""Every error that Carnyx raises, and the notes that say where.
+
+    CarnyxError
+    ├── ShapeError          (ValueError)    sizes or ranks that do not fit
+    ├── DTypeError          (TypeError)     a dtype that does not fit
+    ├── ArgumentError       (ValueError)    an argument outside its range
+    ├── UnknownNameError    (ValueError)    a name that is not registered
+    ├── GraphError          (ValueError)    layers connected wrongly
+    ├── NotBuiltError       (ValueError)    weights asked for before they exist
+    ├── NotCompiledError    (ValueError)    training before `compile`
+    ├── DataError           (ValueError)    batches that do not fit the model
+    ├── DeviceError         (RuntimeError)  a device that is not there
+    ├── FileError           (OSError, ValueError)  a file missing, damaged or refused
+    └── UnsafeModelError    (ValueError)    a model file that asks for more than data
+
+Each inherits the builtin that Keras raises in the same place, so that
+`except ValueError` written for Keras still works.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CarnyxError(Exception):
+    """Base of all errors raised by Carnyx."""
+
+
+class ShapeError(CarnyxError, ValueError):
+    """Sizes or ranks that do not fit together."""
+
+
+class DTypeError(CarnyxError, TypeError):
+    """A dtype that does not fit."""
+
+
+class ArgumentError(CarnyxError, ValueError):
+    """An argument outside its range."""
+
+
+class UnknownNameError(CarnyxError, ValueError):
+    """A name that is not registered; the message has the nearest one."""
+
+
+class GraphError(CarnyxError, ValueError):
+    """Layers connected wrongly."""
+
+
+class NotBuiltError(CarnyxError, ValueError):
+    """Weights or shapes asked for before they exist."""
+
+
+class NotCompiledError(CarnyxError, ValueError):
+    """Training or evaluation before `compile`."""
+
+
+class DataError(CarnyxError, ValueError):
+    """Batches that do not fit the model."""
+
+
+class DeviceError(CarnyxError, RuntimeError):
+    """A device that is not there."""
+
+
+class FileError(CarnyxError, OSError, ValueError):
+    """A file that is missing, damaged, refused or cannot be fetched."""
+
+
+class UnsafeModelError(CarnyxError, ValueError):
+    """A model file that asks for more than data: code, imports, other files."""
+
+
+for _error in (CarnyxError, *CarnyxError.__subclasses__()):
+    _error.__module__ = "carnyx"  # tracebacks print the public name
+
+
+def nearest(name: object, names: Iterable[str]) -> str:
+    """A sentence with the known name nearest to `name`, or an empty string.
+
+    >>> nearest("rleu", ["relu", "tanh"])
+    " Did you mean 'relu'?"
+    """
+    close = difflib.get_close_matches(str(name), list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def add_note_once(error: BaseException, note: str) -> None:
+    """Attach a PEP 678 note unless the error carries it already."""
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
