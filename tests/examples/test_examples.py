@@ -60,7 +60,7 @@ def test_jax_loop_fits_the_sine(example):
     assert example("jax_loop").main(steps=500) < 0.2
 
 
-@pytest.mark.parametrize("file", EXAMPLES.glob("*.py"), ids=lambda f: f.name)
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda f: f.name)
 def test_an_example_is_short_and_says_what_it_shows(file):
     lines = file.read_text().splitlines()
     assert len(lines) < 100 and lines[0].startswith('"""')
