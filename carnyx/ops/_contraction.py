@@ -1,0 +1,124 @@
+"""Products that sum over axes, and what belongs to matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from carnyx._core.op import op
+from carnyx.errors import ArgumentError
+from carnyx.ops._dtypes import tensor
+from carnyx.ops._thin import binary
+from carnyx.typing import Tensor
+
+# fmt: off
+__all__ = [
+    "correlate", "cross", "dot", "einsum", "inner", "kron", "matmul", "outer",
+    "slogdet", "tensordot", "trace", "vdot", "vectorize",
+]
+# fmt: on
+
+dot = binary(jnp.dot, "Sums over the last axis of x1 and the last but one of x2.")
+vdot = binary(jnp.vdot, "sum(conj(x1) x2) of both flattened.")
+inner = binary(jnp.inner, "Sums of products over the last axes of both.")
+outer = binary(jnp.outer, "x1[i] x2[j] of both flattened.")
+kron = binary(jnp.kron, "Kronecker's product: the matrix of blocks x1[i, j] x2.")
+
+
+def _accumulator(*operands: jax.Array) -> str | None:
+    """int32 for products of int8 alone, which would overflow; else the default."""
+    return "int32" if {x.dtype.name for x in operands} == {"int8"} else None
+
+
+@op
+def matmul(x1: Tensor, x2: Tensor) -> Tensor:
+    """The product of matrices, broadcasting over the axes before the last two.
+
+    Shapes: (…, n, k), (…, k, m) -> (…, n, m); a vector is a row before, a column after
+    """
+    x1, x2 = tensor(x1), tensor(x2)
+    return jnp.matmul(x1, x2, preferred_element_type=_accumulator(x1, x2))
+
+
+@op
+def einsum(subscripts: str, *operands: Tensor, **kwargs: Any) -> Tensor:
+    """Einstein's summation: sums over the letters that the result does not have.
+
+    >>> einsum("ij,j->i", [[1, 2], [3, 4]], [1, 10]).tolist()
+    [21, 43]
+
+    Args:
+        **kwargs: those of `jax.numpy.einsum`, such as `precision`.
+    """
+    arrays = [tensor(x) for x in operands]
+    kwargs.setdefault("preferred_element_type", _accumulator(*arrays))
+    return jnp.einsum(subscripts, *arrays, **kwargs)
+
+
+@op
+def tensordot(x1: Tensor, x2: Tensor, axes: Any = 2) -> Tensor:
+    """Sums over the last n axes of x1 and first n of x2, or two lists of axes."""
+    return jnp.tensordot(tensor(x1), tensor(x2), axes)
+
+
+@op
+def cross(
+    x1: Tensor,
+    x2: Tensor,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
+    axis: int | None = None,
+) -> Tensor:
+    """The cross product of vectors of 3 (or 2, then a number) along an axis.
+
+    Args:
+        axisa, axisb, axisc: where the vectors are in x1, in x2, in the result.
+        axis: one for all three.
+    """
+    return jnp.cross(tensor(x1), tensor(x2), axisa, axisb, axisc, axis)
+
+
+@op
+def correlate(x1: Tensor, x2: Tensor, mode: str = "valid") -> Tensor:
+    """sum_n x1[n + k] conj(x2[n]) for each shift k of two vectors.
+
+    Args:
+        mode: the shifts: `"valid"` full overlap, `"same"` as many as x1, `"full"` all.
+    """
+    return jnp.correlate(tensor(x1), tensor(x2), mode)
+
+
+@op
+def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The sum of a diagonal of the planes of two axes."""
+    return jnp.trace(tensor(x), offset, axis1, axis2)
+
+
+@op
+def slogdet(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The sign of the determinant and the logarithm of its absolute value.
+
+    Shapes: (…, n, n) -> (…,), (…,)
+    """
+    return tuple(jnp.linalg.slogdet(tensor(x)))
+
+
+def vectorize(
+    pyfunc: Callable[..., Any],
+    *,
+    excluded: set[int | str] | None = None,
+    signature: str | None = None,
+) -> Callable[..., Any]:
+    """A function of single entries made one of arrays, broadcasting.
+
+    Args:
+        excluded: positions and names of arguments to pass as they are.
+        signature: the axes that `pyfunc` takes itself, as in `"(n,m),(m)->(n)"`.
+    """
+    if not callable(pyfunc):
+        raise ArgumentError(f"vectorize got {pyfunc!r}; expected a function.")
+    return jnp.vectorize(pyfunc, excluded=excluded or set(), signature=signature)

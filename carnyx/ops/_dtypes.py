@@ -1,0 +1,59 @@
+"""How dtypes meet: Keras 3's promotion on JAX, which is JAX's own with `floatx`.
+
+A Python number is weak: it takes the dtype of the array it meets. Integers and booleans
+that must become floats become `floatx`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from carnyx import config
+from carnyx.config import standardize_dtype
+from carnyx.typing import DTypeLike, Tensor
+
+
+def tensor(x: Tensor) -> jax.Array:
+    """`x` as a `jax.Array`; what is one already passes untouched."""
+    return x if isinstance(x, jax.Array) else jnp.asarray(x)
+
+
+def result_type(*types: Any) -> str:
+    """The dtype in which arrays, numbers, dtypes and Python types meet.
+
+    >>> result_type("bfloat16", float), result_type("int32", float)
+    ('bfloat16', 'float32')
+    >>> result_type("bfloat16", "float16"), result_type("uint8", "int8")
+    ('float32', 'int16')
+    """
+    known = [
+        standardize_dtype(t) if t is None or isinstance(t, str) else t for t in types
+    ]
+    if not known:
+        return config.floatx()
+    out = jnp.result_type(*known)
+    # A float that bfloat16 absorbs is weak: nobody asked for its 32 bits.
+    if out in (jnp.float32, jnp.float64) and jnp.result_type(
+        *known, jnp.bfloat16
+    ) == jnp.dtype(jnp.bfloat16):
+        return config.floatx()
+    return out.name
+
+
+def float_dtype(x: jax.Array) -> str:
+    """The dtype of `x`, or `floatx` where that is an integer or boolean one."""
+    return config.floatx() if x.dtype.kind in "biu" else x.dtype.name
+
+
+def to_float(x: Tensor) -> jax.Array:
+    """`x` as an array of floats: integers and booleans as `floatx`, others as is."""
+    x = tensor(x)
+    return x.astype(config.floatx()) if x.dtype.kind in "biu" else x
+
+
+def given_dtype(dtype: DTypeLike) -> str | None:
+    """The name of a dtype where one is given; None stays None."""
+    return None if dtype is None else standardize_dtype(dtype)

@@ -1,0 +1,185 @@
+"""Many entries to one: sums, extremes, moments, quantiles; and running sums."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+
+from carnyx._core.op import op
+from carnyx.ops._dtypes import float_dtype, given_dtype, result_type, tensor, to_float
+from carnyx.ops._thin import axes, named, reduction
+from carnyx.typing import Axis, DTypeLike, Tensor
+
+# fmt: off
+__all__ = [
+    "all", "amax", "amin", "any", "average", "corrcoef", "count_nonzero", "cumprod",
+    "cumsum", "max", "mean", "median", "min", "nancumprod", "nancumsum", "nanmax",
+    "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile",
+    "nanstd", "nansum", "nanvar", "percentile", "prod", "ptp", "quantile", "std", "sum",
+    "trapezoid", "var",
+]
+# fmt: on
+
+all = reduction(jnp.all, "Whether all entries are nonzero.")
+any = reduction(jnp.any, "Whether some entry is nonzero.")
+amax = reduction(jnp.amax, "The greatest entry.")
+amin = reduction(jnp.amin, "The least entry.")
+ptp = reduction(jnp.ptp, "The greatest entry minus the least.")
+sum = reduction(jnp.sum, "The sum of the entries.")
+median = reduction(jnp.median, "The middle entry, or the mean of two.", to_float)
+
+nanmax = reduction(jnp.nanmax, "`max` of the entries that are not NaN.")
+nanmin = reduction(jnp.nanmin, "`min` of the entries that are not NaN.")
+nansum = reduction(jnp.nansum, "`sum` of the entries that are not NaN.")
+nanprod = reduction(jnp.nanprod, "`prod` of the entries that are not NaN.")
+nanmean = reduction(jnp.nanmean, "`mean` of the entries that are not NaN.", to_float)
+nanvar = reduction(jnp.nanvar, "`var` of the entries that are not NaN.", to_float)
+nanstd = reduction(jnp.nanstd, "`std` of the entries that are not NaN.", to_float)
+nanmedian = reduction(
+    jnp.nanmedian, "`median` of the entries that are not NaN.", to_float
+)
+
+
+@op
+def max(
+    x: Tensor, axis: Axis = None, keepdims: bool = False, initial: Any = None
+) -> Tensor:
+    """The greatest entry, at least `initial`."""
+    return jnp.max(tensor(x), axes(axis), keepdims=keepdims, initial=initial)
+
+
+@op
+def min(
+    x: Tensor, axis: Axis = None, keepdims: bool = False, initial: Any = None
+) -> Tensor:
+    """The least entry, at most `initial`."""
+    return jnp.min(tensor(x), axes(axis), keepdims=keepdims, initial=initial)
+
+
+@op
+def prod(
+    x: Tensor, axis: Axis = None, keepdims: bool = False, dtype: DTypeLike = None
+) -> Tensor:
+    """The product of the entries."""
+    return jnp.prod(tensor(x), axes(axis), dtype=given_dtype(dtype), keepdims=keepdims)
+
+
+@op
+def count_nonzero(x: Tensor, axis: Axis = None) -> Tensor:
+    """How many entries are nonzero."""
+    return jnp.count_nonzero(tensor(x), axes(axis)).astype("int32")
+
+
+# Moments of half-precision entries are formed in float32, which neither overflows at
+# 65,504 (float16) nor stops counting at 256 (bfloat16).
+
+
+@op
+def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The sum of the entries over their number.
+
+    >>> mean([[1, 2], [3, 6]], axis=0).tolist()
+    [2.0, 4.0]
+    """
+    x = tensor(x)
+    wide = result_type(x.dtype, "float32")
+    out = jnp.mean(x, axes(axis), dtype=wide, keepdims=keepdims)
+    return out.astype(float_dtype(x))
+
+
+@op
+def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """mean((x - mean(x)) ** 2)."""
+    x = tensor(x)
+    wide = result_type(x.dtype, "float32")
+    out = jnp.var(x, axes(axis), dtype=wide, keepdims=keepdims)
+    return out.astype(float_dtype(x))
+
+
+@op
+def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """sqrt(var(x))."""
+    x = to_float(x)
+    wide = result_type(x.dtype, "float32")
+    out = jnp.std(x, axes(axis), dtype=wide, keepdims=keepdims)
+    return out.astype(jnp.real(x).dtype)
+
+
+@op
+def average(x: Tensor, axis: Axis = None, weights: Tensor = None) -> Tensor:
+    """sum(weights x) / sum(weights)."""
+    x = tensor(x)
+    if weights is None:
+        return jnp.average(to_float(x), axes(axis))
+    weights = tensor(weights)
+    dtype = result_type(x, weights, float)
+    return jnp.average(x.astype(dtype), axes(axis), weights.astype(dtype))
+
+
+@op
+def corrcoef(x: Tensor) -> Tensor:
+    """Pearson's correlations of the rows of x.
+
+    Shapes: (variables, observations) -> (variables, variables)
+    """
+    return jnp.corrcoef(to_float(x))
+
+
+@op
+def trapezoid(y: Tensor, x: Tensor = None, dx: Tensor = 1.0, axis: int = -1) -> Tensor:
+    """The integral of y by the trapezoidal rule, at the points x or `dx` apart."""
+    x = None if x is None else tensor(x)
+    return jnp.trapezoid(tensor(y), x, tensor(dx), axis)
+
+
+class _Quantile(Protocol):
+    def __call__(
+        self,
+        x: Tensor,
+        q: Tensor,
+        axis: Axis = None,
+        method: str = "linear",
+        keepdims: bool = False,
+    ) -> Tensor: ...
+
+
+def _quantile(fn: Any, doc: str) -> _Quantile:
+    def apply(
+        x: Tensor,
+        q: Tensor,
+        axis: Axis = None,
+        method: str = "linear",
+        keepdims: bool = False,
+    ) -> Tensor:
+        x, q = to_float(x), tensor(q)
+        return fn(x, q, axis=axes(axis), method=method, keepdims=keepdims)
+
+    return named(apply, fn.__name__, doc)
+
+
+quantile = _quantile(jnp.quantile, "The value below which a part q of x lies.")
+percentile = _quantile(jnp.percentile, "The value below which q percent of x lies.")
+nanquantile = _quantile(jnp.nanquantile, "`quantile` of the entries that are not NaN.")
+nanpercentile = _quantile(
+    jnp.nanpercentile, "`percentile` of the entries that are not NaN."
+)
+
+
+class _Running(Protocol):
+    def __call__(
+        self, x: Tensor, axis: int | None = None, dtype: DTypeLike = None
+    ) -> Tensor: ...
+
+
+def _running(fn: Any, doc: str) -> _Running:
+    def apply(x: Tensor, axis: int | None = None, dtype: DTypeLike = None) -> Tensor:
+        return fn(tensor(x), axis=axis, dtype=given_dtype(dtype))
+
+    return named(apply, fn.__name__, doc)
+
+
+cumsum = _running(jnp.cumsum, "Running sums along `axis` (None: of x flattened).")
+cumprod = _running(jnp.cumprod, "Running products along `axis` (None: of x flattened).")
+nancumsum = _running(jnp.nancumsum, "`cumsum` with NaN as 0.")
+nancumprod = _running(jnp.nancumprod, "`cumprod` with NaN as 1.")

@@ -1,0 +1,268 @@
+"""The same entries in another arrangement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+import numpy as np
+
+from carnyx._core.op import op
+from carnyx.errors import ArgumentError, ShapeError
+from carnyx.ops._dtypes import given_dtype, tensor
+from carnyx.ops._thin import axes, named, unary
+from carnyx.typing import Axis, DTypeLike, ShapeLike, Tensor
+
+# fmt: off
+__all__ = [
+    "append", "array_split", "broadcast_to", "concatenate", "diag", "diagflat",
+    "diagonal", "diff", "dsplit", "dstack", "expand_dims", "flip", "fliplr", "flipud",
+    "hsplit", "hstack", "moveaxis", "ndim", "pad", "ravel", "repeat", "reshape", "roll",
+    "rot90", "size", "split", "squeeze", "stack", "swapaxes", "tile", "transpose",
+    "tril", "triu", "view", "vsplit", "vstack",
+]
+# fmt: on
+
+ravel = unary(jnp.ravel, "All entries in one axis.")
+fliplr = unary(jnp.fliplr, "x with its second axis reversed.")
+flipud = unary(jnp.flipud, "x with its first axis reversed.")
+size = unary(jnp.size, "The number of entries.")
+
+
+def ndim(x: Tensor) -> int:
+    """The number of axes, known also of a symbolic tensor."""
+    return len(x.shape) if hasattr(x, "shape") else np.ndim(x)
+
+
+@op
+def reshape(x: Tensor, newshape: ShapeLike | int) -> Tensor:
+    """The entries of x, in order, in another shape; one size may be -1: what is left.
+
+    >>> reshape([[1, 2, 3], [4, 5, 6]], (-1, 2)).tolist()
+    [[1, 2], [3, 4], [5, 6]]
+    """
+    shape: Any = tuple(newshape) if isinstance(newshape, Sequence) else newshape
+    sizes = [n for n in np.ravel(shape) if isinstance(n, int | np.integer)]
+    if sizes.count(-1) > 1 or any(n < -1 for n in sizes):
+        raise ArgumentError(
+            f"reshape got {newshape}; expected sizes >= 0, and -1 at most once."
+        )
+    return jnp.reshape(tensor(x), shape)
+
+
+@op
+def view(x: Tensor, dtype: DTypeLike = None) -> Tensor:
+    """The bits of x read as another dtype."""
+    return tensor(x).view(given_dtype(dtype))
+
+
+@op
+def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+    """x with its axes in another order (None: reversed)."""
+    return jnp.transpose(tensor(x), axes)
+
+
+@op
+def moveaxis(x: Tensor, source: Axis, destination: Axis) -> Tensor:
+    """x with the axes `source` at the places `destination`, the others in order."""
+    return jnp.moveaxis(tensor(x), axes(source), axes(destination))  # type: ignore
+
+
+@op
+def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
+    """x with two axes exchanged."""
+    return jnp.swapaxes(tensor(x), axis1, axis2)
+
+
+@op
+def expand_dims(x: Tensor, axis: Axis) -> Tensor:
+    """x with new axes of size 1, which are at `axis` in the result."""
+    return jnp.expand_dims(tensor(x), axes(axis))  # type: ignore[arg-type]
+
+
+@op
+def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
+    """x without its axes of size 1 (or without the given ones of them)."""
+    return jnp.squeeze(tensor(x), axes(axis))
+
+
+@op
+def broadcast_to(x: Tensor, shape: ShapeLike) -> Tensor:
+    """x repeated along new axes and those of size 1, to the given shape."""
+    return jnp.broadcast_to(tensor(x), tuple(shape))  # type: ignore[arg-type]
+
+
+@op
+def flip(x: Tensor, axis: Axis = None) -> Tensor:
+    """x with `axis` (None: every axis) reversed."""
+    return jnp.flip(tensor(x), axes(axis))
+
+
+@op
+def roll(x: Tensor, shift: Any, axis: Axis = None) -> Tensor:
+    """x moved on by `shift`; what falls off the end comes in at the start."""
+    return jnp.roll(tensor(x), shift, axes(axis))
+
+
+@op
+def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
+    """The plane of two axes turned k times by a right angle, the first to the second's
+    place."""
+    array = tensor(array)
+    if array.ndim < 2:
+        raise ShapeError(f"rot90 got shape {array.shape}; expected two axes or more.")
+    if len(axes) != 2 or axes[0] == axes[1]:
+        raise ArgumentError(f"rot90 got axes={axes}; expected two different ones.")
+    return jnp.rot90(array, k, (axes[0], axes[1]))
+
+
+@op
+def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
+    """Each entry `repeats` times in a row along `axis` (None: of x flattened)."""
+    repeats = repeats if isinstance(repeats, int) else np.asarray(repeats)
+    return jnp.repeat(tensor(x), repeats, axis)
+
+
+@op
+def tile(x: Tensor, repeats: Any) -> Tensor:
+    """x as a whole, `repeats` times along each axis."""
+    return jnp.tile(tensor(x), repeats)
+
+
+@op
+def pad(
+    x: Tensor,
+    pad_width: Any,
+    mode: str = "constant",
+    constant_values: Tensor = None,
+) -> Tensor:
+    """x with entries added at the ends of its axes.
+
+    Args:
+        pad_width: a number, a pair (before, after), or a pair for each axis.
+        mode: `"constant"`, `"edge"`, `"reflect"`, `"symmetric"` or another of NumPy's.
+    """
+    x = tensor(x)
+    if not isinstance(pad_width, int) and np.ndim(pad_width[0]) > 0:
+        if len(pad_width) not in (1, x.ndim):
+            raise ArgumentError(
+                f"pad got {len(pad_width)} pairs of widths for x of shape {x.shape}; "
+                "expected one a axis."
+            )
+    if constant_values is None:
+        return jnp.pad(x, pad_width, mode)
+    if mode != "constant":
+        raise ArgumentError(f"pad got constant_values with mode={mode!r}; drop one.")
+    return jnp.pad(x, pad_width, mode, constant_values=constant_values)
+
+
+# Joining and splitting
+
+
+@op
+def concatenate(xs: Sequence[Tensor], axis: int | None = 0) -> Tensor:
+    """The arrays one after the other along `axis`."""
+    return jnp.concatenate([tensor(x) for x in xs], axis)
+
+
+@op
+def stack(x: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """The arrays one after the other along a new axis."""
+    return jnp.stack([tensor(each) for each in x], axis)
+
+
+@op
+def append(x1: Tensor, x2: Tensor, axis: int | None = None) -> Tensor:
+    """x2 after x1 along `axis` (None: both flattened)."""
+    return jnp.append(tensor(x1), tensor(x2), axis)
+
+
+class _Stack(Protocol):
+    def __call__(self, xs: Sequence[Tensor]) -> Tensor: ...
+
+
+class _Split(Protocol):
+    def __call__(self, x: Tensor, indices_or_sections: Any) -> list[Tensor]: ...
+
+
+def _stack(fn: Any, doc: str) -> _Stack:
+    def apply(xs: Sequence[Tensor]) -> Tensor:
+        return fn([tensor(x) for x in xs])
+
+    return named(apply, fn.__name__, doc)
+
+
+hstack = _stack(jnp.hstack, "The arrays joined along the second axis (first of 1-D).")
+vstack = _stack(jnp.vstack, "The arrays joined along the first axis (1-D: as rows).")
+dstack = _stack(jnp.dstack, "The arrays joined along the third axis, made if need be.")
+
+
+@op
+def split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+    """x cut along `axis`: into equal parts, or before each of the given indices.
+
+    >>> [part.tolist() for part in split([1, 2, 3, 4], 2)]
+    [[1, 2], [3, 4]]
+    >>> [part.tolist() for part in split([1, 2, 3, 4], [1])]
+    [[1], [2, 3, 4]]
+    """
+    return jnp.split(tensor(x), _sections(indices_or_sections), axis)
+
+
+def _sections(given: Any) -> Any:
+    return given if isinstance(given, int) else tuple(np.asarray(given).tolist())
+
+
+@op
+def array_split(x: Tensor, indices_or_sections: int, axis: int = 0) -> list[Tensor]:
+    """x cut along `axis` into parts whose sizes differ by 1 at most."""
+    if not isinstance(indices_or_sections, int) or indices_or_sections < 1:
+        raise ArgumentError(
+            f"array_split got {indices_or_sections!r}; expected a number of parts >= 1."
+        )
+    return jnp.array_split(tensor(x), indices_or_sections, axis)
+
+
+def _split(fn: Any, doc: str) -> _Split:
+    def apply(x: Tensor, indices_or_sections: Any) -> list[Tensor]:
+        return fn(tensor(x), _sections(indices_or_sections))
+
+    return named(apply, fn.__name__, doc)
+
+
+hsplit = _split(jnp.hsplit, "`split` along the second axis (the first of a vector).")
+vsplit = _split(jnp.vsplit, "`split` along the first axis.")
+dsplit = _split(jnp.dsplit, "`split` along the third axis.")
+
+
+# Diagonals
+
+
+class _Diagonal(Protocol):
+    def __call__(self, x: Tensor, k: int = 0) -> Tensor: ...
+
+
+def _diagonal(fn: Any, doc: str) -> _Diagonal:
+    def apply(x: Tensor, k: int = 0) -> Tensor:
+        return fn(tensor(x), k=k)
+
+    return named(apply, fn.__name__, doc)
+
+
+diag = _diagonal(jnp.diag, "The k-th diagonal of a matrix, or the matrix of a vector.")
+diagflat = _diagonal(jnp.diagflat, "A matrix with the entries of x on its diagonal.")
+tril = _diagonal(jnp.tril, "x with zeros above the k-th diagonal of its matrices.")
+triu = _diagonal(jnp.triu, "x with zeros below the k-th diagonal of its matrices.")
+
+
+@op
+def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The diagonals of the planes of two axes, as a new last axis."""
+    return jnp.diagonal(tensor(x), offset, axis1, axis2)
+
+
+@op
+def diff(a: Tensor, n: int = 1, axis: int = -1) -> Tensor:
+    """Differences of neighbours along `axis`, taken n times."""
+    return jnp.diff(tensor(a), n, axis)
