@@ -173,7 +173,7 @@ def meshgrid(*x: Tensor, indexing: str = "xy") -> list[Tensor]:
 
     Shapes: (n,), (m,) -> two of (m, n), or of (n, m) with `indexing="ij"`
     """
-    return jnp.meshgrid(*map(tensor, x), indexing=indexing)
+    return list(jnp.meshgrid(*map(tensor, x), indexing=indexing))
 
 
 @op

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from carnyx._core.op import op
 from carnyx.errors import ArgumentError, ShapeError
@@ -31,7 +32,7 @@ nanargmin = reduction(jnp.nanargmin, "`argmin` of the entries that are not NaN."
 def _known(x: Tensor, name: str, instead: str) -> jax.Array:
     """The array x, refused where it has no value: in a graph or under `jit`."""
     x = tensor(x)
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, Tracer):
         raise ShapeError(
             f"{name} got a traced array of shape {x.shape}, but the size of its result "
             "depends on the values, which a graph and a compiled function do not know. "
