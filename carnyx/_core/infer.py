@@ -17,6 +17,7 @@ from jax import export
 
 from carnyx._core.scope import State, current, scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
+from carnyx._core.variable import Variable
 
 # Many divisors, so that reshapes and strides that must divide do; and far above any
 # kernel. The axis is added so that two unknown axes are not taken for equal.
@@ -58,9 +59,7 @@ def _is_none(x: Any) -> bool:
 
 
 def _as_array(x: Any) -> Any:
-    if x is None or not (hasattr(x, "value") and hasattr(x, "path")):
-        return x
-    return x.value
+    return x.value if isinstance(x, Variable) else x
 
 
 def _evaluate(run: Callable[..., Any], symbols: list[KerasTensor]) -> Any:

@@ -61,7 +61,7 @@ class Context(NamedTuple):
     fast_gradients: bool = False  # reverse-mode-only gradient rules are allowed
     device: Any = None  # tag for nodes made inside a device scope
     path: tuple[str, ...] = ()  # names of the scopes around
-    depth: int = 0  # how many layer calls are around
+    layer: Any = None  # the innermost layer being called or built
 
 
 _context: ContextVar[Context] = ContextVar("carnyx", default=Context())  # noqa: B039

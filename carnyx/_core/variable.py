@@ -100,7 +100,7 @@ class Variable(Operators):
         self.path = "/".join(p for p in (current_path(), name) if p)
         self.autocast, self.aggregation = autocast, aggregation
         self.synchronization, self.layout = synchronization, layout
-        self._trainable = bool(trainable)
+        self._trainable = self.born_trainable = bool(trainable)
         self.regularizer: Any = None
         self.constraint: Any = None
         self.overwrite_with_gradient = False

@@ -1,0 +1,49 @@
+"""Tracebacks that show the user's lines."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from carnyx import _settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PACKAGE = str(Path(__file__).parents[1])
+
+
+def show_user_lines(fn: F) -> F:
+    """Decorate a public entry: frames of the library leave the traceback of an error.
+
+    `config.disable_traceback_filtering()` keeps them.
+    """
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return fn(*args, **kwargs)
+        except Exception as error:
+            if _settings.get("traceback_filtering"):
+                error.__traceback__ = _filtered(error.__traceback__)
+            raise
+
+    return call  # type: ignore[return-value]
+
+
+def _filtered(traceback: TracebackType | None) -> TracebackType | None:
+    frames = []
+    while traceback is not None:
+        if not _is_hidden(traceback.tb_frame.f_code.co_filename):
+            frames.append(traceback)
+        traceback = traceback.tb_next
+    rest = None
+    for frame in reversed(frames):
+        rest = TracebackType(rest, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return rest
+
+
+def _is_hidden(filename: str) -> bool:
+    parts = Path(filename).parts
+    return filename.startswith(_PACKAGE) or "jax" in parts or "jaxlib" in parts

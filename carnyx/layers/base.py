@@ -1,0 +1,660 @@
+"""`Layer`: weights and a `call`, and everything that a call brings along.
+
+`__call__` converts and checks the inputs, builds the layer on first use, hands down
+`training` and masks, sets the dtype of the computation, and on symbolic tensors records
+a node instead. A subclass writes `build` and `call`; the rest is here, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from carnyx import constraints, dtype_policies, initializers, regularizers, tree
+from carnyx._core.infer import infer
+from carnyx._core.masks import set_mask
+from carnyx._core.naming import auto_name
+from carnyx._core.node import Node, Operation
+from carnyx._core.operators import OPS
+from carnyx._core.scope import current, pure, scoped
+from carnyx._core.symbol import KerasTensor, any_symbolic, is_symbolic
+from carnyx._core.tracebacks import show_user_lines
+from carnyx._core.variable import Variable
+from carnyx.configurable import Configurable
+from carnyx.dtype_policies import is_float
+from carnyx.errors import (
+    ArgumentError,
+    GraphError,
+    NotBuiltError,
+    ShapeError,
+    add_note_once,
+)
+from carnyx.layers import _call
+from carnyx.layers._children import own_variables, owned, seed_generators
+from carnyx.layers.input_spec import InputSpec, check_inputs, label
+from carnyx.typing import DTypeLike, Shape, Tensor
+
+
+class Layer(Operation, Configurable):
+    """A function with weights.
+
+    Args:
+        activity_regularizer: a loss on the layer's outputs.
+        trainable: whether training may change its weights.
+        dtype: a dtype, or a policy such as `"mixed_bfloat16"`.
+        autocast: whether float inputs are cast to the compute dtype.
+        name: by default the class's name in snake case, numbered.
+
+    >>> import carnyx as keras
+    >>> class Scale(keras.layers.Layer):
+    ...     def build(self, input_shape):
+    ...         self.gain = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+    ...     def call(self, x):
+    ...         return x * self.gain
+    >>> Scale()(np.ones((2, 3))).shape
+    (2, 3)
+    """
+
+    supports_masking = False
+    supports_jit = True
+    build_shapes: Any = None
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.name = auto_name(type(self).__name__) if name is None else str(name)
+        self.dtype_policy = dtype_policies.get(dtype)
+        self.autocast = autocast
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self._trainable = bool(trainable)
+        self.built = False
+        self.input_spec: Any = None
+        self._made: list[Variable] = []
+        self._losses: list[Any] = []
+        self._path: str | None = None
+        self._input_shape_arg = _input_shape(kwargs)
+        self._initial_weights = kwargs.pop("weights", None)
+        if kwargs:
+            unknown = next(iter(kwargs))
+            raise TypeError(
+                f"{type(self).__name__}() got an unknown argument {unknown!r}."
+            )
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "build" in vars(cls):
+            cls.build = _build_once(vars(cls)["build"])
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_made", "built", "dtype_policy", "_trainable", "name"):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r} yet: call super().__init__() "
+                "at the start of its __init__()."
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+
+    # ---- what subclasses write -------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights, now that the shape of the input is known."""
+        self.built = True
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The layer's function, on arrays."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no call(); define call(self, inputs)."
+        )
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """The mask of the output; as given, unless a subclass says otherwise."""
+        return previous_mask
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The shape of the output for a shape of the input, by abstract evaluation."""
+        names = _call.signature_of(type(self).call).names
+        shapes = {n.removesuffix("_shape"): s for n, s in kwargs.items()}
+        if set(shapes) - set(names):  # build's argument names differ from call's
+            args, shapes = (*args, *kwargs.values()), {}
+        dtype = self.compute_dtype
+        symbol = functools.partial(tree.map_shape_structure, lambda s: KerasTensor(s, dtype))
+        with _unchanged(self):
+            given = {k: symbol(v) for k, v in shapes.items()}
+            out = self.compute_output_spec(*map(symbol, args), **given)
+        return tree.map_structure(lambda t: t.shape, out)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic outputs for symbolic inputs."""
+        if type(self).compute_output_shape is not Layer.compute_output_shape:
+            return self._spec_from_users_shape(args, kwargs)
+        signature = _call.signature_of(type(self).call)
+        tensors = _call.tensor_arguments(_call.named_arguments(signature, args, kwargs))
+        self._maybe_build(tensors)
+        return infer(self.call, *args, **kwargs)
+
+    def _spec_from_users_shape(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        signature = _call.signature_of(type(self).call)
+        tensors = _call.tensor_arguments(_call.named_arguments(signature, args, kwargs))
+        shapes = {name: _call.shapes_of(value) for name, value in tensors.items()}
+        shape = self.compute_output_shape(
+            **_arguments_for(type(self).compute_output_shape, shapes)
+        )
+        return tree.map_shape_structure(
+            lambda s: KerasTensor(s, self.compute_dtype), shape
+        )
+
+    # ---- weights ---------------------------------------------------------------
+
+    @_call.keras2_order
+    def add_weight(
+        self,
+        shape: Any = None,
+        initializer: Any = None,
+        dtype: DTypeLike = None,
+        trainable: Any = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Variable:
+        """A new variable that belongs to the layer.
+
+        The order of Keras 2 (`add_weight("kernel", shape, dtype, initializer)`) is
+        understood too.
+        """
+        dtype = dtype_policies.standardize_dtype(dtype or self.variable_dtype)
+        if initializer is None:
+            initializer = "glorot_uniform" if is_float(dtype) else "zeros"
+        with self._path_scope():
+            variable = Variable(
+                initializers.get(initializer),
+                shape=tuple(shape or ()),
+                dtype=dtype,
+                trainable=trainable,
+                autocast=autocast,
+                aggregation=aggregation,
+                name=name,
+            )
+        variable.regularizer = regularizers.get(regularizer)
+        variable.constraint = constraints.get(constraint)
+        variable.overwrite_with_gradient = overwrite_with_gradient
+        self._made.append(variable)
+        return variable
+
+    def weight(self, name: str, shape: Sequence[int], **options: Any) -> Variable:
+        """`add_weight` with the `<name>_initializer`, `_regularizer`, `_constraint`."""
+        for part in ("initializer", "regularizer", "constraint"):
+            options.setdefault(part, getattr(self, f"{name}_{part}", None))
+        return self.add_weight(shape=shape, name=name, **options)
+
+    def _children(self) -> list[Layer]:
+        """The layers directly inside, in order."""
+        return list(owned(self, (Layer,)))
+
+    def _flatten_layers(self, include_self: bool = True) -> list[Layer]:
+        """This layer and all inside, each once, depth first."""
+        found: dict[int, Layer] = {}
+
+        def visit(layer: Layer) -> None:
+            if id(layer) not in found:
+                found[id(layer)] = layer
+                for child in layer._children():
+                    visit(child)
+
+        visit(self)
+        layers = list(found.values())
+        return layers if include_self else layers[1:]
+
+    def _collect(self, own: Callable[[Layer], list[Variable]]) -> list[Variable]:
+        found = {id(v): v for layer in self._flatten_layers() for v in own(layer)}
+        return list(found.values())
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Weights and the states of seed generators, of all layers inside."""
+        return self._collect(
+            lambda x: [*own_variables(x), *(g.state for g in seed_generators(x))]
+        )
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The weights of this layer and those inside."""
+        return self._collect(own_variables)
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The variables that training changes."""
+        return [v for v in self.variables if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The variables that training leaves to the layers."""
+        if not self.trainable:
+            return self.variables
+        return [v for v in self.variables if not v.trainable]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes."""
+        return [v for v in self.weights if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that training leaves alone."""
+        if not self.trainable:
+            return self.weights
+        return [v for v in self.weights if not v.trainable]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training may change the weights; sets all layers inside."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for variable in own_variables(self):
+            if variable.born_trainable:
+                variable.trainable = self._trainable
+        for child in self._children():
+            child.trainable = value
+
+    def get_weights(self) -> list[np.ndarray]:
+        """The weights as NumPy arrays."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all weights.
+
+        Raises:
+            ShapeError: when number or shapes differ; then nothing is changed.
+        """
+        variables = self.weights
+        if len(variables) != len(weights):
+            raise ShapeError(
+                f"{label(self)} has {len(variables)} weights but got {len(weights)} "
+                "arrays."
+                + ("" if self.built else " It is not built; call it on data first.")
+            )
+        arrays = [w if hasattr(w, "shape") else np.asarray(w) for w in weights]
+        for variable, array in zip(variables, arrays, strict=True):
+            if tuple(array.shape) != variable.shape:
+                raise ShapeError(
+                    f"{label(self)}: weight {variable.path!r} has shape "
+                    f"{variable.shape} but got {tuple(array.shape)}."
+                )
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+
+    def count_params(self) -> int:
+        """The number of scalars in the weights."""
+        if not self.built:
+            raise NotBuiltError(
+                f"{label(self)} has no weights yet; call it on data, or "
+                "build(input_shape)."
+            )
+        return sum(v.size for v in self.weights)
+
+    # ---- dtypes and names ------------------------------------------------------
+
+    compute_dtype = property(lambda self: self.dtype_policy.compute_dtype)
+    variable_dtype = property(lambda self: self.dtype_policy.variable_dtype)
+    dtype = property(lambda self: self.dtype_policy.variable_dtype)
+    input_dtype = property(lambda self: self.dtype_policy.compute_dtype)
+
+    @property
+    def path(self) -> str:
+        """Where in its model the layer was built: names joined by slashes."""
+        return self._path or self.name
+
+    @contextlib.contextmanager
+    def _path_scope(self) -> Iterator[None]:
+        context = current()
+        if context.layer is self:  # within its own call or build already
+            yield
+            return
+        with scoped(path=(*context.path, self.name), layer=self) as inner:
+            if self._path is None:
+                self._path = "/".join(inner.path)
+            yield
+
+    # ---- calling ---------------------------------------------------------------
+
+    @show_user_lines
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = self._convert(args, kwargs)
+        signature = _call.signature_of(type(self).call)
+        arguments = _call.named_arguments(signature, args, kwargs)
+        tensors = _call.tensor_arguments(arguments)
+        if current().layer is None and current().state is None:
+            self._forget_losses()
+        try:
+            first = next(iter(tensors.values()), None)
+            check_inputs(self.input_spec, first, self)
+            with self._path_scope():
+                self._maybe_build(tensors)
+                if any_symbolic((args, kwargs)):
+                    return self._record(args, kwargs, tensors)
+                check_inputs(self.input_spec, first, self)
+                return self._compute(args, kwargs, tensors, signature)
+        except Exception as error:
+            what = _call.describe(tensors)
+            add_note_once(error, f"  in {label(self)}, called with {what}")
+            raise
+
+    def _convert(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
+        """NumPy arrays become JAX arrays; floats get the compute dtype."""
+        target = self.compute_dtype if self.autocast else None
+
+        def one(x: Any) -> Any:
+            if isinstance(x, np.ndarray | np.generic):
+                floating = target and np.issubdtype(x.dtype, np.floating)
+                return jnp.asarray(x, target if floating else None)
+            if _call.is_tensor(x) and target and is_float(x.dtype):
+                if x.dtype != target:
+                    return OPS["cast"](x, target)
+            return x
+
+        return tree.map_structure(one, args), tree.map_structure(one, kwargs)
+
+    def _compute(
+        self, args: tuple, kwargs: dict[str, Any], tensors: dict[str, Any], signature: Any
+    ) -> Any:
+        kwargs = kwargs | _call.fill_masks(signature, tensors, kwargs)
+        training = self._training(signature, args, kwargs)
+        if signature.takes("training"):
+            if "training" not in signature.names[: len(args)]:
+                kwargs["training"] = training
+        else:
+            kwargs.pop("training", None)
+        mixed = self.compute_dtype != self.variable_dtype
+        autocast = self.compute_dtype if self.autocast and mixed else None
+        with scoped(training=training, autocast=autocast):
+            outputs = self.call(*args, **kwargs)
+        self._mask_outputs(outputs, tensors, kwargs)
+        if self.activity_regularizer is not None:
+            for output in tree.flatten(outputs):
+                self.add_loss(self.activity_regularizer(output))
+        return outputs
+
+    def _training(self, signature: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """As said in the call, else as handed down, else the default of `call`."""
+        given = _call.named_arguments(signature, args, kwargs).get("training")
+        if given is None:
+            given = current().training
+        if given is None:
+            given = signature.defaults.get("training")
+        return given
+
+    def _record(self, args: tuple, kwargs: dict[str, Any], tensors: dict) -> Any:
+        """The call as a node of a graph."""
+        outputs = self.compute_output_spec(*args, **kwargs)
+        Node(self, args, kwargs, outputs)
+        self._mask_outputs(outputs, tensors, kwargs)
+        return outputs
+
+    def _mask_outputs(
+        self, outputs: Any, tensors: dict[str, Any], kwargs: dict[str, Any]
+    ) -> None:
+        overridden = type(self).compute_mask is not Layer.compute_mask
+        if not (self.supports_masking or overridden) or not tensors:
+            return
+        name, inputs = next(iter(tensors.items()))
+        previous = kwargs.get("mask", kwargs.get(f"{name}_mask"))
+        if previous is None:
+            previous = _call.masks_of(inputs)
+        if not overridden and all(m is None for m in tree.flatten(previous)):
+            return
+        mask = self.compute_mask(inputs, previous)
+        flat_outputs, flat_masks = tree.flatten(outputs), tree.flatten(mask)
+        if len(flat_masks) == 1 and len(flat_outputs) > 1 and mask is None:
+            return
+        for output, one in zip(flat_outputs, flat_masks, strict=False):
+            if one is not None and not isinstance(output, Variable):
+                set_mask(output, one)
+
+    def _maybe_build(self, tensors: dict[str, Any]) -> None:
+        if self.built:
+            return
+        shapes = {name: _call.shapes_of(value) for name, value in tensors.items()}
+        with scoped(training=None, autocast=None):
+            self.build(**_arguments_for(type(self).build, shapes))
+        self.built = True
+
+    def _after_build(self) -> None:
+        if self._initial_weights is not None:
+            self.set_weights(self._initial_weights)
+            self._initial_weights = None
+        if not self._trainable:
+            self.trainable = False
+
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple:
+        """The call as a pure function of the variables' values.
+
+        Returns:
+            `(outputs, non_trainable_variables)`, and the losses if asked for.
+
+        >>> import carnyx as keras
+        >>> layer = keras.layers.Dropout(0.5, seed=1)
+        >>> values = [v.value for v in layer.non_trainable_variables]
+        >>> out, values = layer.stateless_call([], values, np.ones(8), training=True)
+        """
+        trainable, fixed = self.trainable_variables, self.non_trainable_variables
+        self._check_values("trainable_variables", trainable, trainable_variables)
+        self._check_values("non_trainable_variables", fixed, non_trainable_variables)
+
+        def call() -> Any:
+            outputs = self(*args, **kwargs)
+            return (outputs, self.losses) if return_losses else outputs
+
+        run = pure(call, [*trainable, *fixed])
+        out, values = run([*trainable_variables, *non_trainable_variables])
+        left = values[len(trainable) :]
+        return (out[0], left, out[1]) if return_losses else (out, left)
+
+    def _check_values(self, what: str, variables: Any, values: Any) -> None:
+        if not self.built:
+            raise NotBuiltError(
+                f"{label(self)} is not built, so it has no variables to be given values; "
+                "call it on data first."
+            )
+        if len(variables) != len(values):
+            raise ArgumentError(
+                f"{label(self)} has {len(variables)} {what} but got {len(values)} values."
+            )
+
+    # ---- losses ----------------------------------------------------------------
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a scalar, or several, to the loss that training minimises."""
+        for value in tree.flatten(loss):
+            if callable(value) and not hasattr(value, "dtype"):
+                raise ArgumentError(
+                    f"{label(self)}: add_loss got a function; call it and pass the value."
+                )
+            if is_symbolic(value):
+                raise GraphError(
+                    f"{label(self)}: add_loss got a symbolic tensor. Call add_loss "
+                    "inside the call() of a layer."
+                )
+            state = current().state
+            if state is None:
+                self._losses.append(value)
+            else:
+                state.losses.append((self, value))
+
+    def _forget_losses(self) -> None:
+        for layer in self._flatten_layers():
+            layer._losses.clear()
+
+    @property
+    def losses(self) -> list[Any]:
+        """What `add_loss` added in the last call, then the regularizers' losses."""
+        layers = self._flatten_layers()
+        state = current().state
+        if state is None:
+            added = [loss for layer in layers for loss in layer._losses]
+        else:
+            inside = {id(layer) for layer in layers}
+            added = [loss for layer, loss in state.losses if id(layer) in inside]
+        return [*added, *self._regularization_losses()]
+
+    def _regularization_losses(self) -> list[Any]:
+        return [
+            v.regularizer(v.value)
+            for v in self.trainable_weights
+            if v.regularizer is not None
+        ]
+
+    # ---- configs and files -----------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {
+            "name": self.name,
+            "trainable": self._trainable,
+            "dtype": dtype_policies.serialize(self.dtype_policy),
+        }
+        own_field = "activity_regularizer" in self._fields
+        if self.activity_regularizer is not None and not own_field:
+            config["activity_regularizer"] = regularizers.serialize(
+                self.activity_regularizer
+            )
+        return config
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """What `build` was given, so that a loaded layer can be built."""
+        if self.build_shapes is None:
+            return None
+        if len(self.build_shapes) == 1:
+            return {"input_shape": next(iter(self.build_shapes.values()))}
+        return {"shapes_dict": self.build_shapes}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build as `get_build_config` says."""
+        if not config or self.built:
+            return
+        shapes = config.get("shapes_dict") or config
+        shapes = {k: tree.map_shape_structure(tuple, v) for k, v in shapes.items()}
+        names = _call.signature_of(type(self).build).names
+        if set(shapes) <= set(names):
+            self.build(**shapes)
+        else:
+            self.build(*shapes.values())
+        self.built = True
+
+    def save_own_variables(self, store: Any) -> None:
+        """Write the layer's own weights into a dict-like store, by position."""
+        for index, variable in enumerate(own_variables(self)):
+            store[str(index)] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Read what `save_own_variables` wrote.
+
+        Raises:
+            ShapeError: when number or shapes differ.
+        """
+        variables = own_variables(self)
+        if len(store.keys()) != len(variables):
+            raise ShapeError(
+                f"{label(self)} has {len(variables)} weights, the file has "
+                f"{len(store.keys())}."
+                + ("" if self.built else " The layer is not built.")
+            )
+        for index, variable in enumerate(variables):
+            variable.assign(np.asarray(store[str(index)]))
+
+    def __repr__(self) -> str:
+        built = "" if self.built else ", not built"
+        return f"<{type(self).__name__} name={self.name}{built}>"
+
+
+def _input_shape(kwargs: dict[str, Any]) -> Any:
+    """The shape given to a first layer (`input_shape=`, `input_dim=`), or None."""
+    batch_size = kwargs.pop("batch_size", None)
+    kwargs.pop("input_dtype", None)
+    if "batch_input_shape" in kwargs:
+        return tuple(kwargs.pop("batch_input_shape"))
+    if "batch_shape" in kwargs:
+        return tuple(kwargs.pop("batch_shape"))
+    if "input_shape" in kwargs:
+        return (batch_size, *kwargs.pop("input_shape"))
+    if "input_dim" in kwargs:
+        length = (kwargs.pop("input_length"),) if "input_length" in kwargs else ()
+        return (batch_size, *length, kwargs.pop("input_dim"))
+    return None
+
+
+def _build_once(build: Callable[..., None]) -> Callable[..., None]:
+    """`build` under the layer's name; marks the layer built, remembers the shapes."""
+    signature = _call.signature_of(build)
+
+    @functools.wraps(build)
+    def wrapped(self: Layer, *args: Any, **kwargs: Any) -> None:
+        outermost = "_building" not in self.__dict__  # not a super().build()
+        self.__dict__["_building"] = True
+        try:
+            with self._path_scope():
+                build(self, *args, **kwargs)
+        finally:
+            if outermost:
+                self.__dict__.pop("_building", None)
+        self.built = True
+        if outermost:
+            self.build_shapes = _call.named_arguments(signature, args, kwargs)
+            self._after_build()
+
+    return wrapped
+
+
+def _arguments_for(
+    method: Callable[..., Any], shapes: dict[str, Any]
+) -> dict[str, Any]:
+    """Shapes of tensor arguments under the names that a shape method gives them."""
+    signature = _call.signature_of(method)
+    by_name = {f"{name}_shape": shape for name, shape in shapes.items()}
+    named = {k: v for k, v in by_name.items() if signature.takes(k)}
+    if set(signature.required) <= set(named) and named:
+        return named
+    if not signature.names or not shapes:
+        return {}
+    first = next(iter(shapes.values()))
+    return {signature.names[0]: first}
+
+
+@contextlib.contextmanager
+def _unchanged(layer: Layer) -> Iterator[None]:
+    """Whatever is built inside is forgotten again."""
+    if layer.built:
+        yield
+        return
+    before = {id(x): (x, dict(vars(x)), list(x._made)) for x in layer._flatten_layers()}
+    try:
+        yield
+    finally:
+        for inner, attributes, made in before.values():
+            vars(inner).clear()
+            vars(inner).update(attributes)
+            inner._made[:] = made
+
+
+__all__ = ["InputSpec", "Layer", "Tensor", "Shape"]
