@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from carnyx._core.op import op
 from carnyx.errors import ArgumentError
@@ -28,9 +29,12 @@ outer = binary(jnp.outer, "x1[i] x2[j] of both flattened.")
 kron = binary(jnp.kron, "Kronecker's product: the matrix of blocks x1[i, j] x2.")
 
 
+_INT8 = np.dtype("int8")
+
+
 def _accumulator(*operands: jax.Array) -> str | None:
     """int32 for products of int8 alone, which would overflow; else the default."""
-    return "int32" if {x.dtype.name for x in operands} == {"int8"} else None
+    return "int32" if all(x.dtype == _INT8 for x in operands) else None
 
 
 @op

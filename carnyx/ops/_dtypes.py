@@ -6,6 +6,7 @@ that must become floats become `floatx`.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -29,17 +30,30 @@ def result_type(*types: Any) -> str:
     >>> result_type("bfloat16", "float16"), result_type("uint8", "int8")
     ('float32', 'int16')
     """
-    known = [
-        standardize_dtype(t) if t is None or isinstance(t, str) else t for t in types
-    ]
-    if not known:
-        return config.floatx()
-    out = jnp.result_type(*known)
+    return _meet(config.floatx(), *map(_kind, types))
+
+
+def _kind(x: Any) -> Any:
+    """The dtype of `x`, or the Python type where it is weak."""
+    if x is None or isinstance(x, str):
+        return standardize_dtype(x)
+    if isinstance(x, jax.Array) and x.weak_type:
+        return {"i": int, "f": float, "c": complex}[x.dtype.kind]
+    if isinstance(x, bool | int | float | complex):
+        return type(x)
+    return getattr(x, "dtype", x)
+
+
+@functools.cache
+def _meet(floatx: str, *kinds: Any) -> str:
+    if not kinds:
+        return floatx
+    out = jnp.result_type(*kinds)
     # A float that bfloat16 absorbs is weak: nobody asked for its 32 bits.
     if out in (jnp.float32, jnp.float64) and jnp.result_type(
-        *known, jnp.bfloat16
+        *kinds, jnp.bfloat16
     ) == jnp.dtype(jnp.bfloat16):
-        return config.floatx()
+        return floatx
     return out.name
 
 

@@ -75,6 +75,14 @@ def count_nonzero(x: Tensor, axis: Axis = None) -> Tensor:
 # 65,504 (float16) nor stops counting at 256 (bfloat16).
 
 
+def _moment(fn: Any, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
+    x = tensor(x)
+    wide = result_type(x.dtype, "float32")
+    out = fn(x, axes(axis), dtype=wide, keepdims=keepdims)
+    dtype = float_dtype(x)
+    return out if out.dtype == dtype else out.astype(dtype)
+
+
 @op
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum of the entries over their number.
@@ -82,28 +90,19 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> mean([[1, 2], [3, 6]], axis=0).tolist()
     [2.0, 4.0]
     """
-    x = tensor(x)
-    wide = result_type(x.dtype, "float32")
-    out = jnp.mean(x, axes(axis), dtype=wide, keepdims=keepdims)
-    return out.astype(float_dtype(x))
+    return _moment(jnp.mean, x, axis, keepdims)
 
 
 @op
 def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """mean((x - mean(x)) ** 2)."""
-    x = tensor(x)
-    wide = result_type(x.dtype, "float32")
-    out = jnp.var(x, axes(axis), dtype=wide, keepdims=keepdims)
-    return out.astype(float_dtype(x))
+    return _moment(jnp.var, x, axis, keepdims)
 
 
 @op
 def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """sqrt(var(x))."""
-    x = to_float(x)
-    wide = result_type(x.dtype, "float32")
-    out = jnp.std(x, axes(axis), dtype=wide, keepdims=keepdims)
-    return out.astype(jnp.real(x).dtype)
+    return jnp.real(_moment(jnp.std, x, axis, keepdims))
 
 
 @op

@@ -47,6 +47,11 @@ def named(function: F, name: str, doc: str) -> F:
     return op(function)
 
 
+def operand(x: Tensor) -> Any:
+    """`x` as an array, a Python number as it is: sooner done, and weak all the same."""
+    return x if isinstance(x, int | float | complex) else tensor(x)
+
+
 def unary(fn: Any, doc: str, prepare=tensor, name: str | None = None) -> Unary:
     """The op `fn(x)`."""
 
@@ -56,13 +61,13 @@ def unary(fn: Any, doc: str, prepare=tensor, name: str | None = None) -> Unary:
     return named(apply, name or fn.__name__, doc)
 
 
-def binary(fn: Any, doc: str, prepare=tensor, name: str | None = None) -> Binary:
+def binary(fn: Any, doc: str) -> Binary:
     """The op `fn(x1, x2)`, broadcasting."""
 
     def apply(x1: Tensor, x2: Tensor) -> Tensor:
-        return fn(prepare(x1), prepare(x2))
+        return fn(operand(x1), operand(x2))
 
-    return named(apply, name or fn.__name__, doc)
+    return named(apply, fn.__name__, doc)
 
 
 def bitwise(fn: Any, doc: str, name: str) -> Bitwise:
