@@ -1,0 +1,115 @@
+"""Attention: softmax(q k' · scale) v."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from carnyx import config
+from carnyx._core.op import op
+from carnyx.errors import ArgumentError, ShapeError
+from carnyx.ops._dtypes import result_type, tensor
+from carnyx.typing import Tensor
+
+__all__ = ["dot_product_attention"]
+
+
+def _check(query: jax.Array, key: jax.Array, value: jax.Array) -> None:
+    shapes = query.shape, key.shape, value.shape
+    if any(len(s) != 4 for s in shapes):
+        raise ShapeError(
+            "dot_product_attention got query, key, value of shapes "
+            f"{', '.join(map(str, shapes))}; expected (batch, time, heads, size)."
+        )
+    if query.shape[2] % key.shape[2]:
+        raise ShapeError(
+            f"dot_product_attention got {query.shape[2]} query heads and "
+            f"{key.shape[2]} key heads; expected a multiple."
+        )
+
+
+def _fits_flash(query: jax.Array, bias: Any) -> bool:
+    """What cuDNN's fused kernel takes: half precision, small heads, an Ampere GPU."""
+    capability = getattr(jax.devices()[0], "compute_capability", "0")
+    half = query.dtype.name in ("float16", "bfloat16")
+    size = query.shape[-1]
+    return half and bias is None and size <= 128 and size % 8 == 0 and (
+        float(capability) >= 8
+    )  # fmt: skip
+
+
+def _einsums(q, k, v, bias, mask, scale: float, is_causal: bool, cap) -> jax.Array:
+    """Two einsums: as fast as any other form on a CPU."""
+    if k.shape[2] != q.shape[2]:  # groups of query heads share a key
+        k, v = (jnp.repeat(a, q.shape[2] // k.shape[2], 2) for a in (k, v))
+    wide = jnp.promote_types(q.dtype, jnp.float32)
+    scores = jnp.einsum("btnh,bsnh->bnts", q, k, preferred_element_type=wide) * scale
+    if bias is not None:
+        scores += bias
+    if cap is not None:
+        scores = scores / (1 + jnp.abs(scores) / cap)
+    if is_causal:
+        causal = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+        mask = causal if mask is None else mask & causal
+    if mask is not None:
+        # Finite, so that a row without any key gives a mean, not NaN.
+        scores = jnp.where(mask, scores, -0.7 * jnp.finfo(wide).max)
+    weights = jax.nn.softmax(scores).astype(v.dtype)
+    return jnp.einsum("bnts,bsnh->btnh", weights, v)
+
+
+@op
+def dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None = None,
+    mask: Tensor | None = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Tensor:
+    """softmax(q k' · scale + bias, where mask) v.
+
+    Shapes: (b, t, n, h), (b, s, k, h), (b, s, k, h) -> (b, t, n, h), k dividing n;
+    bias and mask broadcast to (b, n, t, s)
+
+    Args:
+        scale: 1 / sqrt(h) if None.
+        flash_attention: True insists on the GPU's fused kernel, None takes it where
+            it fits.
+        attn_logits_soft_cap: c turns a logit x into x / (1 + |x| / c).
+
+    References: Vaswani et al. 2017, arXiv:1706.03762
+    """
+    q, k, v = tensor(query), tensor(key), tensor(value)
+    _check(q, k, v)
+    dtype = result_type(q.dtype, k.dtype, v.dtype)
+    q, k, v = (a.astype(dtype) for a in (q, k, v))
+    bias = None if bias is None else tensor(bias).astype(dtype)
+    mask = None if mask is None else tensor(mask).astype(bool)
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    gpu = jax.default_backend() == "gpu" and attn_logits_soft_cap is None
+    if gpu:
+        allowed = flash_attention is not False
+        allowed = allowed and config.is_flash_attention_enabled() is not False
+        flash = flash_attention or (allowed and _fits_flash(q, bias))
+        bias, mask = (a if a is None else _rank_4(a) for a in (bias, mask))
+        return jax.nn.dot_product_attention(
+            q, k, v, bias, mask, scale=scale, is_causal=is_causal,
+            implementation="cudnn" if flash else "xla",
+        )  # fmt: skip
+    if flash_attention:
+        raise ArgumentError(
+            "dot_product_attention got flash_attention=True; the fused kernel needs a "
+            f"GPU, and no soft cap. This is a {jax.default_backend()}."
+        )
+    return _einsums(q, k, v, bias, mask, scale, is_causal, attn_logits_soft_cap)
+
+
+def _rank_4(x: jax.Array) -> jax.Array:
+    return x.reshape((1,) * (4 - x.ndim) + x.shape)

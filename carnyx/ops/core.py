@@ -1,0 +1,303 @@
+"""Control flow, conversions, and reading and writing parts of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from carnyx._core.op import op
+from carnyx._core.symbol import KerasTensor
+from carnyx._core.variable import Variable
+from carnyx.config import standardize_dtype
+from carnyx.errors import ArgumentError
+from carnyx.ops._dtypes import given_dtype, tensor
+from carnyx.typing import DTypeLike, ShapeLike, Tensor
+
+# fmt: off
+__all__ = [
+    "associative_scan", "cast", "cond", "convert_to_numpy", "convert_to_tensor",
+    "custom_gradient", "dtype", "fori_loop", "is_tensor", "map", "saturate_cast", "scan",
+    "scatter", "scatter_update", "shape", "slice", "slice_update", "stop_gradient",
+    "switch", "unstack", "vectorized_map", "while_loop",
+]
+# fmt: on
+
+
+# --- control flow ------------------------------------------------------------------
+
+
+@op
+def map(f: Callable[..., Any], xs: Any) -> Any:
+    """f of each part along the first axis, one after another, stacked."""
+    return lax.map(f, xs)
+
+
+@op
+def vectorized_map(function: Callable[..., Any], elements: Any) -> Any:
+    """`function` of each part along the first axis, all at once, stacked.
+
+    >>> vectorized_map(lambda row: row.sum(), jnp.ones((2, 3))).tolist()
+    [3.0, 3.0]
+    """
+    return jax.vmap(function)(elements)
+
+
+@op
+def scan(
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+) -> tuple[Any, Any]:
+    """`carry, y = f(carry, x)` for every x along the first axis.
+
+    Returns the last carry, and all y stacked.
+
+    >>> total, sums = scan(lambda s, x: (s + x, s + x), 0, jnp.arange(4))
+    >>> int(total), sums.tolist()
+    (6, [0, 1, 3, 6])
+    """
+    if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
+        raise ArgumentError(
+            f"scan got unroll={unroll!r}; expected a positive integer or a bool."
+        )
+    return lax.scan(f, init, xs, length, reverse, unroll)
+
+
+@op
+def associative_scan(
+    f: Callable[..., Any], elems: Any, reverse: bool = False, axis: int = 0
+) -> Any:
+    """All partial results of the associative `f` along `axis`, in parallel.
+
+    References: Blelloch 1990, Prefix sums and their applications, CMU-CS-90-190
+    """
+    return lax.associative_scan(f, jax.tree.map(jnp.asarray, elems), reverse, axis)
+
+
+@op
+def while_loop(
+    cond: Callable[..., Any],
+    body: Callable[..., Any],
+    loop_vars: Any,
+    maximum_iterations: int | None = None,
+) -> Any:
+    """`loop_vars = body(*loop_vars)` as long as `cond(*loop_vars)`."""
+    many = isinstance(loop_vars, list | tuple)
+    start = tuple(loop_vars) if many else (loop_vars,)
+
+    def goes_on(state):
+        count, values = state
+        again = cond(*values)
+        return again if maximum_iterations is None else again & (
+            count < maximum_iterations
+        )  # fmt: skip
+
+    def step(state):
+        count, values = state
+        out = body(*values)
+        return count + 1, tuple(out) if many else (out,)
+
+    _, values = lax.while_loop(goes_on, step, (0, start))
+    return values if many else values[0]
+
+
+@op
+def fori_loop(
+    lower: int, upper: int, body_fun: Callable[..., Any], init_val: Any
+) -> Any:
+    """`val = body_fun(i, val)` for i from `lower` to `upper` - 1."""
+    return lax.fori_loop(lower, upper, body_fun, init_val)
+
+
+@op
+def cond(
+    pred: Tensor, true_fn: Callable[[], Any], false_fn: Callable[[], Any]
+) -> Any:
+    """`true_fn()` where `pred`, else `false_fn()`; one of them runs."""
+    return lax.cond(pred, true_fn, false_fn)
+
+
+@op
+def switch(index: Tensor, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+    """`branches[index](*operands)`, the index clamped to what there is."""
+    return lax.switch(index, branches, *operands)
+
+
+def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose gradient is given: `f(*args)` returns (value, gradient function).
+
+    >>> import jax
+    >>> @custom_gradient
+    ... def clipped(x): return x, lambda g: jnp.clip(g, -1, 1)
+    >>> float(jax.grad(lambda x: 5 * clipped(x))(2.0))
+    1.0
+    """
+    ruled = jax.custom_gradient(f)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return ruled(*args, **kwargs)
+
+    # A name of its own: a user's function may be called `add`.
+    return op(call, name=f"custom_gradient/{getattr(f, '__name__', 'f')}")
+
+
+@op
+def stop_gradient(variable: Tensor) -> Tensor:
+    """The value as a constant to differentiation."""
+    return lax.stop_gradient(variable)
+
+
+# --- conversions ---------------------------------------------------------------------
+
+
+@op
+def convert_to_tensor(
+    x: Any,
+    dtype: DTypeLike = None,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
+) -> Tensor:
+    """`x` as a `jax.Array`, of `dtype` if given; an array that is one stays itself."""
+    if sparse or ragged:
+        raise ArgumentError(
+            f"convert_to_tensor got sparse={sparse}, ragged={ragged}; Carnyx has dense "
+            "tensors only."
+        )
+    x, dtype = tensor(x), given_dtype(dtype)
+    return x if dtype in (None, x.dtype) else x.astype(dtype)
+
+
+def convert_to_numpy(x: Any) -> np.ndarray:
+    """A copy of `x` as a NumPy array."""
+    if isinstance(x, KerasTensor):
+        raise ArgumentError(f"convert_to_numpy got {x}, which has no value yet.")
+    return np.array(x.value if isinstance(x, Variable) else x)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether x is a `jax.Array`."""
+    return isinstance(x, jax.Array)
+
+
+def shape(x: Tensor) -> tuple[int | None, ...]:
+    """The sizes of x; None for one that is not known yet."""
+    return x.shape if hasattr(x, "shape") else np.shape(x)
+
+
+def dtype(x: Tensor) -> str:
+    """The name of the dtype of x.
+
+    >>> dtype(jnp.ones(2))
+    'float32'
+    """
+    return standardize_dtype(x.dtype)
+
+
+@op
+def cast(x: Tensor, dtype: DTypeLike) -> Tensor:
+    """x in another dtype."""
+    return tensor(x).astype(standardize_dtype(dtype))
+
+
+def _range(dtype: str) -> tuple[Any, Any]:
+    if dtype == "bool":
+        return 0, 1
+    limits = jnp.iinfo(dtype) if "int" in dtype else jnp.finfo(dtype)
+    return limits.min, limits.max
+
+
+@op
+def saturate_cast(x: Tensor, dtype: DTypeLike) -> Tensor:
+    """x in another dtype, with values outside its range at the end of it.
+
+    >>> saturate_cast(jnp.array([-1.0, 300.0]), "uint8").tolist()
+    [0, 255]
+    """
+    x, dtype = tensor(x), standardize_dtype(dtype)
+    (low, high), (least, most) = _range(dtype), _range(standardize_dtype(x.dtype))
+    low, high = np.maximum(low, least), np.minimum(high, most)
+    # An end that rounds outwards in x's dtype would overflow: take its neighbour.
+    own = x.dtype if x.dtype != bool else np.dtype("uint8")
+    first, last = low.astype(own), high.astype(own)
+    first = np.nextafter(first, own.type(0)) if first < low else first
+    last = np.nextafter(last, own.type(0)) if last > high else last
+    return jnp.clip(x.astype(own), first, last).astype(dtype)
+
+
+# --- parts of arrays -----------------------------------------------------------------
+
+
+@op
+def scatter(indices: Tensor, values: Tensor, shape: ShapeLike) -> Tensor:
+    """Zeros of `shape`, plus each value at its index; what meets is added.
+
+    Shapes: (n, k), (n, …) -> shape, k being how many axes an index names
+    """
+    values = tensor(values)
+    place = tuple(jnp.moveaxis(tensor(indices), -1, 0))
+    return jnp.zeros(tuple(shape), values.dtype).at[place].add(values)
+
+
+_REDUCTIONS = {None: "set", "add": "add", "max": "max", "min": "min", "mul": "multiply"}
+
+
+@op
+def scatter_update(
+    inputs: Tensor, indices: Tensor, updates: Tensor, reduction: str | None = None
+) -> Tensor:
+    """`inputs` with `updates` at `indices`.
+
+    Shapes: inputs, (n, k), (n, …) -> as inputs
+
+    Args:
+        reduction: how an update meets what is there: None (replaces it), "add",
+            "max", "min" or "mul".
+    """
+    if reduction not in _REDUCTIONS:
+        raise ArgumentError(
+            f"scatter_update got reduction={reduction!r}; expected one of "
+            f"{list(_REDUCTIONS)}."
+        )
+    inputs = tensor(inputs)
+    at = inputs.at[tuple(jnp.moveaxis(tensor(indices), -1, 0))]
+    return getattr(at, _REDUCTIONS[reduction])(tensor(updates).astype(inputs.dtype))
+
+
+@op
+def slice(inputs: Tensor, start_indices: Sequence[Any], shape: ShapeLike) -> Tensor:
+    """The block of `shape` that begins at `start_indices`; -1: up to the end."""
+    x = tensor(inputs)
+    sizes = [
+        x.shape[i] - start_indices[i] if n == -1 else n for i, n in enumerate(shape)
+    ]
+    return lax.dynamic_slice(x, list(start_indices), sizes)
+
+
+@op
+def slice_update(
+    inputs: Tensor, start_indices: Sequence[Any], updates: Tensor
+) -> Tensor:
+    """`inputs` with the block `updates` written at `start_indices`."""
+    x = tensor(inputs)
+    return lax.dynamic_update_slice(
+        x, tensor(updates).astype(x.dtype), list(start_indices)
+    )
+
+
+@op
+def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
+    """The parts of x along `axis`, each without it."""
+    x = tensor(x)
+    if num is not None and num != x.shape[axis]:
+        raise ArgumentError(
+            f"unstack got num={num}; axis {axis} of {x.shape} has {x.shape[axis]}."
+        )
+    return [lax.index_in_dim(x, i, axis, keepdims=False) for i in range(x.shape[axis])]

@@ -1,0 +1,218 @@
+"""Mathematics beyond NumPy's core: segments, ranks, special functions, einops."""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Callable
+from math import prod
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from carnyx._core.op import op
+from carnyx.errors import ArgumentError, ShapeError
+from carnyx.ops import _signal
+from carnyx.ops._dtypes import tensor, to_float
+from carnyx.ops._signal import *  # noqa: F403
+from carnyx.ops._thin import axes as hashable
+from carnyx.typing import Axis, Tensor
+
+# fmt: off
+__all__ = [
+    "cdist", "erf", "erfc", "erfinv", "in_top_k", "logdet", "logsumexp", "rearrange",
+    "rsqrt", "segment_max", "segment_min", "segment_prod", "segment_sum", "top_k",
+    *(name for name in _signal.__all__ if name != "polar"),
+]
+# fmt: on
+
+
+def _segments(
+    reduce: Callable, data: Tensor, ids: Tensor, count: int | None, ordered: bool
+) -> Tensor:
+    data, ids = tensor(data), tensor(ids)
+    if ids.ndim != 1 or ids.shape[0] != data.shape[0]:
+        raise ShapeError(
+            f"segment_ids got shape {ids.shape}; expected ({data.shape[0]},), one for "
+            f"each row of data {data.shape}."
+        )
+    if count is None and isinstance(ids, jax.core.Tracer):
+        raise ArgumentError(
+            "num_segments=None: while tracing, the number of segments must be given."
+        )
+    return reduce(data, ids, count, indices_are_sorted=ordered)
+
+
+@op
+def segment_sum(
+    data: Tensor, segment_ids: Tensor, num_segments: int | None = None,
+    sorted: bool = False,
+) -> Tensor:  # fmt: skip
+    """Sums of the rows of each segment.
+
+    Shapes: (n, …), (n,) -> (num_segments, …)
+
+    >>> segment_sum([1, 2, 10], [0, 0, 1], 2).tolist()
+    [3, 10]
+    """
+    return _segments(jax.ops.segment_sum, data, segment_ids, num_segments, sorted)
+
+
+@op
+def segment_max(
+    data: Tensor, segment_ids: Tensor, num_segments: int | None = None,
+    sorted: bool = False,
+) -> Tensor:  # fmt: skip
+    """Maxima of the rows of each segment; the lowest number where there are none."""
+    return _segments(jax.ops.segment_max, data, segment_ids, num_segments, sorted)
+
+
+@op
+def segment_min(
+    data: Tensor, segment_ids: Tensor, num_segments: int | None = None,
+    sorted: bool = False,
+) -> Tensor:  # fmt: skip
+    """Minima of the rows of each segment; the highest number where there are none."""
+    return _segments(jax.ops.segment_min, data, segment_ids, num_segments, sorted)
+
+
+@op
+def segment_prod(
+    data: Tensor, segment_ids: Tensor, num_segments: int | None = None,
+    sorted: bool = False,
+) -> Tensor:  # fmt: skip
+    """Products of the rows of each segment; 1 where there are none."""
+    return _segments(jax.ops.segment_prod, data, segment_ids, num_segments, sorted)
+
+
+@op
+def top_k(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
+    """The k largest on the last axis, and where they are; in order in any case.
+
+    >>> values, places = top_k([1, 3, 2], 2)
+    >>> values.tolist(), places.tolist()
+    ([3, 2], [1, 2])
+    """
+    values, places = lax.top_k(tensor(x), k)
+    return values, places
+
+
+@op
+def in_top_k(targets: Tensor, predictions: Tensor, k: int) -> Tensor:
+    """Whether fewer than k predictions are above that of the target.
+
+    Shapes: (b,), (b, classes) -> (b,)
+    """
+    predictions = tensor(predictions)
+    chosen = jnp.take_along_axis(predictions, tensor(targets)[..., None], -1)
+    chosen = jnp.where(jnp.isnan(chosen), -jnp.inf, chosen)
+    return jnp.sum(predictions > chosen, -1) < k
+
+
+@op
+def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """log(sum(exp(x))), without leaving the range of floats."""
+    return jax.nn.logsumexp(to_float(x), hashable(axis), keepdims=keepdims)
+
+
+@op
+def cdist(x: Tensor, y: Tensor) -> Tensor:
+    """Euclidean distances between all rows of x and of y.
+
+    Shapes: (…, n, d), (…, m, d) -> (…, n, m)
+    """
+    x, y = to_float(x), to_float(y)
+    if builtins.min(x.ndim, y.ndim) < 2 or x.shape[-1] != y.shape[-1]:
+        raise ShapeError(
+            f"cdist got shapes {x.shape} and {y.shape}; expected (…, n, d), (…, m, d)."
+        )
+    # From differences: the expansion |x|² - 2xy + |y|² loses digits of near points.
+    difference = x[..., :, None, :] - y[..., None, :, :]
+    return jnp.sqrt(jnp.square(difference).sum(-1))
+
+
+@op
+def rsqrt(x: Tensor) -> Tensor:
+    """1 / sqrt(x)."""
+    return lax.rsqrt(to_float(x))
+
+
+@op
+def erf(x: Tensor) -> Tensor:
+    """The error function, 2 / sqrt(pi) times the integral of exp(-t²) from 0 to x."""
+    return lax.erf(to_float(x))
+
+
+@op
+def erfc(x: Tensor) -> Tensor:
+    """1 - erf(x)."""
+    return lax.erfc(to_float(x))
+
+
+@op
+def erfinv(x: Tensor) -> Tensor:
+    """The inverse of `erf`."""
+    return lax.erf_inv(to_float(x))
+
+
+@op
+def logdet(x: Tensor) -> Tensor:
+    """log(|det(x)|) of square matrices on the last two axes."""
+    return jnp.linalg.slogdet(to_float(x))[1]
+
+
+# --- einops: "b (h p) c -> b h (p c)" ------------------------------------------------
+
+
+def _parse(side: str) -> list[list[str]]:
+    """The axes of one side of a pattern, each a group of names."""
+    groups = re.findall(r"\(([^()]*)\)|(\w+)", side)
+    return [[name] if name else inside.split() for inside, name in groups]
+
+
+def _axis_sizes(pattern: str, groups: list[list[str]], shape, given: dict) -> dict:
+    if len(groups) != len(shape):
+        raise ShapeError(
+            f"rearrange got shape {shape} for {pattern!r}, which has {len(groups)} axes."
+        )
+    sizes = dict(given)
+    for group, n in zip(groups, shape, strict=True):
+        unknown = [name for name in group if name not in sizes]
+        if len(unknown) > 1:
+            raise ArgumentError(
+                f"rearrange cannot tell the sizes of {unknown} in {pattern!r}; give "
+                "all but one of them as keywords."
+            )
+        rest = prod(sizes[name] for name in group if name in sizes)
+        if unknown:
+            sizes[unknown[0]] = n // rest
+        if prod(sizes[name] for name in group) != n:
+            raise ShapeError(
+                f"rearrange cannot split {n} by {group} of sizes "
+                f"{[sizes[name] for name in group]}, in {pattern!r}."
+            )
+    return sizes
+
+
+@op
+def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
+    """Splits, permutes and joins axes by a pattern of names.
+
+    >>> rearrange(jnp.ones((2, 6, 3)), "b (h p) c -> b h (p c)", p=2).shape
+    (2, 3, 6)
+
+    References: Rogozhnikov 2022, Einops, ICLR (openreview oapKSVM2bcj)
+    """
+    x = jnp.asarray(tensor)
+    before, after = (_parse(side) for side in pattern.split("->"))
+    sizes = _axis_sizes(pattern, before, x.shape, axes_lengths)
+    names = [name for group in before for name in group]
+    wanted = [name for group in after for name in group]
+    if sorted(names) != sorted(wanted):
+        raise ArgumentError(
+            f"rearrange got {pattern!r}; expected the same names on both sides."
+        )
+    x = x.reshape([sizes[name] for name in names])
+    x = x.transpose([names.index(name) for name in wanted])
+    return x.reshape([prod(sizes[name] for name in group) for group in after])

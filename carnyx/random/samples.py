@@ -1,0 +1,148 @@
+"""Samples of distributions.
+
+`seed` is None (the global generator), an integer (the same numbers at every call), or a
+`SeedGenerator`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from carnyx import config
+from carnyx._core.op import op
+from carnyx._core.seed import draw_seed
+from carnyx.config import standardize_dtype
+from carnyx.errors import ArgumentError
+from carnyx.typing import DTypeLike, ShapeLike, Tensor
+
+
+def _dtype(dtype: DTypeLike) -> str:
+    return config.floatx() if dtype is None else standardize_dtype(dtype)
+
+
+@op
+def normal(
+    shape: ShapeLike, mean: float = 0.0, stddev: float = 1.0, dtype: DTypeLike = None,
+    seed: Any = None,
+) -> Tensor:  # fmt: skip
+    """Normal numbers.
+
+    >>> bool((normal((2,), seed=1) == normal((2,), seed=1)).all())
+    True
+    """
+    sample = jax.random.normal(draw_seed(seed), tuple(shape), _dtype(dtype))
+    return sample * stddev + mean
+
+
+@op
+def truncated_normal(
+    shape: ShapeLike, mean: float = 0.0, stddev: float = 1.0, dtype: DTypeLike = None,
+    seed: Any = None,
+) -> Tensor:  # fmt: skip
+    """Normal numbers, those beyond two standard deviations drawn again."""
+    key, dtype = draw_seed(seed), _dtype(dtype)
+    sample = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), dtype)
+    return sample * stddev + mean
+
+
+@op
+def uniform(
+    shape: ShapeLike, minval: float = 0.0, maxval: float = 1.0, dtype: DTypeLike = None,
+    seed: Any = None,
+) -> Tensor:  # fmt: skip
+    """Numbers from `minval` up to, without, `maxval`."""
+    key, dtype = draw_seed(seed), _dtype(dtype)
+    if "float" not in dtype:
+        raise ArgumentError(f"uniform got dtype={dtype!r}; for integers use randint.")
+    return jax.random.uniform(key, tuple(shape), dtype, minval, maxval)
+
+
+@op
+def randint(
+    shape: ShapeLike, minval: int, maxval: int, dtype: DTypeLike = "int32",
+    seed: Any = None,
+) -> Tensor:  # fmt: skip
+    """Integers from `minval` up to, without, `maxval`."""
+    dtype = standardize_dtype(dtype)
+    if "int" not in dtype:
+        raise ArgumentError(f"randint got dtype={dtype!r}; expected an integer dtype.")
+    return jax.random.randint(draw_seed(seed), tuple(shape), minval, maxval, dtype)
+
+
+@op
+def categorical(
+    logits: Tensor, num_samples: int, dtype: DTypeLike = "int32", seed: Any = None
+) -> Tensor:
+    """Classes with probabilities softmax(logits).
+
+    Shapes: (b, classes) -> (b, num_samples)
+    """
+    logits = jnp.asarray(logits)
+    shape = (logits.shape[0], num_samples, *logits.shape[2:])
+    sample = jax.random.categorical(draw_seed(seed), logits[..., None], 1, shape)
+    return sample.astype(standardize_dtype(dtype))
+
+
+@op
+def dropout(
+    inputs: Tensor, rate: float, noise_shape: Sequence[int | None] | None = None,
+    seed: Any = None,
+) -> Tensor:  # fmt: skip
+    """Zeros at `rate` of the places, the others divided by 1 - rate.
+
+    Args:
+        noise_shape: 1 where places are kept or dropped together; None: size of inputs.
+
+    References: Srivastava et al. 2014, JMLR 15(56)
+    """
+    x = jnp.asarray(inputs)
+    if not 0 <= rate <= 1:
+        raise ArgumentError(f"dropout got rate={rate}; expected one from 0 to 1.")
+    if rate == 0:
+        return x
+    if rate == 1:
+        return jnp.zeros_like(x)
+    shape = x.shape
+    if noise_shape is not None:
+        shape = [x.shape[i] if n is None else n for i, n in enumerate(noise_shape)]
+    kept = jax.random.bernoulli(draw_seed(seed), 1 - rate, tuple(shape))
+    return jnp.where(kept, x / (1 - rate), 0)
+
+
+@op
+def shuffle(x: Tensor, axis: int = 0, seed: Any = None) -> Tensor:
+    """The elements along `axis` in random order, each row of them in its own."""
+    key = draw_seed(seed)
+    return jax.random.permutation(key, jnp.asarray(x), axis, independent=True)
+
+
+@op
+def gamma(
+    shape: ShapeLike, alpha: Tensor, dtype: DTypeLike = None, seed: Any = None
+) -> Tensor:
+    """Gamma numbers of shape parameter `alpha` and scale 1."""
+    return jax.random.gamma(draw_seed(seed), alpha, tuple(shape), _dtype(dtype))
+
+
+@op
+def beta(
+    shape: ShapeLike, alpha: Tensor, beta: Tensor, dtype: DTypeLike = None,
+    seed: Any = None,
+) -> Tensor:  # fmt: skip
+    """Numbers of (0, 1), of density x^(alpha - 1) (1 - x)^(beta - 1), normalised."""
+    a, b = jnp.asarray(alpha), jnp.asarray(beta)
+    return jax.random.beta(draw_seed(seed), a, b, tuple(shape), _dtype(dtype))
+
+
+@op
+def binomial(
+    shape: ShapeLike, counts: Tensor, probabilities: Tensor, dtype: DTypeLike = None,
+    seed: Any = None,
+) -> Tensor:  # fmt: skip
+    """How many of `counts` trials succeed, each with its probability."""
+    n, p = jnp.asarray(counts), jnp.asarray(probabilities)
+    return jax.random.binomial(draw_seed(seed), n, p, tuple(shape), _dtype(dtype))
