@@ -91,6 +91,7 @@ ROWS = [
     ("linspace", (ROW, K(4)), dict(num=3, axis=-1)),
     ("logspace", (ROW, K(4)), dict(num=3)),
     ("matmul", (CUBE, K(4, 5)), {}),
+    ("matmul", (K(None, None, 4), K(4, 5)), {}),
     ("matmul", (K(None, None, 4), K(None, 4, 5)), {}),
     ("max", (X,), dict(axis=-1, initial=0.0)),
     ("meshgrid", (ROW, K(3)), {}),
