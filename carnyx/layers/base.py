@@ -534,8 +534,9 @@ class Layer(Operation, Configurable):
             "trainable": self._trainable,
             "dtype": dtype_policies.serialize(self.dtype_policy),
         }
-        own_field = "activity_regularizer" in self._fields
-        if self.activity_regularizer is not None and not own_field:
+        own = self._fields.get("activity_regularizer")
+        said = own is not None and own.in_config  # by the layer, also where None
+        if self.activity_regularizer is not None and not said:
             config["activity_regularizer"] = regularizers.serialize(
                 self.activity_regularizer
             )

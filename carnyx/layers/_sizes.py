@@ -1,0 +1,45 @@
+"""What layers ask about sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carnyx.errors import ArgumentError, ShapeError
+from carnyx.layers.input_spec import label
+from carnyx.typing import Shape
+
+
+def sizes(value: Any, rank: int, name: str, least: int = 1) -> tuple[int, ...]:
+    """One integer for each of `rank` axes; a single one counts for all.
+
+    >>> sizes(3, 2, "kernel_size")
+    (3, 3)
+    """
+    many = value if isinstance(value, list | tuple) else (value,) * rank
+    good = len(many) == rank and all(hasattr(v, "__index__") for v in many)
+    if not good or any(v < least for v in many):
+        raise ArgumentError(
+            f"{name} got {value!r}; expected an integer of at least {least}, or "
+            f"{rank} of them."
+        )
+    return tuple(int(v) for v in many)
+
+
+def known_size(input_shape: Shape, axis: int, layer: Any) -> int:
+    """The size of an axis that weights depend on.
+
+    Raises:
+        ShapeError: when it is not known, or there is no such axis.
+    """
+    rank = len(input_shape)
+    if not -rank <= axis < rank:
+        raise ShapeError(
+            f"{label(layer)} got shape {input_shape}, which has no axis {axis}."
+        )
+    size = input_shape[axis]
+    if size is None:
+        raise ShapeError(
+            f"{label(layer)} got shape {input_shape}; the size of axis {axis} must be "
+            "known, since the weights depend on it. Give it in Input(shape=...)."
+        )
+    return size
