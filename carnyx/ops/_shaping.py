@@ -42,8 +42,8 @@ def reshape(x: Tensor, newshape: ShapeLike | int) -> Tensor:
     >>> reshape([[1, 2, 3], [4, 5, 6]], (-1, 2)).tolist()
     [[1, 2], [3, 4], [5, 6]]
     """
-    shape: Any = tuple(newshape) if isinstance(newshape, Sequence) else newshape
-    sizes = [n for n in np.ravel(shape) if isinstance(n, int | np.integer)]
+    shape: Any = tuple(newshape) if np.iterable(newshape) else (newshape,)  # type: ignore
+    sizes = [n for n in shape if isinstance(n, int | np.integer)]  # others: symbolic
     if sizes.count(-1) > 1 or any(n < -1 for n in sizes):
         raise ArgumentError(
             f"reshape got {newshape}; expected sizes >= 0, and -1 at most once."
@@ -107,8 +107,11 @@ def roll(x: Tensor, shift: Any, axis: Axis = None) -> Tensor:
 
 @op
 def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
-    """The plane of two axes turned k times by a right angle, the first to the second's
-    place."""
+    """The plane of two axes turned k times by 90 degrees, from the first to the second.
+
+    >>> rot90([[1, 2], [3, 4]]).tolist()
+    [[2, 4], [1, 3]]
+    """
     array = tensor(array)
     if array.ndim < 2:
         raise ShapeError(f"rot90 got shape {array.shape}; expected two axes or more.")
@@ -144,12 +147,11 @@ def pad(
         mode: `"constant"`, `"edge"`, `"reflect"`, `"symmetric"` or another of NumPy's.
     """
     x = tensor(x)
-    if not isinstance(pad_width, int) and np.ndim(pad_width[0]) > 0:
-        if len(pad_width) not in (1, x.ndim):
-            raise ArgumentError(
-                f"pad got {len(pad_width)} pairs of widths for x of shape {x.shape}; "
-                "expected one a axis."
-            )
+    if np.ndim(pad_width) == 2 and len(pad_width) not in (1, x.ndim):
+        raise ArgumentError(
+            f"pad got {len(pad_width)} pairs of widths for x of shape {x.shape}; "
+            "expected one for each axis."
+        )
     if constant_values is None:
         return jnp.pad(x, pad_width, mode)
     if mode != "constant":

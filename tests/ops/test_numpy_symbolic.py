@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import carnyx.ops.numpy as ours
+from carnyx._core.infer import infer
 from carnyx._core.symbol import KerasTensor
+from carnyx._core.variable import Variable
 
 
 class K:
@@ -199,3 +201,23 @@ def test_sizes_that_depend_on_values_are_refused_with_a_way_out(name):
     x = KerasTensor((None,), "int32")
     with pytest.raises(ValueError, match=f"{name} got a traced array.*(Use|Give|Sum) "):
         getattr(ours, name)(x)
+
+
+def test_shapes_may_speak_of_unknown_sizes_while_a_layer_is_traced():
+    def call(x):
+        n, d = x.shape[0], x.shape[-1]
+        y = ours.reshape(x, (n, -1)) + ours.zeros((n, 3 * d))
+        y = ours.broadcast_to(ours.reshape(y, [n, 3, d]), (2, n, 3, d))
+        return ours.tile(y, (1, 1, 1, 2)), ours.arange(n), ours.full((n, 1), 2)
+
+    outputs = infer(call, KerasTensor((None, 3, 4)))
+    shapes = [y.shape for y in outputs]
+    assert shapes == [(2, None, 3, 8), (None,), (None, 1)]
+    assert [y.dtype for y in outputs] == ["float32", "int32", "float32"]
+
+
+def test_variables_and_arrays_may_be_shapes_and_arguments():
+    x = Variable(np.arange(6.0, dtype="float32"))
+    assert ours.reshape(x, jax.numpy.array([2, 3])).shape == (2, 3)
+    assert ours.concatenate([x, x]).shape == (12,)
+    assert float(ours.sum(x=x)) == 15
