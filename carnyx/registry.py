@@ -429,3 +429,13 @@ def lookup(identifier: Any, family: str, *, kind: str) -> Any:
     else:
         found = identifier
     return found() if inspect.isclass(found) else found
+
+
+def lookup_callable(identifier: Any, family: str, *, kind: str) -> Any:
+    """As `lookup`, for what must be callable: activations, initializers, losses, …"""
+    found = lookup(identifier, family, kind=kind)
+    if not callable(found):
+        raise ArgumentError(
+            f"Got {identifier!r} as {kind}; expected a name, a config or a callable."
+        )
+    return found

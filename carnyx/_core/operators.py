@@ -31,10 +31,10 @@ class Operators:
         return OPS["multiply"](other, self)
 
     def __truediv__(self, other: Any) -> Any:
-        return OPS["true_divide"](self, other)
+        return OPS["divide"](self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return OPS["true_divide"](other, self)
+        return OPS["divide"](other, self)
 
     def __floordiv__(self, other: Any) -> Any:
         return OPS["floor_divide"](self, other)
