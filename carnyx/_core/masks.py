@@ -17,7 +17,8 @@ def set_mask(x: Any, mask: Any) -> None:
     if mask is None:
         _masks.pop(key, None)
     else:
-        _masks[key] = (weakref.ref(x, lambda _: _masks.pop(key, None)), mask)
+        forget = _masks.pop  # bound here: at exit the module's names go first
+        _masks[key] = (weakref.ref(x, lambda _: forget(key, None)), mask)
 
 
 def get_mask(x: Any) -> Any:
