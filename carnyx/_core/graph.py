@@ -28,7 +28,7 @@ class Graph:
         node_depth, self.depth = _depths(found)
         for tensor in self.inputs:  # inputs that nothing uses stand at the end
             node = _node_of(tensor)
-            if node not in node_depth:
+            if node.is_input and node not in node_depth:
                 node_depth[node] = 0
                 found.append(node)
                 self.depth.setdefault(node.operation, 0)
@@ -47,7 +47,7 @@ class Graph:
         """
         known = {id(t): v for t, v in zip(self.inputs, values, strict=True)}
         for node in self.nodes:
-            if node.is_input or all(id(t) in known for t in node.output_tensors):
+            if all(id(t) in known for t in node.output_tensors):
                 continue
             args, kwargs = node.fill(known)
             out = call(node, args, kwargs)
@@ -83,7 +83,7 @@ def _visit(
             if done:
                 finished.setdefault(node)
                 continue
-            if node in finished:
+            if node in finished or (id(tensor) in given and not node.is_input):
                 continue
             order.setdefault(node.operation, len(order))
             stack.append((tensor, True))
@@ -110,7 +110,7 @@ def _depths(found: list[Node]) -> tuple[dict[Node, int], dict[Operation, int]]:
         operations[node.operation] = nodes[node] = depth
         for tensor in node.inputs:
             parent = _node_of(tensor)
-            if parent in present:
+            if parent in present:  # else the tensor is an input of the graph
                 nodes[parent] = max(nodes.get(parent, 0), depth + 1)
     return nodes, operations
 

@@ -138,6 +138,10 @@ class Variable(Operators):
         """The value as it is kept, in no scope and not cast."""
         return self._value if self.store is None else self.store.lend(self.place)
 
+    def peek(self) -> Any:
+        """Like `read`, for a caller that does not keep the array past a step."""
+        return self._value if self.store is None else self.store.values[self.place]
+
     @property
     def value(self) -> Any:
         """The value: of the state scope in force, in the compute dtype in force."""
@@ -186,11 +190,9 @@ class Variable(Operators):
 
     def numpy(self) -> np.ndarray:
         """A copy as a NumPy array."""
-        kept = self._value if self.store is None else self.store.values[self.place]
         state = current().state
-        if state is not None:
-            kept = state.values.get(id(self), kept)
-        return np.array(kept)
+        kept = None if state is None else state.values.get(id(self))
+        return np.array(self.peek() if kept is None else kept)
 
     @property
     def trainable(self) -> bool:

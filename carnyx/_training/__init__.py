@@ -1,0 +1,1 @@
+"""Training: what a step computes, how it is run, and the loop around it."""

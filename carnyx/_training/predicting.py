@@ -1,0 +1,62 @@
+"""Prediction, compiled: weights are read, not donated, and outputs come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from carnyx._core.variable import Variable
+
+
+class PredictProgram:
+    """`predict_step` on the current values of the variables.
+
+    Args:
+        step: `((trainable, non_trainable), batch) -> (outputs, non_trainable)`.
+        variables: the two lists of variables.
+    """
+
+    def __init__(
+        self,
+        step: Callable[..., Any],
+        variables: tuple[Sequence[Variable], Sequence[Variable]],
+        compiled: bool = True,
+    ) -> None:
+        self.step, self.variables, self.compiled = step, variables, compiled
+        self.flat = [*variables[0], *variables[1]]
+        self._changed: list[int] = []
+        self._run = jax.jit(self._flat) if compiled else self._flat
+
+    def fits(self, variables: tuple[Sequence[Any], Sequence[Any]], eager: bool) -> bool:
+        """Whether it is for these variables."""
+        flat = [*variables[0], *variables[1]]
+        return (
+            self.compiled is not eager
+            and len(flat) == len(self.flat)
+            and all(a is b for a, b in zip(flat, self.flat, strict=True))
+            and len(variables[0]) == len(self.variables[0])
+        )
+
+    def _flat(self, values: list[Any], batch: Any) -> tuple[Any, list[Any]]:
+        cut = len(self.variables[0])
+        before = values[cut:]
+        outputs, after = self.step((values[:cut], before), batch)
+        # Most models change nothing here; only what changed need come back.
+        self._changed = [
+            cut + i
+            for i, (a, b) in enumerate(zip(before, after, strict=True))
+            if a is not b
+        ]
+        return outputs, [after[i - cut] for i in self._changed]
+
+    def __call__(self, batch: Any) -> Any:
+        outputs, changed = self._run([v.peek() for v in self.flat], batch)
+        for index, value in zip(self._changed, changed, strict=True):
+            self.flat[index].assign(value)
+        return outputs
+
+    def compilations(self) -> int:
+        """How many programs have been compiled; for tests."""
+        return self._run._cache_size() if self.compiled else 0  # type: ignore[attr-defined]

@@ -1,0 +1,163 @@
+"""How a step runs: compiled alone, many in one program, or not compiled at all.
+
+Whether steps are fused is decided from the traced step, never from a clock: the fused
+program computes a step in the same way whatever its number of steps, so results do
+not depend on how a run was cut into chunks, and a resumed run repeats them exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from carnyx import tree
+from carnyx._core.scope import scoped
+from carnyx._training.state import HeldState
+
+Step = Callable[[Any, Any], tuple[dict[str, Any], Any]]
+
+# Steps of more arithmetic than this take over a millisecond: dispatch hardly matters.
+FUSE_BELOW_FLOPS = {"cpu": 2e7}
+_FUSE_BELOW_FLOPS_ELSEWHERE = 2e9
+MOST_STEPS = 256
+_CHUNK_FLOPS = {"cpu": 1.5e9}  # about 50 ms, so that the bar moves
+_CHUNK_FLOPS_ELSEWHERE = 2e11
+
+
+class StepProgram:
+    """A step, compiled; `(values, batch) -> (logs, values)` on a held state.
+
+    Args:
+        step: `(state, batch) -> (logs, state)`, traceable.
+        held: whose variables the values belong to.
+        compiled: False runs the step op by op, for debugging.
+    """
+
+    def __init__(self, step: Step, held: HeldState, compiled: bool = True) -> None:
+        self.step, self.held, self.compiled = step, held, compiled
+        self._run = jax.jit(self._flat, donate_argnums=0) if compiled else self._flat
+        self._chunks: dict[int, Any] = {}
+        self._costs: dict[Any, float | None] = {}
+
+    def _flat(self, values: list[Any], batch: Any) -> tuple[dict[str, Any], list[Any]]:
+        with scoped(fast_gradients=self.compiled):
+            logs, state = self.step(self.held.split(values), batch)
+        return logs, self.held.join(state)
+
+    def __call__(self, batch: Any) -> dict[str, Any]:
+        """Run one step; the store has the new values afterwards."""
+        store = self.held.store
+        logs, store.values = self._run(store.ready(), batch)
+        return logs
+
+    # ---- many steps in one program
+
+    def steps_in_chunk(self, batch: Any) -> int:
+        """How many steps on batches like this to run in one program; 1: do not fuse."""
+        if not self.compiled:
+            return 1
+        key = _shapes(batch)
+        if key not in self._costs:
+            self._costs[key] = self._fusable_cost(batch)
+        cost = self._costs[key]
+        if cost is None:
+            return 1
+        limit = _CHUNK_FLOPS.get(jax.default_backend(), _CHUNK_FLOPS_ELSEWHERE)
+        most = max(2, min(MOST_STEPS, int(limit / max(cost, 1.0))))
+        return 1 << (most.bit_length() - 1)
+
+    def _fusable_cost(self, batch: Any) -> float | None:
+        """Floating-point operations of a step, or None if it must run alone."""
+        platform = jax.default_backend()
+        jaxpr = jax.make_jaxpr(self._flat)(self.held.store.values, batch)
+        flops, has_convolution = _count(jaxpr.jaxpr)
+        if has_convolution and platform == "cpu":
+            return None  # XLA's CPU convolution inside a loop is many times slower
+        limit = FUSE_BELOW_FLOPS.get(platform, _FUSE_BELOW_FLOPS_ELSEWHERE)
+        return flops if flops < limit else None
+
+    def run_chunk(self, batches: Any, count: int) -> dict[str, Any]:
+        """Run `count` steps on batches stacked along a new first axis.
+
+        The stack may be longer than `count`: its length is part of the program, the
+        count is not. Returns the logs of the last step.
+        """
+        capacity = jax.tree_util.tree_leaves(batches)[0].shape[0]
+        if capacity not in self._chunks:
+            self._chunks[capacity] = jax.jit(self._loop, donate_argnums=0)
+        store = self.held.store
+        logs, store.values = self._chunks[capacity](store.ready(), batches, count)
+        return logs
+
+    def _loop(
+        self, values: list[Any], batches: Any, count: Any
+    ) -> tuple[dict[str, Any], list[Any]]:
+        def batch_at(i: Any) -> Any:
+            return jax.tree_util.tree_map(
+                lambda x: lax.dynamic_index_in_dim(x, i, keepdims=False), batches
+            )
+
+        def body(i: Any, carry: Any) -> Any:
+            return self._flat(carry[1], batch_at(i))
+
+        logs, _ = jax.eval_shape(lambda: self._flat(values, batch_at(0)))
+        empty = tree.map_structure(lambda s: jnp.zeros(s.shape, s.dtype), logs)
+        return lax.fori_loop(0, count, body, (empty, values))
+
+    def compilations(self) -> int:
+        """How many programs have been compiled; for tests."""
+        jitted = [self._run, *self._chunks.values()] if self.compiled else []
+        return sum(f._cache_size() for f in jitted)
+
+
+def _shapes(batch: Any) -> Any:
+    leaves, definition = jax.tree_util.tree_flatten(batch)
+    return definition, tuple((x.shape, str(x.dtype)) for x in leaves)
+
+
+def _count(jaxpr: Any) -> tuple[float, bool]:
+    """Floating-point operations of products, elementwise work, and any convolution."""
+    flops, convolution = 0.0, False
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        size = sum(_size(v.aval) for v in equation.outvars)
+        if name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            shape = equation.invars[0].aval.shape
+            for axis in contracted:
+                size *= shape[axis]
+            flops += 2 * size
+        elif name == "conv_general_dilated":
+            kernel = equation.invars[1].aval
+            flops += 2 * size * _size(kernel) / max(kernel.shape[0], 1)
+            convolution = True
+        else:
+            flops += size
+        repeats = equation.params.get("length", 1) if name == "scan" else 1
+        for inner in _inner(equation.params):
+            inner_flops, inner_convolution = _count(inner)
+            flops += repeats * inner_flops
+            convolution |= inner_convolution
+    return flops, convolution
+
+
+def _size(aval: Any) -> float:
+    size = 1.0
+    for d in getattr(aval, "shape", ()):
+        size *= d
+    return size
+
+
+def _inner(params: dict[str, Any]) -> list[Any]:
+    """The programs inside an equation: of a scan, a conditional, a custom rule."""
+    found = []
+    for value in params.values():
+        for item in value if isinstance(value, list | tuple) else [value]:
+            item = getattr(item, "jaxpr", item)
+            if hasattr(item, "eqns"):
+                found.append(item)
+    return found

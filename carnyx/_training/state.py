@@ -1,0 +1,64 @@
+"""The state of a training run: one flat list of arrays with four named parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from carnyx._core.variable import Store, Variable
+
+
+class TrainState(NamedTuple):
+    """What a step takes and gives, in the order of Keras; lists of arrays (or of
+    variables)."""
+
+    trainable_variables: list[Any]
+    non_trainable_variables: list[Any]
+    optimizer_variables: list[Any]
+    metrics_variables: list[Any]
+
+
+class HeldState:
+    """Every variable of a training run, their values in one store.
+
+    The store's list goes through the compiled step, donated, and comes back; variables
+    read their places in it, so the newest state is always visible and never copied.
+    """
+
+    def __init__(self, parts: TrainState) -> None:
+        self.parts = parts
+        flat = [v for part in parts for v in part]
+        self.key = tuple(id(v) for v in flat), tuple(len(p) for p in parts)
+        self.cuts = [0, *accumulate(len(p) for p in parts)]
+        self.store = Store(flat)
+        self.dtypes = [v.dtype for v in flat]
+
+    @staticmethod
+    def key_of(parts: TrainState) -> tuple:
+        """Equal for equal lists of variables."""
+        return tuple(id(v) for p in parts for v in p), tuple(len(p) for p in parts)
+
+    def split(self, values: Sequence[Any]) -> TrainState:
+        """A flat list as the four parts."""
+        pairs = zip(self.cuts, self.cuts[1:], strict=False)
+        return TrainState(*(list(values[a:b]) for a, b in pairs))
+
+    def join(self, state: Sequence[Sequence[Any]]) -> list[Any]:
+        """The four parts as a flat list, each value in its variable's dtype.
+
+        A weak or promoted dtype would make the next call of the program another one.
+        """
+        flat = [v for part in state for v in part]
+        if len(flat) != len(self.dtypes):
+            raise ValueError(
+                f"train_step returned a state of {len(flat)} values; expected "
+                f"{len(self.dtypes)}: the four lists that it was given, updated."
+            )
+        return [
+            v.astype(d) if v.dtype != d or getattr(v, "weak_type", False) else v
+            for v, d in zip(flat, self.dtypes, strict=True)
+        ]
+
+    def variable(self, index: int) -> Variable:
+        return self.store.variables[index]

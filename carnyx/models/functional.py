@@ -1,0 +1,230 @@
+"""`Functional`: a model that is a graph between symbolic tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carnyx import tree
+from carnyx._core.graph import Graph
+from carnyx._core.masks import set_mask
+from carnyx._core.node import Node
+from carnyx._core.operators import OPS
+from carnyx._core.symbol import KerasTensor, is_symbolic
+from carnyx.errors import GraphError, ShapeError
+from carnyx.layers import Input
+from carnyx.layers.base import Layer
+from carnyx.layers.input_spec import InputSpec, label
+from carnyx.models.graph_config import graph_config, graph_from_config
+from carnyx.models.model import Model
+
+
+class Functional(Model):
+    """The model that `Model(inputs, outputs)` makes.
+
+    Args:
+        inputs, outputs: symbolic tensors, alone or in lists and dicts; any two places
+            of an existing graph will do, which shows what happens between them.
+
+    >>> import carnyx as keras
+    >>> x = keras.Input((8,))
+    >>> hidden = keras.layers.Dense(4, name="hidden")(x)
+    >>> model = keras.Model(x, keras.layers.Dense(1)(hidden))
+    >>> keras.Model(model.input, model.get_layer("hidden").output).output_shape
+    (None, 4)
+    """
+
+    keras_module = "keras.src.models.functional"
+    keras_registered_name = "Functional"
+    supports_masking = True
+    _hidden_attributes = ("_inputs", "_outputs")
+
+    def __init__(
+        self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any
+    ) -> None:
+        super(Model, self).__init__(name=name, **kwargs)
+        for what, tensors in (("inputs", inputs), ("outputs", outputs)):
+            _check_symbolic(what, tensors)
+        inputs, outputs = _from_inputs(inputs, outputs)
+        self._inputs, self._outputs = inputs, outputs
+        self._graph = Graph(tree.flatten(inputs), tree.flatten(outputs))
+        self.built = True
+        self._path = self.name
+        if not self._trainable:
+            self.trainable = False
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing to do: the layers of a graph are built."""
+        self.built = True
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        return {"input_shape": None}
+
+    # ---- the graph ---------------------------------------------------------------
+
+    input = property(lambda self: self._inputs)
+    output = property(lambda self: self._outputs)
+    inputs = property(lambda self: tree.flatten(self._inputs))
+    outputs = property(lambda self: tree.flatten(self._outputs))
+
+    @property
+    def operations(self) -> list[Any]:
+        """Layers and recorded ops, in order."""
+        return self._graph.operations
+
+    def _children(self) -> list[Layer]:
+        in_graph = [o for o in self._graph.operations if isinstance(o, Layer)]
+        known = {id(x) for x in in_graph}
+        return in_graph + [x for x in super()._children() if id(x) not in known]
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, farthest from the outputs first."""
+        return self._children()
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs."""
+        return [t.node.operation.name for t in self.inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The name of the layer behind each output."""
+        return [t.node.operation.name for t in self.outputs]
+
+    # ---- calling -----------------------------------------------------------------
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        values = self._in_order(inputs)
+        if mask is not None:
+            for value, one in zip(values, tree.flatten(mask), strict=False):
+                if one is not None and value is not None:
+                    set_mask(value, one)
+        flat = self._graph.run(values, _call_node)
+        return tree.pack_sequence_as(self._outputs, flat)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return None  # every tensor that comes out has its mask already
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        inputs = args[0] if args else kwargs["inputs"]
+        given = [t.shape for t in tree.flatten(inputs) if is_symbolic(t)]
+        if given == [t.shape for t in self.inputs]:
+            return tree.map_structure(
+                lambda t: KerasTensor(t.shape, t.dtype), self._outputs
+            )
+        return super().compute_output_spec(*args, **kwargs)
+
+    def _predicted_spec(self, x: Any) -> Any:
+        return self._outputs
+
+    def _in_order(self, inputs: Any) -> list[Any]:
+        """The values for the inputs, flat, cast and with the expected rank."""
+        wanted = self.inputs
+        if isinstance(inputs, dict):
+            values = self._by_name(inputs)
+        else:
+            values = tree.flatten(inputs)
+        if len(values) != len(wanted):
+            raise ShapeError(
+                f"{label(self)} takes {len(wanted)} inputs {self.input_names} but got "
+                f"{len(values)}. Pass them as a list in this order, or as a dict."
+            )
+        pairs = zip(values, wanted, strict=True)
+        return [self._fitted(value, symbol) for value, symbol in pairs]
+
+    def _by_name(self, inputs: dict[str, Any]) -> list[Any]:
+        keys = self.input_names
+        if isinstance(self._inputs, dict) and not set(keys) <= set(inputs):
+            keys = sorted(self._inputs)
+        missing = [k for k in keys if k not in inputs]
+        if missing:
+            raise ShapeError(
+                f"{label(self)} got no input {missing[0]!r}; it got "
+                f"{sorted(inputs)}, and takes {keys}."
+            )
+        return [inputs[k] for k in keys]
+
+    def _fitted(self, value: Any, symbol: KerasTensor) -> Any:
+        if value is None:
+            return None
+        rank, wanted = len(value.shape), len(symbol.shape)
+        if rank == wanted + 1 and value.shape[-1] == 1:
+            value = OPS["squeeze"](value, -1)
+        elif rank == wanted - 1 and symbol.shape[-1] == 1:
+            value = OPS["expand_dims"](value, -1)
+        spec = InputSpec(shape=(None, *symbol.shape[1:]) if wanted else ())
+        shape = tuple(d if isinstance(d, int) else None for d in value.shape)
+        problem = spec.problem(shape)
+        if problem:
+            name = symbol.node.operation.name if symbol.node else symbol.name
+            raise ShapeError(
+                f"{label(self)}, input {name!r}: {problem}."
+                + (
+                    " Is the batch axis missing? Add it with x[None]."
+                    if rank == wanted - 1
+                    else ""
+                )
+            )
+        if str(value.dtype) != symbol.dtype:
+            value = OPS["cast"](value, symbol.dtype)
+        return value
+
+    # ---- configs -----------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        if type(self) is not Functional and _takes_own_arguments(type(self)):
+            return Model.get_config(self)
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            **graph_config(self._graph, self._inputs, self._outputs),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        if "layers" not in config or "input_layers" not in config:
+            return cls(**config)
+        inputs, outputs = graph_from_config(config, custom_objects)
+        extra = {k: config[k] for k in ("name", "trainable") if k in config}
+        if cls is Functional or not _takes_own_arguments(cls):
+            return cls(inputs=inputs, outputs=outputs, **extra)
+        return Functional(inputs=inputs, outputs=outputs, **extra)
+
+
+def _takes_own_arguments(cls: type) -> bool:
+    """Whether a subclass makes its graph itself, from other arguments."""
+    return "_given" in cls.__dict__ or "__init__" in cls.__dict__
+
+
+def _call_node(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
+    return node.operation(*args, **kwargs)  # type: ignore[operator]
+
+
+def _check_symbolic(what: str, tensors: Any) -> None:
+    flat = tree.flatten(tensors)
+    wrong = [t for t in flat if not is_symbolic(t)]
+    if wrong or not flat:
+        got = type(wrong[0]).__name__ if wrong else "nothing"
+        raise GraphError(
+            f"Model(inputs, outputs) got {got} among the {what}; expected symbolic "
+            "tensors. Start from carnyx.Input(shape=...) and call layers on it."
+        )
+
+
+def _from_inputs(inputs: Any, outputs: Any) -> tuple[Any, Any]:
+    """The same graph, beginning with `Input`s where it begins in the middle."""
+    flat = tree.flatten(inputs)
+    if all(t.node is not None and t.node.is_input for t in flat):
+        return inputs, outputs
+    graph = Graph(flat, tree.flatten(outputs))
+    fresh = [
+        t
+        if t.node is not None and t.node.is_input
+        else Input(batch_shape=t.shape, dtype=t.dtype)
+        for t in flat
+    ]
+    values = graph.run(fresh, _call_node)
+    return tree.pack_sequence_as(inputs, fresh), tree.pack_sequence_as(outputs, values)
+
+
+Model._functional = Functional

@@ -1,0 +1,213 @@
+"""`Model`: a layer that can be trained, saved and looked at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from carnyx import registry, saving, tree
+from carnyx._core.symbol import KerasTensor, any_symbolic
+from carnyx._core.tracebacks import show_user_lines
+from carnyx._training.trainer import Trainer
+from carnyx.errors import ArgumentError, NotBuiltError, UnknownNameError, nearest
+from carnyx.layers._call import shapes_of, signature_of
+from carnyx.layers.base import Layer
+from carnyx.models.summary import print_summary
+from carnyx.typing import Shape
+
+
+class Model(Trainer, Layer):
+    """Layers put together, with training, prediction and files.
+
+    Three ways: `Model(inputs, outputs)` from symbolic tensors; `Sequential([...])`; a
+    subclass that makes layers in `__init__` and uses them in `call`.
+
+    >>> import carnyx as keras
+    >>> inputs = keras.Input((4,))
+    >>> outputs = keras.layers.Dense(2)(inputs)
+    >>> keras.Model(inputs, outputs).count_params()
+    10
+    """
+
+    _functional: type[Model]  # set by functional.py, which stands above this file
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is Model and _is_functional_call(args, kwargs):
+            cls = Model._functional
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if _is_functional_call(args, kwargs):  # super().__init__(inputs, outputs)
+            _make_functional(type(self))
+            Model._functional.__init__(self, *args, **kwargs)  # type: ignore[arg-type]
+            return
+        if args:
+            raise ArgumentError(
+                f"{type(self).__name__} got {args!r}; Model(inputs, outputs) takes "
+                "symbolic tensors, made by carnyx.Input(shape=...)."
+            )
+        super().__init__(**kwargs)
+
+    # ---- looking inside ----------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers directly inside, in order."""
+        return [x for x in self._children() if isinstance(x, Layer)]
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """A layer by its name or its place.
+
+        Raises:
+            UnknownNameError: with the nearest name.
+        """
+        layers = self.layers
+        if (name is None) == (index is None):
+            raise ArgumentError("get_layer takes a name or an index, one of them.")
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ArgumentError(
+                    f"get_layer got index={index}, the model has {len(layers)} layers."
+                )
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        names = [x.name for x in layers]
+        raise UnknownNameError(
+            f"{self.name!r} has no layer {name!r}.{nearest(name, names)} Its layers "
+            f"are {names}."
+        )
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+    ) -> None:
+        """Print a table of the layers: output shapes, parameters, connections.
+
+        Args:
+            print_fn: called with the whole text, in place of printing.
+            expand_nested: show the layers of models inside.
+            show_trainable: a column that tells which layers train.
+            layer_range: names (or patterns) of the first and the last layer to show.
+        """
+        print_summary(
+            self, line_length=line_length, positions=positions, print_fn=print_fn,
+            expand_nested=expand_nested, show_trainable=show_trainable,
+            layer_range=layer_range,
+        )  # fmt: skip
+
+    # ---- building ----------------------------------------------------------------
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create the weights of a subclassed model for inputs of this shape."""
+        if self.built:
+            return
+        if input_shape is None:
+            raise NotBuiltError(f"{self.name!r}: build() needs an input_shape.")
+        symbols = tree.map_shape_structure(
+            lambda s: KerasTensor(s, self.compute_dtype), input_shape
+        )
+        named = isinstance(symbols, dict) and set(symbols) <= set(
+            signature_of(type(self).call).names
+        )
+        self.built = True  # so that the call below does not come back here
+        try:
+            if named:
+                self.compute_output_spec(**symbols)
+            else:
+                self.compute_output_spec(symbols)
+        except Exception:
+            self.built = False
+            raise
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build as saved, where it was built by a call on tensors."""
+        shape = config.get("input_shape")
+        if shape is None and config.get("shapes_dict"):
+            shape = next(iter(config["shapes_dict"].values()))
+        if shape is not None and not self.built:
+            self.build(tree.map_shape_structure(tuple, shape))
+
+    def _maybe_build(self, tensors: dict[str, Any]) -> None:
+        if type(self).build is not Model.build:
+            super()._maybe_build(tensors)
+        elif not self.built:  # layers inside build themselves as they are called
+            self.build_shapes = {k: shapes_of(v) for k, v in tensors.items()}
+            self.built = True
+            self._after_build()
+
+    # ---- files -------------------------------------------------------------------
+
+    @show_user_lines
+    def save(
+        self, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any
+    ) -> None:
+        """Save everything to a `.keras` file (or `.h5`, by the suffix)."""
+        saving.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    @show_user_lines
+    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+        """Save the weights to a `.weights.h5` (or `.h5`) file."""
+        saving.save_weights(self, filepath, overwrite=overwrite, **kwargs)
+
+    @show_user_lines
+    def load_weights(
+        self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any
+    ) -> None:
+        """Load weights from a file of this structure.
+
+        Args:
+            skip_mismatch: leave layers whose weights do not fit as they are.
+            **kwargs: `by_name=True` for HDF5 files of the Keras 2 layout.
+        """
+        saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The architecture, without weights, as JSON text."""
+        return json.dumps(registry.serialize_keras_object(self), **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config()
+
+    @property
+    def input_shape(self) -> Shape:
+        """The shape of the symbolic input."""
+        return tree.map_structure(lambda t: t.shape, self.input)
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of the symbolic output."""
+        return tree.map_structure(lambda t: t.shape, self.output)
+
+
+def _is_functional_call(args: tuple, kwargs: dict[str, Any]) -> bool:
+    return (len(args) >= 2 and any_symbolic(args[:2])) or (
+        "outputs" in kwargs and ("inputs" in kwargs or len(args) == 1)
+    )
+
+
+def _make_functional(cls: type) -> None:
+    """Let a user's subclass that calls `super().__init__(inputs, outputs)` be one."""
+    functional = Model._functional
+    if issubclass(cls, functional):
+        return
+    if Model in cls.__bases__:
+        cls.__bases__ = tuple(functional if b is Model else b for b in cls.__bases__)
+        return
+    for base in cls.__bases__:
+        if issubclass(base, Model):
+            _make_functional(base)
+
+
+def model_from_json(json_string: str, custom_objects: Any = None) -> Model:
+    """The model that `to_json` described, with fresh weights."""
+    return registry.deserialize_keras_object(
+        json.loads(json_string), custom_objects=custom_objects
+    )

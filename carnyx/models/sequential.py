@@ -1,0 +1,226 @@
+"""`Sequential`: layers one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from carnyx import registry, tree
+from carnyx._core.symbol import is_symbolic
+from carnyx.errors import ArgumentError, GraphError, NotBuiltError
+from carnyx.layers import Input, InputLayer
+from carnyx.layers.base import Layer
+from carnyx.models.functional import Functional
+from carnyx.models.model import Model
+
+
+class Sequential(Model):
+    """A stack of layers with one input and one output.
+
+    With an `Input` first (or `input_shape=` in the first layer) the weights exist at
+    once; otherwise from the first data on.
+
+    >>> import carnyx as keras
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> model.output_shape
+    (None, 2)
+    """
+
+    keras_module = "keras"
+    _hidden_attributes = ("_body",)
+
+    def __init__(
+        self,
+        layers: Sequence[Any] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(trainable=trainable, name=name, **kwargs)
+        self._stack: list[Layer] = []
+        self._body: Functional | None = None
+        for layer in layers or []:
+            self.add(layer, rebuild=False)
+        self._rebuild()
+
+    # ---- the stack ---------------------------------------------------------------
+
+    def add(self, layer: Any, rebuild: bool = True) -> None:
+        """Put a layer at the end.
+
+        Raises:
+            ArgumentError: for what is no layer, or a name that is taken.
+        """
+        if is_symbolic(layer) and layer.node is not None:
+            layer = layer.node.operation  # keras.Input(...) stands for its layer
+        if callable(layer) and not isinstance(layer, Layer):
+            raise ArgumentError(
+                f"Sequential.add got {layer!r}; expected a layer. Wrap a function in "
+                "layers.Lambda."
+            )
+        if not isinstance(layer, Layer):
+            raise ArgumentError(f"Sequential.add got {layer!r}; expected a layer.")
+        first = not self._stack
+        if isinstance(layer, InputLayer) and not first:
+            raise ArgumentError(
+                f"{self.name!r} has an input already; an InputLayer stands first."
+            )
+        if any(x.name == layer.name for x in self._stack):
+            raise ArgumentError(
+                f"{self.name!r} has a layer named {layer.name!r} already; names must "
+                "differ. Pass name=... to one of them."
+            )
+        if first and not isinstance(layer, InputLayer):
+            self._stack += self._input_before(layer)
+        self._stack.append(layer)
+        if rebuild:
+            self._rebuild()
+
+    def _input_before(self, layer: Layer) -> list[Layer]:
+        """The input that the first layer implies, if it does."""
+        shape = getattr(layer, "_input_shape_arg", None)
+        if shape is not None:
+            return [InputLayer(batch_shape=shape, dtype=layer.compute_dtype)]
+        if isinstance(layer, Functional) and len(layer.inputs) == 1:
+            symbol = layer.inputs[0]
+            return [InputLayer(batch_shape=symbol.shape, dtype=symbol.dtype)]
+        if isinstance(layer, Sequential) and layer._body is not None:
+            symbol = layer._body.inputs[0]
+            return [InputLayer(batch_shape=symbol.shape, dtype=symbol.dtype)]
+        return []
+
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Take the last layer off."""
+        if not self._stack:
+            raise ArgumentError(f"{self.name!r} has no layers to pop.")
+        layer = self._stack.pop()
+        self.built = False
+        self._body = None
+        if rebuild:
+            self._rebuild()
+        return layer
+
+    def _rebuild(self) -> None:
+        """Make the graph anew, if the input is known."""
+        self._body, self.built = None, False
+        if len(self._stack) > 1 and isinstance(self._stack[0], InputLayer):
+            self.build(self._stack[0].batch_shape)
+        elif self._stack and isinstance(self._stack[0], InputLayer):
+            self.built = True
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create the weights for inputs of this shape (with the batch axis)."""
+        if self._body is not None or not self._stack:
+            self.built = bool(self._stack)
+            return
+        if isinstance(self._stack[0], InputLayer):
+            inputs = self._stack[0].output
+            stack = self._stack[1:]
+        elif input_shape is None:
+            raise NotBuiltError(
+                f"{self.name!r} does not know its input. Begin with Input(shape), or "
+                "pass input_shape to build()."
+            )
+        else:
+            inputs = Input(batch_shape=tuple(input_shape), dtype=self.compute_dtype)
+            stack = self._stack
+            self._stack = [inputs.node.operation, *stack]
+        x = inputs
+        for layer in stack:
+            x = layer(x)
+            if len(tree.flatten(x)) != 1:
+                raise GraphError(
+                    f"Layer {layer.name!r} of {self.name!r} gives several outputs; in a "
+                    "Sequential each has one. Use the functional API."
+                )
+        self._body = Functional(inputs, x, name=self.name)
+        self.built = True
+
+    def _maybe_build(self, tensors: dict[str, Any]) -> None:
+        if not self.built:
+            (inputs,) = tree.flatten(next(iter(tensors.values())))[:1]
+            shape = [d if isinstance(d, int) else None for d in inputs.shape]
+            self.build((None, *shape[1:]))
+            self._after_build()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, without the input."""
+        return [x for x in self._stack if not isinstance(x, InputLayer)]
+
+    def _children(self) -> list[Layer]:
+        known = {id(x) for x in self._stack}
+        return self._stack + [x for x in super()._children() if id(x) not in known]
+
+    # ---- calling -----------------------------------------------------------------
+
+    supports_masking = True
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if self._body is not None:
+            return self._body.call(inputs, training=training, mask=mask)
+        for layer in self.layers:
+            inputs = layer(inputs)
+        return inputs
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return None  # what comes out of the last layer has its mask
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        if self._body is not None:
+            return self._body.compute_output_spec(*args, **kwargs)
+        return super().compute_output_spec(*args, **kwargs)
+
+    def _predicted_spec(self, x: Any) -> Any:
+        if self._body is None:
+            return super()._predicted_spec(x)
+        return self._body.output
+
+    def _graph_body(self) -> Functional:
+        if self._body is None:
+            raise NotBuiltError(
+                f"{self.name!r} is not built, so it has no inputs and outputs yet. "
+                "Begin with Input(shape), call it on data, or build(input_shape)."
+            )
+        return self._body
+
+    input = property(lambda self: self._graph_body().input)
+    output = property(lambda self: self._graph_body().output)
+    inputs = property(lambda self: self._graph_body().inputs)
+    outputs = property(lambda self: self._graph_body().outputs)
+    input_names = property(lambda self: self._graph_body().input_names)
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """The name of the last layer, once it is built."""
+        return None if self._body is None else self._body.output_names
+
+    # ---- configs -----------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        config = Layer.get_config(self)
+        config["layers"] = [registry.serialize_keras_object(x) for x in self._stack]
+        if self._body is not None:
+            config["build_input_shape"] = list(self._stack[0].batch_shape)  # type: ignore[attr-defined]
+        return config
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        if self._body is None:
+            return None
+        return {"input_shape": list(self._stack[0].batch_shape)}  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        extra = {k: config[k] for k in ("name", "trainable", "dtype") if k in config}
+        model = cls(**extra)
+        with registry.custom_object_scope(custom_objects or {}):
+            for record in config["layers"]:
+                layer = registry.deserialize_keras_object(record, family="layers")
+                model.add(layer, rebuild=False)
+        model._rebuild()
+        shape = config.get("build_input_shape")
+        if model._body is None and shape:
+            model.build(tuple(shape))
+        return model
+
+
