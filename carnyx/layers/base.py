@@ -224,10 +224,18 @@ class Layer(Operation, Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """Weights and the states of seed generators, of all layers inside."""
+        """Weights, states of runs and of seed generators, of all layers inside."""
         return self._collect(
-            lambda x: [*own_variables(x), *(g.state for g in seed_generators(x))]
+            lambda x: [
+                *own_variables(x),
+                *x._run_variables(),
+                *(g.state for g in seed_generators(x)),
+            ]
         )
+
+    def _run_variables(self) -> list[Variable]:
+        """Variables that a training step carries but that are no weights."""
+        return []
 
     @property
     def weights(self) -> list[Variable]:

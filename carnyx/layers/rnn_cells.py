@@ -1,0 +1,382 @@
+"""Recurrent cells: one time step each. `RNN` (recurrent.py) owns the loop over time.
+
+A cell is anything with `state_size` and `call(inputs, states) -> (output, states)`.
+The three here share their arguments, weights and dropout (`Cell`) and differ in their
+equations; `sequence` runs the same equations over whole sequences at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from carnyx import (
+    activations,
+    constraints,
+    initializers,
+    random,
+    registry,
+    regularizers,
+    tree,
+)
+from carnyx._core.seed import SeedGenerator
+from carnyx.configurable import field, fraction, positive
+from carnyx.errors import ArgumentError
+from carnyx.layers._fields import arrange
+from carnyx.layers._sizes import known_size
+from carnyx.layers.base import Layer
+from carnyx.ops import recurrent
+from carnyx.typing import Shape, Tensor
+
+
+class Cell(Layer):
+    """What the cells share: kernels for inputs and states, a column block a gate.
+
+    Args:
+        dropout: the share of inputs dropped, the same ones at every step of a
+            sequence; `recurrent_dropout` that of the states, for each gate anew.
+    """
+
+    activation: Any = field("tanh", activations.get)
+    use_bias: bool = field(True)
+    kernel_initializer: Any = field("glorot_uniform", initializers.get)
+    recurrent_initializer: Any = field("orthogonal", initializers.get)
+    bias_initializer: Any = field("zeros", initializers.get)
+    kernel_regularizer: Any = field(None, regularizers.get)
+    recurrent_regularizer: Any = field(None, regularizers.get)
+    bias_regularizer: Any = field(None, regularizers.get)
+    kernel_constraint: Any = field(None, constraints.get)
+    recurrent_constraint: Any = field(None, constraints.get)
+    bias_constraint: Any = field(None, constraints.get)
+    dropout: float = field(0.0, check=fraction)
+    recurrent_dropout: float = field(0.0, check=fraction)
+    seed: int | None = field(None)
+
+    gates = 1
+    units: int
+    state_size: Any
+
+    def __init_subclass__(cls, after: dict[str, str] | None = None, **keywords: Any):
+        arrange(cls, cls._fields, after or {})
+        super().__init_subclass__(**keywords)
+
+    def __post_init__(self) -> None:
+        self.seed_generator = SeedGenerator(self.seed)
+        self.state_size = self.output_size = self.units
+        self._held_masks: tuple[Any, Any] | None = None
+
+    def build(self, input_shape: Shape) -> None:
+        width = self.gates * self.units
+        features = known_size(input_shape, -1, self)
+        self._make_weights((features, width), (self.units, width), (width,))
+
+    def _make_weights(self, kernel: Shape, recurrent: Shape, bias: Shape) -> None:
+        self.kernel = self.weight("kernel", kernel)
+        self.recurrent_kernel = self.weight(
+            "recurrent_kernel",
+            recurrent,
+            initializer=self.recurrent_initializer,
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            first = self._first_bias
+            self.bias = self.weight("bias", bias, initializer=first)
+
+    def _first_bias(self, shape: Shape, dtype: Any = None) -> Tensor:
+        return self.bias_initializer(shape, dtype=dtype)
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
+        """Zeros, one array a state."""
+        sizes = tree.flatten(self.state_size)
+        return [jnp.zeros((batch_size, n), self.compute_dtype) for n in sizes]
+
+    # ---- dropout
+
+    def _draw_masks(self, x_shape: Shape, h_shape: Shape, training: bool) -> tuple:
+        """What inputs and states are multiplied by: one array, or one a gate, or None."""
+        count = self.gates if self.recurrent_dropout else 1
+
+        def draw(rate: float, shape: Shape) -> list[Tensor] | None:
+            if not (training and 0 < rate < 1):
+                return None
+            ones = jnp.ones(shape, self.compute_dtype)
+            seed = self.seed_generator
+            return [random.dropout(ones, rate, seed=seed) for _ in range(count)]
+
+        return draw(self.dropout, x_shape), draw(self.recurrent_dropout, h_shape)
+
+    @contextlib.contextmanager
+    def held_masks(self, x_shape: Shape, states: Any, training: bool) -> Iterator[None]:
+        """Within it, every step drops the same inputs and states."""
+        self._held_masks = self._draw_masks(x_shape, states[0].shape, training)
+        try:
+            yield
+        finally:
+            self._held_masks = None
+
+    def _masks(self, x: Tensor, h: Tensor, training: bool) -> tuple:
+        return self._held_masks or self._draw_masks(x.shape, h.shape, training)
+
+    def _product(self, x: Tensor, kernel: Any, masks: list[Tensor] | None) -> Tensor:
+        """x @ kernel, where each gate's columns may see an x with other parts dropped."""
+        if masks is None:
+            return x @ kernel
+        if len(masks) == 1:
+            return (x * masks[0]) @ kernel
+        blocks = jnp.split(kernel.value, self.gates, -1)
+        products = [(x * m) @ k for m, k in zip(masks, blocks, strict=True)]
+        return jnp.concatenate(products, -1)
+
+    # ---- whole sequences
+
+    def can_sequence(self, training: bool) -> bool:
+        """Whether `sequence` computes what the steps would."""
+        owner = next(c for c in type(self).__mro__ if "call" in vars(c))
+        plain = not (training and self.recurrent_dropout)
+        return plain and "_kernel" in vars(owner)
+
+    def sequence(
+        self, x: Tensor, states: Sequence[Tensor], training: bool, **how: Any
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """All steps: last output, outputs, last states.
+
+        Args:
+            how: `mask`, `reverse`, `zero_output_for_mask`.
+        """
+        dropped = self._masks(x[:, 0], states[0], training)[0]
+        if dropped is not None:
+            x = x * dropped[0][:, None]
+        bias = None if self.bias is None else self.bias.value
+        weights = self.kernel.value, self.recurrent_kernel.value, bias
+        return self._kernel(x, *states, *weights, activation=self.activation, **how)
+
+    def _kernel(self, *args: Any, **how: Any) -> Any:
+        raise NotImplementedError
+
+
+class SimpleRNNCell(Cell):
+    """h = activation(x W + h U + b).
+
+    Shapes: (batch, features), [(batch, units)] -> (batch, units), [(batch, units)]
+    Weights: kernel W (features, units), recurrent_kernel U (units, units), bias (units,)
+    """
+
+    units: int = field(check=positive)
+
+    def call(self, sequence: Tensor, states: Any, training: bool = False) -> tuple:
+        h = states[0] if tree.is_nested(states) else states
+        x_masks, h_masks = self._masks(sequence, h, training)
+        z = self._product(sequence, self.kernel, x_masks)
+        z = z + self._product(h, self.recurrent_kernel, h_masks)
+        h = self.activation(z if self.bias is None else z + self.bias)
+        return h, [h] if tree.is_nested(states) else h
+
+    def _kernel(self, *args: Any, **how: Any) -> Any:
+        return recurrent.simple_rnn(*args, **how)
+
+
+class LSTMCell(
+    Cell,
+    after={"recurrent_activation": "activation", "unit_forget_bias": "bias_initializer"},
+):
+    """c = f c + i g, h = o activation(c), the gates i, f, g, o from x W + h U + b.
+
+    Shapes: (batch, features), [h, c] -> (batch, units), [h, c]
+    Weights: kernel W (features, 4 units), recurrent_kernel U (units, 4 units), bias
+
+    Args:
+        unit_forget_bias: the forget gate's bias begins at 1 (Jozefowicz et al. 2015,
+            PMLR 37).
+
+    References: Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735
+    """
+
+    units: int = field(check=positive)
+    recurrent_activation: Any = field("sigmoid", activations.get)
+    unit_forget_bias: bool = field(True)
+
+    gates = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.state_size = [self.units, self.units]
+
+    def _first_bias(self, shape: Shape, dtype: Any = None) -> Tensor:
+        if not self.unit_forget_bias:
+            return self.bias_initializer(shape, dtype=dtype)
+        size = shape[0] // 4
+        before = self.bias_initializer((size,), dtype=dtype)
+        after = self.bias_initializer((2 * size,), dtype=dtype)
+        return jnp.concatenate([before, jnp.ones(size, dtype), after])
+
+    def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple:
+        h, c = states
+        x_masks, h_masks = self._masks(inputs, h, training)
+        z = self._product(inputs, self.kernel, x_masks)
+        z = z + self._product(h, self.recurrent_kernel, h_masks)
+        z = z if self.bias is None else z + self.bias
+        gate = self.recurrent_activation
+        i, f, g, o = jnp.split(z, 4, -1)
+        c = gate(f) * c + gate(i) * self.activation(g)
+        h = gate(o) * self.activation(c)
+        return h, [h, c]
+
+    def _kernel(self, *args: Any, **how: Any) -> Any:
+        gate = self.recurrent_activation
+        return recurrent.lstm(*args, recurrent_activation=gate, **how)
+
+
+class GRUCell(
+    Cell,
+    after={"recurrent_activation": "activation", "reset_after": "recurrent_dropout"},
+):
+    """h = z h + (1 - z) n, the gates z, r and the candidate n from x W and h U.
+
+    Shapes: (batch, features), [(batch, units)] -> (batch, units), [(batch, units)]
+    Weights: kernel W (features, 3 units), recurrent_kernel U (units, 3 units), bias
+    (2, 3 units), (3 units,) where the reset comes before
+
+    Args:
+        reset_after: n = activation(x Wₙ + r (h Uₙ)), as cuDNN has it; else
+            activation(x Wₙ + (r h) Uₙ), as in the paper.
+
+    References: Cho et al. 2014, arXiv:1406.1078
+    """
+
+    units: int = field(check=positive)
+    recurrent_activation: Any = field("sigmoid", activations.get)
+    reset_after: bool = field(True)
+
+    gates = 3
+
+    def build(self, input_shape: Shape) -> None:
+        width = 3 * self.units
+        features = known_size(input_shape, -1, self)
+        bias = (2, width) if self.reset_after else (width,)
+        self._make_weights((features, width), (self.units, width), bias)
+
+    def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple:
+        h = states[0] if tree.is_nested(states) else states
+        x_masks, h_masks = self._masks(inputs, h, training)
+        from_x = self._product(inputs, self.kernel, x_masks)
+        if self.bias is not None:
+            from_x = from_x + (self.bias[0] if self.reset_after else self.bias)
+        step = self._reset_after if self.reset_after else self._reset_before
+        h = step(jnp.split(from_x, 3, -1), h, h_masks)
+        return h, [h] if tree.is_nested(states) else h
+
+    def _reset_after(self, from_x: list[Tensor], h: Tensor, masks: Any) -> Tensor:
+        from_h = self._product(h, self.recurrent_kernel, masks)
+        from_h = from_h if self.bias is None else from_h + self.bias[1]
+        (xz, xr, xn), (hz, hr, hn) = from_x, jnp.split(from_h, 3, -1)
+        z, r = self.recurrent_activation(xz + hz), self.recurrent_activation(xr + hr)
+        return z * h + (1 - z) * self.activation(xn + r * hn)
+
+    def _reset_before(self, from_x: list[Tensor], h: Tensor, masks: Any) -> Tensor:
+        xz, xr, xn = from_x
+        uz, ur, un = jnp.split(self.recurrent_kernel.value, 3, -1)
+        hz, hr, hn = (h, h, h) if masks is None else (h * m for m in masks)
+        z = self.recurrent_activation(xz + hz @ uz)
+        r = self.recurrent_activation(xr + hr @ ur)
+        return z * h + (1 - z) * self.activation(xn + (r * hn) @ un)
+
+    def _kernel(self, *args: Any, **how: Any) -> Any:
+        gate, after = self.recurrent_activation, self.reset_after
+        return recurrent.gru(
+            *args, recurrent_activation=gate, reset_after=after, **how
+        )
+
+
+class StackedRNNCells(Layer):
+    """Cells one upon the other as one cell: the output of each is the next one's input.
+
+    >>> import numpy as np
+    >>> from carnyx.layers import RNN
+    >>> RNN([LSTMCell(3), GRUCell(4)])(np.ones((2, 5, 1))).shape
+    (2, 4)
+    """
+
+    cells: Any = field(convert=lambda cells: [revived(c) for c in cells])
+
+    def __post_init__(self) -> None:
+        for cell in self.cells:
+            check_cell(cell, type(self).__name__)
+
+    @property
+    def state_size(self) -> list[Any]:
+        """The state sizes of each cell."""
+        return [cell.state_size for cell in self.cells]
+
+    @property
+    def output_size(self) -> Any:
+        """That of the last cell."""
+        return output_size(self.cells[-1])
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        """A list of states a cell."""
+        return [initial_state(c, batch_size, self.compute_dtype) for c in self.cells]
+
+    def build(self, input_shape: Shape) -> None:
+        for cell in self.cells:
+            if isinstance(cell, Layer) and not cell.built:
+                cell.build(input_shape)
+            input_shape = (input_shape[0], output_size(cell))
+
+    @contextlib.contextmanager
+    def held_masks(self, x_shape: Shape, states: Any, training: bool) -> Iterator[None]:
+        """As for one cell, for each."""
+        with contextlib.ExitStack() as stack:
+            for cell, own in zip(self.cells, states, strict=True):
+                if hasattr(cell, "held_masks"):
+                    own = own if tree.is_nested(own) else [own]
+                    stack.enter_context(cell.held_masks(x_shape, own, training))
+                x_shape = (x_shape[0], output_size(cell))
+            yield
+
+    def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple:
+        new = []
+        for cell, own in zip(self.cells, states, strict=True):
+            given = list(own) if tree.is_nested(own) else [own]
+            how = {"training": training} if isinstance(cell, Layer) else {}
+            inputs, after = (cell if callable(cell) else cell.call)(inputs, given, **how)
+            new.append(tree.pack_sequence_as(own, tree.flatten(after)))
+        return inputs, new
+
+
+def revived(value: Any) -> Any:
+    """An object from its config, or the object itself."""
+    if registry.is_serialized(value):
+        return registry.deserialize_keras_object(value)
+    return value
+
+
+def check_cell(cell: Any, owner: str) -> None:
+    """Raise ArgumentError for what is no cell."""
+    for need in ("call", "state_size"):
+        if getattr(cell, need, None) is None:
+            raise ArgumentError(
+                f"{owner} got cell={cell!r}, which has no {need!r}. A cell needs "
+                "call(inputs, states) -> (output, new_states) and state_size, an "
+                "integer or a list of integers."
+            )
+
+
+def output_size(cell: Any) -> Any:
+    """How many features a cell gives: as it says, else the size of its first state."""
+    said = getattr(cell, "output_size", None)
+    return tree.flatten(cell.state_size)[0] if said is None else said
+
+
+def initial_state(cell: Any, batch_size: Any, dtype: Any) -> Any:
+    """The states that a cell begins with: as it says, else zeros."""
+    make = getattr(cell, "get_initial_state", None)
+    if make is not None:
+        return make(batch_size=batch_size)
+    return tree.map_structure(
+        lambda size: jnp.zeros((batch_size, size), dtype), cell.state_size
+    )
