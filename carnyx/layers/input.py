@@ -80,8 +80,8 @@ def _batch_shape(shape: Any, batch_size: Any, batch_shape: Any) -> Shape | None:
 def _check_tensor(tensor: Any, wanted: Shape | None, dtype: DTypeLike) -> None:
     if not is_symbolic(tensor):
         raise GraphError(
-            f"Input got tensor={tensor!r}; expected a symbolic tensor. Arrays are given "
-            "to the model when it is called."
+            f"Input got tensor={tensor!r}; expected a symbolic tensor. Arrays are "
+            "given to the model when it is called."
         )
     if wanted is not None and wanted != tensor.shape:
         raise ArgumentError(
@@ -90,8 +90,8 @@ def _check_tensor(tensor: Any, wanted: Shape | None, dtype: DTypeLike) -> None:
         )
     if dtype is not None and standardize_dtype(dtype) != tensor.dtype:
         raise ArgumentError(
-            f"Input got a tensor of dtype {tensor.dtype} but dtype={dtype!r}; leave the "
-            "dtype out."
+            f"Input got a tensor of dtype {tensor.dtype} but dtype={dtype!r}; leave "
+            "the dtype out."
         )
 
 
