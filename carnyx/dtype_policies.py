@@ -45,6 +45,11 @@ def is_float(dtype: Any) -> bool:
     return dtype != "string" and jnp.issubdtype(jnp.dtype(dtype), np.floating)
 
 
+def is_integer(dtype: Any) -> bool:
+    """True for the signed and unsigned integer dtypes, and bool is none of them."""
+    return dtype != "string" and jnp.issubdtype(jnp.dtype(dtype), np.integer)
+
+
 class DTypePolicy:
     """The dtypes of a layer: `compute_dtype` inside, `variable_dtype` for weights.
 

@@ -20,8 +20,10 @@ from carnyx._core.symbol import KerasTensor, is_symbolic
 from carnyx._core.variable import Variable
 
 # Many divisors, so that reshapes and strides that must divide do; and far above any
-# kernel. The axis is added so that two unknown axes are not taken for equal.
+# kernel. A small size shows what only looks known because those are large; many
+# functions refuse it, which then says nothing.
 _PROBES = (240, 720)
+_SMALL_PROBE = 2
 _MAX_RANK = 16
 
 
@@ -77,7 +79,12 @@ def _evaluate(run: Callable[..., Any], symbols: list[KerasTensor]) -> Any:
         except Exception as error:
             # The concrete probe's message has numbers in it that no user wrote.
             raise (error if _is_ours(error) else symbolic_error) from None
-        return _merge(first, second)
+        merged = _merge(first, second)
+        try:
+            small = jax.eval_shape(run, *_structs(symbols, lambda axis: _SMALL_PROBE))
+        except Exception:
+            return merged
+        return _merge(merged, small)
 
 
 def _is_ours(error: Exception) -> bool:

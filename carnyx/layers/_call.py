@@ -12,7 +12,8 @@ import numpy as np
 
 from carnyx import tree
 from carnyx._core.masks import get_mask
-from carnyx._core.symbol import is_symbolic
+from carnyx._core.symbol import KerasTensor
+from carnyx._core.variable import Variable
 from carnyx.layers.input_spec import static_shape
 
 
@@ -66,11 +67,7 @@ def keras2_order(add_weight: F) -> F:
 
 def is_tensor(x: Any) -> bool:
     """True for what a layer takes as a tensor: array, variable or symbol."""
-    return is_symbolic(x) or isinstance(x, jax.Array | np.ndarray) or _is_variable(x)
-
-
-def _is_variable(x: Any) -> bool:
-    return hasattr(x, "path") and hasattr(x, "assign")
+    return isinstance(x, KerasTensor | Variable | jax.Array | np.ndarray)
 
 
 def named_arguments(

@@ -100,7 +100,7 @@ class Functional(Model):
                 if one is not None and value is not None:
                     set_mask(value, one)
         flat = self._graph.run(values, _call_node)
-        return tree.pack_sequence_as(self._outputs, flat)
+        return _unwrapped(tree.pack_sequence_as(self._outputs, flat))
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         return None  # every tensor that comes out has its mask already
@@ -110,12 +110,12 @@ class Functional(Model):
         given = [t.shape for t in tree.flatten(inputs) if is_symbolic(t)]
         if given == [t.shape for t in self.inputs]:
             return tree.map_structure(
-                lambda t: KerasTensor(t.shape, t.dtype), self._outputs
+                lambda t: KerasTensor(t.shape, t.dtype), _unwrapped(self._outputs)
             )
         return super().compute_output_spec(*args, **kwargs)
 
     def _predicted_spec(self, x: Any) -> Any:
-        return self._outputs
+        return _unwrapped(self._outputs)
 
     def _in_order(self, inputs: Any) -> list[Any]:
         """The values for the inputs, flat, cast and with the expected rank."""
@@ -189,6 +189,12 @@ class Functional(Model):
         if cls is Functional or not _takes_own_arguments(cls):
             return cls(inputs=inputs, outputs=outputs, **extra)
         return Functional(inputs=inputs, outputs=outputs, **extra)
+
+
+def _unwrapped(outputs: Any) -> Any:
+    """A list of one is that one, as in Keras."""
+    single = isinstance(outputs, list | tuple) and len(outputs) == 1
+    return outputs[0] if single else outputs
 
 
 def _takes_own_arguments(cls: type) -> bool:
