@@ -1,0 +1,228 @@
+"""A loss: targets and predictions to values, values to one number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from carnyx import dtype_policies, registry, tree
+from carnyx._core import masks
+from carnyx._core.naming import auto_name
+from carnyx.configurable import Configurable, Field, field, one_of
+from carnyx.dtype_policies import is_float
+from carnyx.ops.core import cast, convert_to_tensor
+from carnyx.ops.numpy import divide_no_nan, expand_dims, mean, squeeze, sum
+from carnyx.typing import Tensor
+
+MEAN = "sum_over_batch_size"
+REDUCTIONS = (MEAN, "mean", "mean_with_sample_weight", "sum", "none", None)
+
+
+def squeeze_or_expand_to_same_rank(
+    x1: Tensor, x2: Tensor, expand_rank_1: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Let ranks meet where they differ by a last axis of size 1.
+
+    Shapes: (n,), (n, 1) -> (n, 1), (n, 1); (n, m, 1), (n, m) -> (n, m), (n, m)
+    """
+    if len(x1.shape) < len(x2.shape):
+        return squeeze_or_expand_to_same_rank(x2, x1, expand_rank_1)[::-1]
+    if len(x1.shape) == len(x2.shape) + 1 and x1.shape[-1] == 1:
+        if len(x2.shape) == 1 and expand_rank_1:
+            return x1, expand_dims(x2, -1)
+        return squeeze(x1, -1), x2
+    return x1, x2
+
+
+def apply_mask(sample_weight: Any, mask: Any, dtype: Any, reduction: str | None) -> Any:
+    """One weight from a sample weight and a mask, either of which may be None.
+
+    For a mean over all entries the mask counts size / valid instead of 1, so that the
+    mean is over the valid ones.
+    """
+    if sample_weight is not None:
+        sample_weight = cast(sample_weight, dtype)
+    if mask is None:
+        return sample_weight
+    valid = cast(mask, dtype)
+    if reduction in ("mean", MEAN):
+        valid = valid * divide_no_nan(1.0, mean(valid))
+    if sample_weight is None:
+        return valid
+    valid, sample_weight = squeeze_or_expand_to_same_rank(valid, sample_weight)
+    return sample_weight * valid
+
+
+def reduce_weighted_values(
+    values: Tensor,
+    sample_weight: Any = None,
+    mask: Any = None,
+    reduction: str | None = MEAN,
+    dtype: Any = None,
+) -> Tensor:
+    """Weighted values as one number.
+
+    Args:
+        reduction: "sum"; "sum_over_batch_size" or "mean" (sum / number of values);
+            "mean_with_sample_weight" (sum / sum of the weights); "none" or None keeps
+            a value a sample.
+
+    >>> float(reduce_weighted_values([1.0, 2.0, 6.0], mask=[True, True, False]))
+    1.5
+    """
+    values = convert_to_tensor(values, dtype)
+    weight = apply_mask(sample_weight, mask, values.dtype, reduction)
+    if weight is not None:
+        values, weight = squeeze_or_expand_to_same_rank(values, weight)
+        values = values * weight
+    if reduction in ("none", None) or tuple(values.shape) in ((), (0,)):
+        return values
+    if reduction == "sum" or 0 in values.shape:
+        return sum(values)
+    if reduction == "mean_with_sample_weight" and weight is not None:
+        return divide_no_nan(sum(values), sum(weight))
+    return mean(values)
+
+
+class Loss(Configurable):
+    """Base of losses; subclasses define `call(y_true, y_pred)`.
+
+    A class for a loss function is one line, `class Huber(Loss, of=huber)`, and a field
+    for each argument of the function; `reduction`, `name` and `dtype` come after them.
+
+    Args:
+        reduction: see `reduce_weighted_values`.
+        dtype: what is computed in; None is `floatx`.
+    """
+
+    name: str | None = field(None)
+    reduction: str | None = field(MEAN, check=one_of(*REDUCTIONS))
+    dtype: Any = field(None, config=False)
+
+    fn: Callable[..., Any] | None = None
+    _arguments: tuple[str, ...] = ()
+
+    def __init_subclass__(
+        cls, of: Callable[..., Any] | None = None, **keywords: Any
+    ) -> None:
+        if of is not None:
+            cls.fn = staticmethod(of)
+            cls._arguments = _restate_common_fields(cls, of.__name__)
+        super().__init_subclass__(**keywords)
+
+    def __post_init__(self) -> None:
+        self.name = self.name or auto_name(type(self).__name__)
+        self._given_dtype = self.dtype
+        self.dtype = dtype_policies.get(
+            self.dtype or dtype_policies.standardize_dtype(None)
+        ).compute_dtype
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        """The loss of predictions, reduced."""
+        mask = masks.get_mask(y_pred)
+        y_pred = tree.map_structure(lambda x: convert_to_tensor(x, self.dtype), y_pred)
+        y_true = tree.map_structure(self._target, y_true)
+        values = self.call(y_true, y_pred)
+        also = masks.get_mask(values)
+        if mask is not None and also is not None:
+            mask = mask & also
+        mask = also if mask is None else mask
+        return reduce_weighted_values(
+            values, sample_weight, mask, self.reduction, self.dtype
+        )
+
+    def _target(self, x: Any) -> Tensor:
+        # A label stays an integer: a 16-bit float cannot hold every class number.
+        x = convert_to_tensor(x)
+        labels = getattr(self.fn, "takes_labels", False) and not is_float(x.dtype)
+        return x if labels else cast(x, self.dtype)
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        """A loss a sample."""
+        if self.fn is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} needs a method call(self, y_true, y_pred)."
+            )
+        pairs = tree.map_structure(squeeze_or_expand_to_same_rank, y_true, y_pred)
+        y_true = tree.map_structure_up_to(y_true, lambda pair: pair[0], pairs)
+        y_pred = tree.map_structure_up_to(y_pred, lambda pair: pair[1], pairs)
+        return self.fn(y_true, y_pred, **self._fn_arguments())
+
+    def _fn_arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._arguments}
+
+    def get_config(self) -> dict[str, Any]:
+        config = {"name": self.name, "reduction": self.reduction}
+        if self.fn is not None and self._given_dtype is not None:
+            config["dtype"] = registry.serialize_keras_object(self._given_dtype)
+        return config
+
+
+def _restate_common_fields(cls: type[Loss], name: str) -> tuple[str, ...]:
+    """Put `reduction`, `name`, `dtype` behind the fields of a class; returns those."""
+    stated = tuple(n for n, f in vars(cls).items() if isinstance(f, Field))
+    common = {
+        "reduction": field(MEAN, check=one_of(*REDUCTIONS)),
+        "name": field(name),
+        "dtype": field(None, config=False),
+    }
+    for label, declared in common.items():
+        if label not in stated:
+            declared.name = label
+            setattr(cls, label, declared)
+    return tuple(n for n in stated if n not in common)
+
+
+class LossFunctionWrapper(Loss):
+    """Any function of `(y_true, y_pred, **kwargs)` as a loss."""
+
+    keras_module = "keras.src.losses.losses"  # Keras has no public name for it
+    keras_registered_name = "LossFunctionWrapper"
+
+    def __init__(
+        self,
+        fn: Any,
+        reduction: str | None = MEAN,
+        name: str | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.fn = get(fn)
+        self._kwargs = kwargs
+
+    def _fn_arguments(self) -> dict[str, Any]:
+        return self._kwargs
+
+    def get_config(self) -> dict[str, Any]:
+        arguments = registry.serialize_dict(self._kwargs)
+        return super().get_config() | {"fn": serialize(self.fn)} | arguments
+
+
+def get(identifier: Any) -> Any:
+    """A loss from its name, config, class or itself; None stays None.
+
+    The name of a function gives the function, that of a class an object.
+    """
+    if identifier is None:
+        return None
+    return registry.lookup_callable(identifier, "losses", kind="loss")
+
+
+def serialize(loss: Any) -> Any:
+    """A loss as plain data."""
+    record = registry.serialize_keras_object(loss)
+    if not isinstance(record, str):
+        return record
+    return {
+        "module": "builtins",
+        "class_name": "function",
+        "config": record,
+        "registered_name": "function",
+    }
+
+
+def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The inverse of `serialize`."""
+    with registry.custom_object_scope(custom_objects or {}):
+        return get(name)
