@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -34,10 +35,17 @@ _MODULES = {
 _FAMILIES = {
     "merging": "layers",
     "engine": "models",
-    "backend": "layers",
-    "schedules": "schedules",
     "optimizer_experimental": "optimizers",
+    "_core": "random",
 }
+
+# What a file may name. Callbacks, data sets and tools are not among it, so that no
+# record makes one of them do something.
+FILE_FAMILIES = frozenset(
+    "layers models losses metrics optimizers schedules initializers regularizers "
+    "constraints activations dtype_policies quantizers random ops".split()
+)
+_OWN_MODULES = ("keras", "carnyx", "tensorflow", "tf_keras")
 
 
 def add_builtin(obj: T, family: str | None = None, name: str | None = None) -> T:
@@ -56,6 +64,8 @@ def family_of(module: str) -> str:
     parts = [p for p in module.split(".") if p not in ("src", "_tf_keras", "api")]
     if "schedules" in parts or "learning_rate_schedule" in parts:
         return "schedules"
+    if "backend" in parts and "optimizers" in parts:  # keras.src.backend.torch.…
+        return "optimizers"
     family = parts[1] if len(parts) > 1 else ""
     return _FAMILIES.get(family, family)
 
@@ -67,7 +77,7 @@ def find_builtin(name: str, family: str = "") -> Any:
     if family and family not in ("models", "layers", "src"):
         return None
     order = (family, "layers", "models", "dtype_policies", "initializers")
-    rest = (f for f, n in _builtin if n == name)
+    rest = (f for f, n in _builtin if n == name and f in FILE_FAMILIES)
     for candidate in (*order, *rest):
         if (candidate, name) in _builtin:
             return _builtin[candidate, name]
@@ -185,6 +195,7 @@ def serialize_keras_object(obj: Any) -> Any:
         )
     config = serialize_dict(obj.get_config())
     record = {**_address(type(obj)), "config": config}
+    _mark_shared(obj, record)
     if hasattr(obj, "get_build_config"):
         build = obj.get_build_config()
         if build is not None:
@@ -194,6 +205,30 @@ def serialize_keras_object(obj: Any) -> Any:
         if compiled is not None:
             record["compile_config"] = serialize_dict(compiled)
     return record
+
+
+_shared: ContextVar[dict[int, Any] | None] = ContextVar("shared", default=None)
+
+
+@contextlib.contextmanager
+def object_sharing() -> Iterator[None]:
+    """Within it, an object that is met twice is one object again when read back."""
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+def _mark_shared(obj: Any, record: dict[str, Any]) -> None:
+    met = _shared.get()
+    if met is None:
+        return
+    if id(obj) not in met:
+        met[id(obj)] = obj, record, len(met) + 1
+        return
+    _, first, number = met[id(obj)]
+    first["shared_object_id"] = record["shared_object_id"] = number
 
 
 def _serialize_special(obj: Any) -> Any:
@@ -212,7 +247,8 @@ def _serialize_special(obj: Any) -> Any:
     if isinstance(obj, slice):
         parts = [serialize_keras_object(p) for p in (obj.start, obj.stop, obj.step)]
         keys = ("start", "stop", "step")
-        return {"class_name": "__slice__", "config": dict(zip(keys, parts, strict=True))}
+        config = dict(zip(keys, parts, strict=True))
+        return {"class_name": "__slice__", "config": config}
     if obj is Ellipsis:
         return {"class_name": "__ellipsis__", "config": {}}
     if hasattr(obj, "_keras_history"):
@@ -288,22 +324,25 @@ def deserialize_keras_object(
             "safe_mode=False is not offered: Carnyx never runs code from a file. Pass "
             "functions and classes in custom_objects instead."
         )
-    if custom_objects:
-        with custom_object_scope(custom_objects):
-            return deserialize_keras_object(config, family=family)
-    if config is None or isinstance(config, bool | int | float):
-        return config
-    if isinstance(config, str):
-        found = get_registered_object(config)
+    if isinstance(config, str):  # a name only where the caller asks for one
+        if not family and not custom_objects:
+            return config
+        found = get_registered_object(config, custom_objects)
         if found is None and family:
             found = find_builtin(config, family)
         return config if found is None else found
+    with custom_object_scope(custom_objects or {}):
+        return _revived(config, family)
+
+
+def _revived(config: Any, family: str = "") -> Any:
+    """Objects in the place of records, at any depth; strings stay strings."""
     if isinstance(config, list | tuple):
-        return type(config)(deserialize_keras_object(v) for v in config)
+        return type(config)(_revived(v) for v in config)
     if not isinstance(config, dict):
         return config
     if not is_serialized(config):
-        return {k: deserialize_keras_object(v) for k, v in config.items()}
+        return {k: _revived(v) for k, v in config.items()}
     return _deserialize_record(config, family)
 
 
@@ -323,7 +362,7 @@ def _deserialize_record(record: dict[str, Any], family: str) -> Any:
     if name == "__bytes__":
         return config["value"].encode()
     if name == "__tuple__":
-        return tuple(deserialize_keras_object(v) for v in config["value"])
+        return tuple(_revived(v) for v in config["value"])
     if name == "__ellipsis__":
         return Ellipsis
     if name == "__slice__":
@@ -334,13 +373,19 @@ def _deserialize_record(record: dict[str, Any], family: str) -> Any:
             "runs. Pass the function in custom_objects, under the layer's name."
         )
     if name == "function":
-        return find_function(config, record.get("registered_name"), family)
+        registered = record.get("registered_name")
+        return find_function(config, registered, family, record.get("module"))
     cls = find_class(record, family)
     if not hasattr(cls, "from_config"):
         return cls  # a function registered under the name
     if not isinstance(config, dict):
         raise UnsafeModelError(f"The config of {name!r} is {config!r}, not a dict.")
+    met, number = _shared.get(), record.get("shared_object_id")
+    if met is not None and isinstance(number, int) and type(met.get(number)) is cls:
+        return met[number]
     obj = cls.from_config(config)
+    if met is not None and isinstance(number, int):
+        met[number] = obj
     _finish(obj, record)
     return obj
 
@@ -356,53 +401,68 @@ def _finish(obj: Any, record: dict[str, Any]) -> None:
 
 
 def find_class(record: dict[str, Any], family: str = "") -> Any:
-    """The class that a record names: the caller's, the registered, or our own."""
+    """The class that a record names: the caller's, the registered, or our own.
+
+    Raises:
+        UnsafeModelError: for a module that holds no models, or where the names of the
+            record contradict each other.
+        UnknownNameError: for a class that nobody registered.
+    """
     name, registered = record["class_name"], record.get("registered_name")
+    module = record.get("module")
+    own = module is None or str(module).split(".")[0] in _OWN_MODULES
+    if own and module is not None and registered not in (None, name):
+        if not isinstance(registered, str) or registered.split(">")[-1] != name:
+            raise UnsafeModelError(
+                f"A record names {module}.{name} and, as its registered name, "
+                f"{registered!r}: which of the two is meant cannot be told."
+            )
     for label in (registered, name):
         found = get_registered_object(label) if isinstance(label, str) else None
         if found is not None:
             return found
-    for label, known in _registered.items():  # saved under another package
-        if registered and label.split(">")[-1] == name and ">" in registered:
-            if registered == label:
-                return known
-    module = record.get("module")
-    own_module = module is None or str(module).split(".")[0] in (
-        "keras",
-        "carnyx",
-        "tensorflow",
-        "tf_keras",
-    )
-    if own_module:
+    if own:
         where = family_of(module) if module and "." in module else family
-        found = find_builtin(name, where or family)
-        if found is not None:
-            return found
+        if not where or where in FILE_FAMILIES:
+            found = find_builtin(name, where or family)
+            if found is not None:
+                return found
+    raise _unknown("class", name, module, registered)
+
+
+def _unknown(kind: str, name: Any, module: Any, registered: Any) -> Exception:
+    """A class or function that is not to be had: refused, or only not registered."""
+    what = f"The {kind} {name!r} (module {module!r}, registered as {registered!r})"
+    top = str(module).split(".")[0]
+    foreign = top in sys.stdlib_module_names and top != "builtins"
+    if foreign or top in _OWN_MODULES and family_of(str(module)) not in FILE_FAMILIES:
+        return UnsafeModelError(
+            f"{what} is not among what a model may consist of; a file can import "
+            "nothing. If the model is yours, save it with a layer or function of your "
+            "own in its place."
+        )
     known = [n.split(">")[-1] for n in _registered] + [n for _, n in _builtin]
-    raise UnknownNameError(
-        f"Class {name!r} (module {module!r}, registered as {registered!r}) is not "
-        f"known.{nearest(name, known)} If it is yours, register it with "
-        "@register_keras_serializable() before loading, or pass "
-        f"custom_objects={{{name!r}: {name}}}. A file is never allowed to import."
+    return UnknownNameError(
+        f"{what} is not known; a file can import nothing.{nearest(name, known)} If it "
+        "is yours, register it with @register_keras_serializable() before loading, or "
+        f"pass custom_objects={{{name!r}: ...}}."
     )
 
 
-def find_function(name: Any, registered: Any = None, family: str = "") -> Any:
+def find_function(
+    name: Any, registered: Any = None, family: str = "", module: Any = None
+) -> Any:
     """The function that a record names."""
     for label in (registered, name):
         found = get_registered_object(label) if isinstance(label, str) else None
         if found is not None:
             return found
-    if isinstance(name, str):
-        families = (family, "activations", "losses", "metrics", "ops")
-        for candidate in families if family else families[1:]:
-            if (candidate, name) in _builtin:
+    own = module in (None, "builtins") or str(module).split(".")[0] in _OWN_MODULES
+    if isinstance(name, str) and own:
+        for candidate in (family, "activations", "losses", "metrics", "ops"):
+            if (candidate, name) in _builtin and candidate in FILE_FAMILIES:
                 return _builtin[candidate, name]
-    raise UnknownNameError(
-        f"Function {name!r} is not known. Register it with "
-        "@register_keras_serializable() before loading, or pass "
-        f"custom_objects={{{name!r}: {name}}}."
-    )
+    raise _unknown("function", name, module, registered)
 
 
 def lookup(identifier: Any, family: str, *, kind: str) -> Any:
@@ -439,3 +499,6 @@ def lookup_callable(identifier: Any, family: str, *, kind: str) -> Any:
             f"Got {identifier!r} as {kind}; expected a name, a config or a callable."
         )
     return found
+
+
+add_builtin(dtype_policies.DTypePolicy, "dtype_policies")

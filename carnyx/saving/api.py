@@ -1,0 +1,256 @@
+"""`save_model`, `load_model`, `save_weights`, `load_weights`, by suffix and content."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from carnyx import registry
+from carnyx.errors import (
+    ArgumentError,
+    CarnyxError,
+    FileError,
+    NotBuiltError,
+    UnknownNameError,
+    UnsafeModelError,
+)
+from carnyx.saving import hdf5, jsons, walk
+from carnyx.saving.description import ModelDescription
+from carnyx.saving.files import PathLike, existing
+from carnyx.saving.formats import keras_v3, legacy_h5
+from carnyx.saving.restore import restore, restore_by_name
+
+_HDF5 = (".h5", ".hdf5")
+
+
+def save_model(
+    model: Any,
+    filepath: PathLike,
+    overwrite: bool = True,
+    zipped: bool | None = None,
+    *,
+    include_optimizer: bool = True,
+) -> None:
+    """Save architecture, weights, and the state of training.
+
+    A file that is there stays whole until the new one is complete.
+
+    Args:
+        filepath: ends in `.keras`, or `.h5` for the layout that Keras 2 reads.
+        overwrite: False asks before a file is replaced.
+        include_optimizer: `.h5` only; whether to save the state of training.
+    """
+    suffix = Path(filepath).suffix
+    if zipped is False or suffix not in (".keras", *_HDF5):
+        raise ArgumentError(
+            f"save_model got {str(filepath)!r}; expected a file ending in .keras (the "
+            "Keras 3 archive) or .h5 (the HDF5 layout of Keras 2)."
+        )
+    if not _may_write(filepath, overwrite):
+        return
+    if not model.built:
+        warnings.warn(
+            f"{model.name!r} is saved without weights: it is not built. Call it on "
+            "data first, or begin with an Input.",
+            stacklevel=3,
+        )
+    description = describe(model, by_layer=suffix in _HDF5)
+    if suffix in _HDF5 and not include_optimizer:
+        description.compile_config, description.optimizer = None, {}
+    writer = legacy_h5 if suffix in _HDF5 else keras_v3
+    writer.write(filepath, description)
+
+
+def describe(
+    model: Any, by_layer: bool = False, config: bool = True
+) -> ModelDescription:
+    """The model as data, ready to be written."""
+    description = ModelDescription("memory", by="layer" if by_layer else "path")
+    if config:
+        with registry.object_sharing():
+            record = registry.serialize_keras_object(model)
+        description.compile_config = record.pop("compile_config", None)
+        description.config = record
+    if by_layer:
+        description.weights = walk.collect_by_layer(model)
+        optimizer = getattr(model, "optimizer", None)
+        if optimizer is not None:
+            description.optimizer[""] = walk.collect_optimizer(optimizer)
+    else:
+        description.weights = walk.collect(model)
+    return description
+
+
+def load_model(
+    filepath: PathLike,
+    custom_objects: dict[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Any:
+    """The model in a file, ready to go on training.
+
+    Nothing in the file is run, imported or unpickled: layers and functions of your own
+    are those that you registered or pass here.
+
+    Args:
+        custom_objects: classes and functions by the names that the file has.
+        compile: whether to restore loss, metrics, optimizer and its state.
+        safe_mode: True; there is no other.
+
+    Raises:
+        UnsafeModelError: for a file that asks for more than data.
+        UnknownNameError: for a class or function that is not registered.
+        FileError: for a file that is missing, damaged, or in no known format.
+    """
+    with _opened(filepath) as description:
+        if description.config is None:
+            raise FileError(
+                f"{filepath} has weights only. Make the model and call "
+                "model.load_weights(...)."
+            )
+        record = dict(description.config)
+        if compile and description.compile_config:
+            record["compile_config"] = description.compile_config
+        with _naming_the_file(description.source), registry.object_sharing():
+            model = registry.deserialize_keras_object(
+                record, custom_objects, safe_mode, family="models"
+            )
+            with registry.custom_object_scope(custom_objects or {}):
+                restore(model, description, skip_mismatch=False)
+    return model
+
+
+def save_weights(
+    model: Any, filepath: PathLike, overwrite: bool = True, max_shard_size: Any = None
+) -> None:
+    """Save the weights, and the optimizer's state.
+
+    Args:
+        filepath: ends in `.weights.h5`, or in `.h5` for the layout that Keras 2 reads
+            (that one without the optimizer).
+    """
+    name = str(filepath)
+    if max_shard_size is not None:
+        raise ArgumentError("max_shard_size is not supported; files are of one piece.")
+    if not name.endswith(_HDF5):
+        raise ArgumentError(
+            f"save_weights got {name!r}; expected a file ending in .weights.h5 (as "
+            "Keras 3) or .h5 (as Keras 2)."
+        )
+    if not model.built:
+        raise NotBuiltError(
+            f"{model.name!r} has no weights to save: it is not built. Call it on data "
+            "first, or build(input_shape)."
+        )
+    if not _may_write(filepath, overwrite):
+        return
+    by_path = name.endswith(".weights.h5")
+    description = describe(model, by_layer=not by_path, config=False)
+    if by_path:
+        keras_v3.write_weights(filepath, description)
+    else:
+        description.optimizer = {}
+        legacy_h5.write(filepath, description)
+
+
+def load_weights(
+    model: Any,
+    filepath: PathLike,
+    skip_mismatch: bool = False,
+    by_name: bool = False,
+) -> None:
+    """Give a model of the same structure the weights of a file.
+
+    Either all fit, or nothing is changed.
+
+    Args:
+        filepath: a `.weights.h5`, `.keras` or `.h5` file.
+        skip_mismatch: warn about weights that do not fit, and load the others.
+        by_name: for the layout of Keras 2: load the layers whose names the file has.
+    """
+    if not model.built:
+        raise NotBuiltError(
+            f"{model.name!r} has no weights to load into: it is not built. Call it on "
+            "data first, or build(input_shape)."
+        )
+    with _opened(filepath, weights_only=True) as description:
+        if by_name and description.by != "layer":
+            raise ArgumentError(
+                f"{filepath} has its weights by path, so by_name=True means nothing; "
+                "it is for HDF5 files of the Keras 2 layout."
+            )
+        if by_name:
+            restore_by_name(model, description, skip_mismatch)
+        else:
+            restore(model, description, skip_mismatch)
+
+
+def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
+    """The model that `to_json` described, with fresh weights."""
+    record = jsons.parse(json_string, "the JSON text", "the model")
+    with registry.object_sharing():
+        return registry.deserialize_keras_object(
+            record, custom_objects=custom_objects, family="models"
+        )
+
+
+@contextlib.contextmanager
+def _opened(
+    filepath: PathLike, weights_only: bool = False
+) -> Iterator[ModelDescription]:
+    """The description in a file, whose format its first bytes tell."""
+    file = existing(filepath)
+    if keras_v3.matches(file):
+        with keras_v3.read(file, weights_only) as description:
+            yield description
+    elif hdf5.is_hdf5(file):
+        with hdf5.opened(str(file), str(file), file.stat().st_size) as tree:
+            legacy = legacy_h5.is_legacy(tree)
+            yield (legacy_h5 if legacy else keras_v3).describe(tree)
+    elif file.suffix in (".keras", *_HDF5):
+        raise FileError(
+            f"{file} is damaged: it does not begin as a {file.suffix} file does. "
+            "Restore it from a copy."
+        )
+    else:
+        raise FileError(
+            f"{file} is in no format that can be read; .keras and .h5 files can."
+        )
+
+
+@contextlib.contextmanager
+def _naming_the_file(source: str) -> Iterator[None]:
+    """Errors about the config say which file it stands in."""
+    try:
+        yield
+    except (UnsafeModelError, UnknownNameError) as error:
+        if source in str(error):
+            raise
+        raise type(error)(f"{source} was not loaded: {error}") from error.__cause__
+    except CarnyxError:
+        raise
+    except RecursionError:
+        raise UnsafeModelError(
+            f"{source} was not loaded: its models are nested too deep."
+        ) from None
+    except (KeyError, AttributeError, IndexError) as error:
+        raise FileError(
+            f"{source} is damaged: its config does not describe a model "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def _may_write(filepath: PathLike, overwrite: bool) -> bool:
+    """Whether to go on where a file may be in the way."""
+    if overwrite or not Path(filepath).exists():
+        return True
+    if not sys.stdin.isatty():
+        raise FileError(f"{filepath} exists. Pass overwrite=True to replace it.")
+    return input(f"{filepath} exists. Replace it? [y/n] ").strip().lower() in (
+        "y",
+        "yes",
+    )

@@ -1,0 +1,1 @@
+"""One file a format: `read(path)` gives a description, `write` takes one."""

@@ -1,0 +1,119 @@
+"""`.keras`, the archive of Keras 3, and `.weights.h5`, the part of it with weights.
+
+The archive holds `config.json` (the model as data), `metadata.json` and
+`model.weights.h5` (HDF5: the weights by path, `optimizer/` among them).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+from carnyx.saving import hdf5, jsons
+from carnyx.saving.description import Group, ModelDescription
+from carnyx.saving.files import PathLike, damaged, existing, refused, replacing
+from carnyx.saving.zips import Archive
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+KERAS_VERSION = "3.15.0"  # whose layout this is
+
+
+def matches(path: PathLike) -> bool:
+    """True for a file that begins as zip archives do."""
+    with open(existing(path), "rb") as stream:
+        return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+@contextlib.contextmanager
+def read(path: PathLike, weights_only: bool = False) -> Iterator[ModelDescription]:
+    """The model in a `.keras` file; weights can be read within the block."""
+    file = existing(path)
+    with contextlib.closing(Archive(file)) as archive:
+        description = ModelDescription(str(file))
+        if not weights_only:
+            description.metadata = _object(archive, METADATA)
+            description.config = _object(archive, CONFIG)
+            compiled = description.config.pop("compile_config", None)
+            description.compile_config = compiled
+        if any(n.endswith((".npz", ".pkl")) for n in archive.names()):
+            rule = "has weights as NumPy archives or pickles, which may hold code"
+            remedy = "Save the model again; Keras writes HDF5 unless told otherwise."
+            raise refused(file, "the archive", rule, remedy)
+        data = archive.read(WEIGHTS)
+    with hdf5.opened(data, f"{file} ({WEIGHTS})", len(data)) as tree:
+        _take_groups(description, tree)
+        yield description
+
+
+def _object(archive: Archive, member: str) -> dict[str, Any]:
+    value = jsons.parse(archive.read(member), archive.file, member)
+    if not isinstance(value, dict):
+        raise damaged(archive.file, member, "it is no JSON object")
+    return value
+
+
+def describe(tree: hdf5.Tree) -> ModelDescription:
+    """The description of a file that holds weights by path, and nothing else."""
+    description = ModelDescription(tree.source)
+    _take_groups(description, tree)
+    return description
+
+
+def _take_groups(description: ModelDescription, tree: hdf5.Tree) -> None:
+    """Groups `<path>/vars` as path to arrays; the optimizer's apart."""
+    for place, attributes in tree.attributes.items():
+        if _is_vars(place):
+            name = attributes.get("name")
+            _group(description, place).name = name if isinstance(name, str) else None
+    for member, stored in tree.arrays.items():
+        place, _, key = member.rpartition("/")
+        if not _is_vars(place):
+            raise damaged(tree.source, member, "an array outside of a 'vars' group")
+        _group(description, place).arrays[key] = stored
+
+
+def _is_vars(place: str) -> bool:
+    return place.split("/")[-1] == "vars"
+
+
+def _group(description: ModelDescription, place: str) -> Group:
+    path = place.removesuffix("vars").removesuffix("/")
+    if path.split("/")[0] == "optimizer":
+        path = path.removeprefix("optimizer").removeprefix("/")
+        return description.optimizer.setdefault(path, Group())
+    return description.weights.setdefault(path, Group())
+
+
+def write(path: PathLike, description: ModelDescription) -> None:
+    """Write a `.keras` file."""
+    record = dict(description.config or {})
+    if description.compile_config is not None:
+        record["compile_config"] = description.compile_config
+    now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+    metadata = {"keras_version": KERAS_VERSION, "date_saved": now}
+    with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+        for name, value in ((METADATA, metadata), (CONFIG, record)):
+            archive.writestr(zipfile.ZipInfo(name), json.dumps(value))
+        weights = io.BytesIO()
+        _write_hdf5(weights, description)
+        with archive.open(zipfile.ZipInfo(WEIGHTS), "w", force_zip64=True) as member:
+            member.write(weights.getbuffer())
+
+
+def write_weights(path: PathLike, description: ModelDescription) -> None:
+    """Write a `.weights.h5` file."""
+    with replacing(path) as stream:
+        _write_hdf5(stream, description)
+
+
+def _write_hdf5(stream: IO[bytes], description: ModelDescription) -> None:
+    def fill(file: Any) -> None:
+        hdf5.put_groups(file, description.weights)
+        hdf5.put_groups(file, description.optimizer, "optimizer")
+
+    hdf5.write(stream, fill)
