@@ -1,4 +1,4 @@
-"""`keras.layers`: the index."""
+"""`keras.layers`: the index; second names that Keras has are at the end."""
 
 from carnyx.layers.activation import ELU as ELU
 from carnyx.layers.activation import Activation as Activation
@@ -8,23 +8,15 @@ from carnyx.layers.activation import ReLU as ReLU
 from carnyx.layers.activation import Softmax as Softmax
 from carnyx.layers.base import Layer as Layer
 from carnyx.layers.conv import Conv1D as Conv1D
-from carnyx.layers.conv import Conv1D as Convolution1D
 from carnyx.layers.conv import Conv1DTranspose as Conv1DTranspose
-from carnyx.layers.conv import Conv1DTranspose as Convolution1DTranspose
 from carnyx.layers.conv import Conv2D as Conv2D
-from carnyx.layers.conv import Conv2D as Convolution2D
 from carnyx.layers.conv import Conv2DTranspose as Conv2DTranspose
-from carnyx.layers.conv import Conv2DTranspose as Convolution2DTranspose
 from carnyx.layers.conv import Conv3D as Conv3D
-from carnyx.layers.conv import Conv3D as Convolution3D
 from carnyx.layers.conv import Conv3DTranspose as Conv3DTranspose
-from carnyx.layers.conv import Conv3DTranspose as Convolution3DTranspose
 from carnyx.layers.conv import DepthwiseConv1D as DepthwiseConv1D
 from carnyx.layers.conv import DepthwiseConv2D as DepthwiseConv2D
 from carnyx.layers.conv import SeparableConv1D as SeparableConv1D
-from carnyx.layers.conv import SeparableConv1D as SeparableConvolution1D
 from carnyx.layers.conv import SeparableConv2D as SeparableConv2D
-from carnyx.layers.conv import SeparableConv2D as SeparableConvolution2D
 from carnyx.layers.core import Dense as Dense
 from carnyx.layers.core import EinsumDense as EinsumDense
 from carnyx.layers.core import Identity as Identity
@@ -64,28 +56,16 @@ from carnyx.layers.pooling import AdaptiveMaxPooling1D as AdaptiveMaxPooling1D
 from carnyx.layers.pooling import AdaptiveMaxPooling2D as AdaptiveMaxPooling2D
 from carnyx.layers.pooling import AdaptiveMaxPooling3D as AdaptiveMaxPooling3D
 from carnyx.layers.pooling import AveragePooling1D as AveragePooling1D
-from carnyx.layers.pooling import AveragePooling1D as AvgPool1D
 from carnyx.layers.pooling import AveragePooling2D as AveragePooling2D
-from carnyx.layers.pooling import AveragePooling2D as AvgPool2D
 from carnyx.layers.pooling import AveragePooling3D as AveragePooling3D
-from carnyx.layers.pooling import AveragePooling3D as AvgPool3D
 from carnyx.layers.pooling import GlobalAveragePooling1D as GlobalAveragePooling1D
-from carnyx.layers.pooling import GlobalAveragePooling1D as GlobalAvgPool1D
 from carnyx.layers.pooling import GlobalAveragePooling2D as GlobalAveragePooling2D
-from carnyx.layers.pooling import GlobalAveragePooling2D as GlobalAvgPool2D
 from carnyx.layers.pooling import GlobalAveragePooling3D as GlobalAveragePooling3D
-from carnyx.layers.pooling import GlobalAveragePooling3D as GlobalAvgPool3D
-from carnyx.layers.pooling import GlobalMaxPooling1D as GlobalMaxPool1D
 from carnyx.layers.pooling import GlobalMaxPooling1D as GlobalMaxPooling1D
-from carnyx.layers.pooling import GlobalMaxPooling2D as GlobalMaxPool2D
 from carnyx.layers.pooling import GlobalMaxPooling2D as GlobalMaxPooling2D
-from carnyx.layers.pooling import GlobalMaxPooling3D as GlobalMaxPool3D
 from carnyx.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
-from carnyx.layers.pooling import MaxPooling1D as MaxPool1D
 from carnyx.layers.pooling import MaxPooling1D as MaxPooling1D
-from carnyx.layers.pooling import MaxPooling2D as MaxPool2D
 from carnyx.layers.pooling import MaxPooling2D as MaxPooling2D
-from carnyx.layers.pooling import MaxPooling3D as MaxPool3D
 from carnyx.layers.pooling import MaxPooling3D as MaxPooling3D
 from carnyx.layers.regularization import (
     ActivityRegularization as ActivityRegularization,
@@ -110,3 +90,24 @@ from carnyx.layers.reshaping import UpSampling3D as UpSampling3D
 from carnyx.layers.reshaping import ZeroPadding1D as ZeroPadding1D
 from carnyx.layers.reshaping import ZeroPadding2D as ZeroPadding2D
 from carnyx.layers.reshaping import ZeroPadding3D as ZeroPadding3D
+
+AvgPool1D = AveragePooling1D
+AvgPool2D = AveragePooling2D
+AvgPool3D = AveragePooling3D
+Convolution1D = Conv1D
+Convolution1DTranspose = Conv1DTranspose
+Convolution2D = Conv2D
+Convolution2DTranspose = Conv2DTranspose
+Convolution3D = Conv3D
+Convolution3DTranspose = Conv3DTranspose
+GlobalAvgPool1D = GlobalAveragePooling1D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalAvgPool3D = GlobalAveragePooling3D
+GlobalMaxPool1D = GlobalMaxPooling1D
+GlobalMaxPool2D = GlobalMaxPooling2D
+GlobalMaxPool3D = GlobalMaxPooling3D
+MaxPool1D = MaxPooling1D
+MaxPool2D = MaxPooling2D
+MaxPool3D = MaxPooling3D
+SeparableConvolution1D = SeparableConv1D
+SeparableConvolution2D = SeparableConv2D

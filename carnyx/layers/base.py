@@ -15,7 +15,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from carnyx import constraints, dtype_policies, initializers, regularizers, tree
+from carnyx import (
+    constraints,
+    dtype_policies,
+    initializers,
+    registry,
+    regularizers,
+    tree,
+)
 from carnyx._core.infer import infer
 from carnyx._core.masks import set_mask
 from carnyx._core.naming import auto_name
@@ -79,7 +86,8 @@ class Layer(Operation, Configurable):
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self._trainable = bool(trainable)
-        self.built = False
+        # Ours that make no weights are ready; a user's may make some in call().
+        self.built = registry.is_own(type(self)) and type(self).build is Layer.build
         self.input_spec: Any = None
         self._made: list[Variable] = []
         self._losses: list[Any] = []
