@@ -6,6 +6,10 @@ from carnyx.layers.activation import LeakyReLU as LeakyReLU
 from carnyx.layers.activation import PReLU as PReLU
 from carnyx.layers.activation import ReLU as ReLU
 from carnyx.layers.activation import Softmax as Softmax
+from carnyx.layers.attention import AdditiveAttention as AdditiveAttention
+from carnyx.layers.attention import Attention as Attention
+from carnyx.layers.attention import GroupedQueryAttention as GroupedQueryAttention
+from carnyx.layers.attention import MultiHeadAttention as MultiHeadAttention
 from carnyx.layers.base import Layer as Layer
 from carnyx.layers.conv import Conv1D as Conv1D
 from carnyx.layers.conv import Conv1DTranspose as Conv1DTranspose
@@ -17,6 +21,9 @@ from carnyx.layers.conv import DepthwiseConv1D as DepthwiseConv1D
 from carnyx.layers.conv import DepthwiseConv2D as DepthwiseConv2D
 from carnyx.layers.conv import SeparableConv1D as SeparableConv1D
 from carnyx.layers.conv import SeparableConv2D as SeparableConv2D
+from carnyx.layers.conv_lstm import ConvLSTM1D as ConvLSTM1D
+from carnyx.layers.conv_lstm import ConvLSTM2D as ConvLSTM2D
+from carnyx.layers.conv_lstm import ConvLSTM3D as ConvLSTM3D
 from carnyx.layers.core import Dense as Dense
 from carnyx.layers.core import EinsumDense as EinsumDense
 from carnyx.layers.core import Identity as Identity
@@ -67,6 +74,10 @@ from carnyx.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
 from carnyx.layers.pooling import MaxPooling1D as MaxPooling1D
 from carnyx.layers.pooling import MaxPooling2D as MaxPooling2D
 from carnyx.layers.pooling import MaxPooling3D as MaxPooling3D
+from carnyx.layers.recurrent import GRU as GRU
+from carnyx.layers.recurrent import LSTM as LSTM
+from carnyx.layers.recurrent import RNN as RNN
+from carnyx.layers.recurrent import SimpleRNN as SimpleRNN
 from carnyx.layers.regularization import (
     ActivityRegularization as ActivityRegularization,
 )
@@ -90,6 +101,12 @@ from carnyx.layers.reshaping import UpSampling3D as UpSampling3D
 from carnyx.layers.reshaping import ZeroPadding1D as ZeroPadding1D
 from carnyx.layers.reshaping import ZeroPadding2D as ZeroPadding2D
 from carnyx.layers.reshaping import ZeroPadding3D as ZeroPadding3D
+from carnyx.layers.rnn_cells import GRUCell as GRUCell
+from carnyx.layers.rnn_cells import LSTMCell as LSTMCell
+from carnyx.layers.rnn_cells import SimpleRNNCell as SimpleRNNCell
+from carnyx.layers.rnn_cells import StackedRNNCells as StackedRNNCells
+from carnyx.layers.wrappers import Bidirectional as Bidirectional
+from carnyx.layers.wrappers import TimeDistributed as TimeDistributed
 
 AvgPool1D = AveragePooling1D
 AvgPool2D = AveragePooling2D
@@ -106,6 +123,7 @@ GlobalAvgPool3D = GlobalAveragePooling3D
 GlobalMaxPool1D = GlobalMaxPooling1D
 GlobalMaxPool2D = GlobalMaxPooling2D
 GlobalMaxPool3D = GlobalMaxPooling3D
+GroupQueryAttention = GroupedQueryAttention
 MaxPool1D = MaxPooling1D
 MaxPool2D = MaxPooling2D
 MaxPool3D = MaxPooling3D

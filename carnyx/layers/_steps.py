@@ -16,6 +16,7 @@ class Loop:
     Attributes:
         variables: what the layer may assign: seeds, moving statistics, states.
         values: what they held when the loop was made.
+        owners: the layers whose losses the last call gave.
 
     Use `loop(values, fn, *args) -> (fn(*args), new values, losses)` in a `lax.scan` or
     `jax.vmap`, then `loop.finish(values, losses)`.
@@ -25,7 +26,7 @@ class Loop:
         self.variables = list(getattr(layer, "non_trainable_variables", ()))
         with scoped(autocast=None):
             self.values = [v.value for v in self.variables]
-        self._owners: list[Any] = []
+        self.owners: list[Any] = []
 
     def __call__(
         self, values: Sequence[Any], fn: Callable[..., Any], *args: Any
@@ -36,7 +37,7 @@ class Loop:
             state.values = outer.values | state.values
         with scoped(state=state):
             out = fn(*args)
-        self._owners = [owner for owner, _ in state.losses]
+        self.owners = [owner for owner, _ in state.losses]
         new = [state.values[id(v)] for v in self.variables]
         return out, new, [loss for _, loss in state.losses]
 
@@ -44,5 +45,9 @@ class Loop:
         """Assign the last values; add the losses, summed over the steps."""
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)
-        for owner, loss in zip(self._owners, losses, strict=False):
+        self.add_losses(losses)
+
+    def add_losses(self, losses: Sequence[Any]) -> None:
+        """Add the losses of all steps, stacked on axis 0."""
+        for owner, loss in zip(self.owners, losses, strict=False):
             owner.add_loss(jnp.sum(loss))

@@ -118,6 +118,7 @@ class RNN(Layer):
     supports_masking = True
     use_cudnn: Any = "auto"
     cell_class: type[Layer] | None = None
+    input_rank = 3
     # Values of the run, not weights: files and `weights` leave them out.
     _hidden_attributes = ("states",)
 
@@ -136,7 +137,7 @@ class RNN(Layer):
     def __post_init__(self) -> None:
         if self.cell_class is not None:
             self.cell = self._make_cell(self.cell_class)
-            self.input_spec = InputSpec(ndim=3)
+            self.input_spec = InputSpec(ndim=self.input_rank)
         elif isinstance(self.cell, list | tuple):
             self.cell = StackedRNNCells(self.cell)
         check_cell(self.cell, type(self).__name__)
@@ -168,7 +169,7 @@ class RNN(Layer):
             )
         if isinstance(self.cell, Layer) and not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]))
-        if self.cell_class is not None and len(sequences_shape) == 3:
+        if self.cell_class is not None and self.input_rank == 3:
             self.input_spec = InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
         if self.stateful:
             self._make_states(sequences_shape)

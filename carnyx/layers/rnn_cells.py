@@ -56,6 +56,8 @@ class Cell(Layer):
     seed: int | None = field(None)
 
     gates = 1
+    masks_each_gate = False  # whether inputs too are dropped for each gate anew
+    channel_axis = -1
     units: int
     state_size: Any
 
@@ -99,7 +101,8 @@ class Cell(Layer):
 
     def _draw_masks(self, x_shape: Shape, h_shape: Shape, training: bool) -> tuple:
         """What inputs and states are multiplied by: one array, or one a gate, or None."""
-        count = self.gates if self.recurrent_dropout else 1
+        each = self.recurrent_dropout or self.masks_each_gate
+        count = self.gates if each else 1
 
         def draw(rate: float, shape: Shape) -> list[Tensor] | None:
             if not (training and 0 < rate < 1):
@@ -122,23 +125,33 @@ class Cell(Layer):
     def _masks(self, x: Tensor, h: Tensor, training: bool) -> tuple:
         return self._held_masks or self._draw_masks(x.shape, h.shape, training)
 
-    def _product(self, x: Tensor, kernel: Any, masks: list[Tensor] | None) -> Tensor:
+    def _product(
+        self, x: Tensor, kernel: Any, masks: Any, multiply: Any = jnp.matmul
+    ) -> Tensor:
         """x @ kernel, where each gate's columns may see an x with other parts dropped."""
         if masks is None:
-            return x @ kernel
+            return multiply(x, kernel.value)
         if len(masks) == 1:
-            return (x * masks[0]) @ kernel
-        blocks = jnp.split(kernel.value, self.gates, -1)
-        products = [(x * m) @ k for m, k in zip(masks, blocks, strict=True)]
-        return jnp.concatenate(products, -1)
+            return multiply(x * masks[0], kernel.value)
+        blocks = zip(masks, jnp.split(kernel.value, self.gates, -1), strict=True)
+        products = [multiply(x * mask, block) for mask, block in blocks]
+        return jnp.concatenate(products, self.channel_axis)
+
+    def _from_x(self, x: Tensor, masks: Any) -> Tensor:
+        y = self._product(x, self.kernel, masks)
+        return y if self.bias is None else y + self.bias
+
+    def _from_h(self, h: Tensor, masks: Any) -> Tensor:
+        return self._product(h, self.recurrent_kernel, masks)
 
     # ---- whole sequences
 
     def can_sequence(self, training: bool) -> bool:
         """Whether `sequence` computes what the steps would."""
-        owner = next(c for c in type(self).__mro__ if "call" in vars(c))
         plain = not (training and self.recurrent_dropout)
-        return plain and "_kernel" in vars(owner)
+        both = ({"call", "_kernel"} & vars(c).keys() for c in type(self).__mro__)
+        # A class that changes `call` alone is above the one with the kernel.
+        return plain and "_kernel" in next(names for names in both if names)
 
     def sequence(
         self, x: Tensor, states: Sequence[Tensor], training: bool, **how: Any
@@ -153,10 +166,8 @@ class Cell(Layer):
             x = x * dropped[0][:, None]
         bias = None if self.bias is None else self.bias.value
         weights = self.kernel.value, self.recurrent_kernel.value, bias
-        return self._kernel(x, *states, *weights, activation=self.activation, **how)
-
-    def _kernel(self, *args: Any, **how: Any) -> Any:
-        raise NotImplementedError
+        kernel = self._kernel  # type: ignore[attr-defined]
+        return kernel(x, *states, *weights, activation=self.activation, **how)
 
 
 class SimpleRNNCell(Cell):
@@ -171,19 +182,47 @@ class SimpleRNNCell(Cell):
     def call(self, sequence: Tensor, states: Any, training: bool = False) -> tuple:
         h = states[0] if tree.is_nested(states) else states
         x_masks, h_masks = self._masks(sequence, h, training)
-        z = self._product(sequence, self.kernel, x_masks)
-        z = z + self._product(h, self.recurrent_kernel, h_masks)
-        h = self.activation(z if self.bias is None else z + self.bias)
+        h = self.activation(self._from_x(sequence, x_masks) + self._from_h(h, h_masks))
         return h, [h] if tree.is_nested(states) else h
 
     def _kernel(self, *args: Any, **how: Any) -> Any:
         return recurrent.simple_rnn(*args, **how)
 
 
-class LSTMCell(
+class LSTMGates(
     Cell,
     after={"recurrent_activation": "activation", "unit_forget_bias": "bias_initializer"},
 ):
+    """What an LSTM does with its gates, whatever makes them."""
+
+    recurrent_activation: Any = field("sigmoid", activations.get)
+    unit_forget_bias: bool = field(True)
+
+    gates = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.state_size = [self.units, self.units]
+
+    def _first_bias(self, shape: Shape, dtype: Any = None) -> Tensor:
+        if not self.unit_forget_bias:
+            return self.bias_initializer(shape, dtype=dtype)
+        before = self.bias_initializer((self.units,), dtype=dtype)
+        after = self.bias_initializer((2 * self.units,), dtype=dtype)
+        return jnp.concatenate([before, jnp.ones(self.units, dtype), after])
+
+    def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple:
+        h, c = states
+        x_masks, h_masks = self._masks(inputs, h, training)
+        z = self._from_x(inputs, x_masks) + self._from_h(h, h_masks)
+        gate = self.recurrent_activation
+        i, f, g, o = jnp.split(z, 4, self.channel_axis)
+        c = gate(f) * c + gate(i) * self.activation(g)
+        h = gate(o) * self.activation(c)
+        return h, [h, c]
+
+
+class LSTMCell(LSTMGates):
     """c = f c + i g, h = o activation(c), the gates i, f, g, o from x W + h U + b.
 
     Shapes: (batch, features), [h, c] -> (batch, units), [h, c]
@@ -197,34 +236,6 @@ class LSTMCell(
     """
 
     units: int = field(check=positive)
-    recurrent_activation: Any = field("sigmoid", activations.get)
-    unit_forget_bias: bool = field(True)
-
-    gates = 4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.state_size = [self.units, self.units]
-
-    def _first_bias(self, shape: Shape, dtype: Any = None) -> Tensor:
-        if not self.unit_forget_bias:
-            return self.bias_initializer(shape, dtype=dtype)
-        size = shape[0] // 4
-        before = self.bias_initializer((size,), dtype=dtype)
-        after = self.bias_initializer((2 * size,), dtype=dtype)
-        return jnp.concatenate([before, jnp.ones(size, dtype), after])
-
-    def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple:
-        h, c = states
-        x_masks, h_masks = self._masks(inputs, h, training)
-        z = self._product(inputs, self.kernel, x_masks)
-        z = z + self._product(h, self.recurrent_kernel, h_masks)
-        z = z if self.bias is None else z + self.bias
-        gate = self.recurrent_activation
-        i, f, g, o = jnp.split(z, 4, -1)
-        c = gate(f) * c + gate(i) * self.activation(g)
-        h = gate(o) * self.activation(c)
-        return h, [h, c]
 
     def _kernel(self, *args: Any, **how: Any) -> Any:
         gate = self.recurrent_activation

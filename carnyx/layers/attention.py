@@ -1,0 +1,482 @@
+"""Attention: softmax(query · key) value, with and without heads and projections.
+
+Letters: b batch, t steps of the query, s steps of key and value, n heads, h size of a
+head, d features.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from carnyx import config, constraints, initializers, ops, random, regularizers
+from carnyx._core.seed import SeedGenerator
+from carnyx.configurable import field, fraction, one_of, positive
+from carnyx.errors import ArgumentError, ShapeError
+from carnyx.layers._fields import arrange
+from carnyx.layers.activation import Softmax
+from carnyx.layers.base import Layer
+from carnyx.layers.core import EinsumDense
+from carnyx.layers.input_spec import label
+from carnyx.layers.regularization import Dropout
+from carnyx.typing import Shape, Tensor
+
+LETTERS = "abcdefgijklmopqrstuvwxyz"  # without h and n, which name what is named
+
+
+def score_equations(rank: int, axes: tuple[int, ...]) -> tuple[str, str]:
+    """Einsums of scores from query and key, and of outputs from weights and value.
+
+    Args:
+        rank: of the projected query: (batch…, n, h).
+        axes: over which to attend; the other ones are batch axes.
+
+    >>> score_equations(4, (1,))
+    ('abnh,acnh->anbc', 'anbc,acnh->abnh')
+    """
+    letters = iter(LETTERS)
+    query = [next(letters) for _ in range(rank - 2)]
+    key = [next(letters) if i in axes else c for i, c in enumerate(query)]
+    batch = "".join(c for i, c in enumerate(query) if i not in axes)
+    attended = "".join(query[i] for i in axes) + "".join(key[i] for i in axes)
+    q, k, scores = f"{''.join(query)}nh", f"{''.join(key)}nh", f"{batch}n{attended}"
+    return f"{q},{k}->{scores}", f"{scores},{k}->{q}"
+
+
+class ProjectedAttention(Layer):
+    """What attention with projected heads shares: W_o softmax(q k' / sqrt(h)) v.
+
+    Args:
+        sliding_window: attend only to steps less than that far away.
+        flash_attention: True insists on the GPU's fused kernel, None takes it where
+            it fits (`ops.dot_product_attention`).
+        use_gate: multiply each head's output by sigmoid(query W_g).
+    """
+
+    dropout: float = field(0.0, check=fraction)
+    use_bias: bool = field(True)
+    sliding_window: int | None = field(None, check=positive)
+    flash_attention: bool | None = field(None, config=False)
+    kernel_initializer: Any = field("glorot_uniform", initializers.get)
+    bias_initializer: Any = field("zeros", initializers.get)
+    kernel_regularizer: Any = field(None, regularizers.get)
+    bias_regularizer: Any = field(None, regularizers.get)
+    activity_regularizer: Any = field(None, regularizers.get)
+    kernel_constraint: Any = field(None, constraints.get)
+    bias_constraint: Any = field(None, constraints.get)
+    use_gate: bool = field(False)
+    seed: int | None = field(None)
+
+    supports_masking = True
+    attention_axes: Any
+    heads: int  # of queries
+    kv_heads: int  # of keys and values; a divisor of the above
+    size: int  # of a head's query and key
+    value_size: int
+
+    def __init_subclass__(cls, after: dict[str, str] | None = None, **keywords: Any):
+        arrange(cls, cls._fields, after or {})
+        super().__init_subclass__(**keywords)
+
+    def __post_init__(self) -> None:
+        flash = self.flash_attention or config.is_flash_attention_enabled()
+        if flash and self.dropout > 0:
+            raise ArgumentError(
+                f"{type(self).__name__} got dropout={self.dropout} with flash "
+                "attention, whose kernel drops nothing; set one of them to 0 or False."
+            )
+
+    # ---- weights
+
+    def build(
+        self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None
+    ) -> None:
+        key_shape = value_shape if key_shape is None else key_shape
+        if key_shape[1:-1] != value_shape[1:-1]:
+            raise ShapeError(
+                f"{label(self)} got a key of shape {key_shape} and a value of shape "
+                f"{value_shape}; expected the same sizes, but for the last axis."
+            )
+        heads, kv_heads = (self.heads, self.size), (self.kv_heads, self.size)
+        values = self.kv_heads, self.value_size
+        self._query_dense = self._projection("query", query_shape, heads)
+        self._key_dense = self._projection("key", key_shape, kv_heads)
+        if self.use_gate:
+            gate = self.heads, self.value_size
+            self._gate_dense = self._projection("gate", query_shape, gate, "sigmoid")
+        self._value_dense = self._projection("value", value_shape, values)
+        keys = tuple(range(-len(self.attention_axes), 0))
+        self._softmax = Softmax(keys, dtype=self.dtype_policy)
+        self._dropout_layer = Dropout(
+            self.dropout, seed=self.seed, dtype=self.dtype_policy
+        )
+        self._output_dense = self._output_projection(query_shape)
+
+    def _projection(
+        self, name: str, shape: Shape, sizes: tuple[int, ...], activation: Any = None
+    ) -> EinsumDense:
+        layer = EinsumDense(
+            "...d,dnh->...nh",
+            sizes,
+            activation,
+            "nh" if self.use_bias else None,
+            name=name,
+            **self._shared(),
+        )
+        layer.build(shape)
+        return layer
+
+    def _output_projection(self, query_shape: Shape) -> EinsumDense:
+        sizes = self._output_sizes(query_shape)
+        features = LETTERS[: len(sizes)]
+        layer = EinsumDense(
+            f"...nh,nh{features}->...{features}",
+            sizes,
+            None,
+            features if self.use_bias else None,
+            name="attention_output",
+            **self._shared(),
+        )
+        layer.build((*query_shape[:-1], self.heads, self.value_size))
+        return layer
+
+    def _output_sizes(self, query_shape: Shape) -> tuple[int, ...]:
+        return (query_shape[-1],)  # type: ignore[return-value]
+
+    def _shared(self) -> dict[str, Any]:
+        """Arguments of every projection; initializers anew, so that values differ."""
+        names = [n for n in self._fields if n.startswith(("kernel_", "bias_"))]
+        shared = {n: getattr(self, n) for n in (*names, "activity_regularizer")}
+        for name in ("kernel_initializer", "bias_initializer"):
+            known = shared[name]
+            if hasattr(known, "get_config"):
+                shared[name] = type(known).from_config(known.get_config())
+        return shared | {"dtype": self.dtype_policy}
+
+    query_dense = property(lambda self: self._query_dense)
+    key_dense = property(lambda self: self._key_dense)
+    value_dense = property(lambda self: self._value_dense)
+    output_dense = property(lambda self: self._output_dense)
+
+    # ---- the computation
+
+    def call(
+        self,
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        key = value if key is None else key
+        masks = query_mask, value_mask, key_mask, attention_mask
+        # Where nothing else masks, a kernel may do it without an array.
+        causal = use_causal_mask and self._alone(masks)
+        mask = self._mask(query, value, masks, use_causal_mask and not causal)
+        q, k, v = self._query_dense(query), self._key_dense(key), self._value_dense(value)
+        output, scores = self._compute_attention(
+            q, k, v, mask, training, return_attention_scores,
+            **({"use_causal_mask": True} if causal else {}),
+        )  # fmt: skip
+        if self.use_gate:
+            output = output * self._gate_dense(query)
+        output = self._output_dense(output)
+        return (output, scores) if return_attention_scores else output
+
+    def _alone(self, masks: tuple[Any, ...]) -> bool:
+        """Whether no other mask is there, and nobody overrides what is to make it."""
+        own = type(self)._compute_attention is ProjectedAttention._compute_attention
+        return own and self.sliding_window is None and all(m is None for m in masks)
+
+    def _mask(
+        self, query: Tensor, value: Tensor, masks: tuple[Any, ...], causal: bool
+    ) -> Tensor | None:
+        """All that masks, as one array that broadcasts to (b, t, s)."""
+        query_mask, value_mask, key_mask, attention_mask = (
+            None if m is None else jnp.asarray(m, bool) for m in masks
+        )
+        parts = [
+            None if query_mask is None else query_mask[..., None],
+            None if value_mask is None else value_mask[..., None, :],
+            None if key_mask is None else key_mask[..., None, :],
+            attention_mask,
+        ]
+        # position of the query less that of the key
+        ahead = jnp.arange(query.shape[1])[:, None] - jnp.arange(value.shape[1])
+        if causal:
+            parts.append(ahead[None] >= 0)
+        if self.sliding_window is not None:
+            parts.append(jnp.abs(ahead)[None] < self.sliding_window)
+        mask = None
+        for part in parts:
+            if part is not None:
+                mask = part if mask is None else mask & part
+        return mask
+
+    def _compute_attention(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None = None,
+        training: bool | None = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Output before its projection, and the weights if they were asked for.
+
+        Shapes: (b, t, n, h), (b, s, n, h), (b, s, n, h) -> (b, t, n, h), (b, n, t, s)
+        """
+        drops = bool(training) and self.dropout > 0
+        if not (drops or return_attention_scores or query.ndim != 4):
+            output = ops.dot_product_attention(
+                query, key, value,
+                mask=self._with_heads(attention_mask, 4),
+                scale=1 / math.sqrt(self.size),
+                is_causal=use_causal_mask,
+                flash_attention=self.flash_attention,
+            )  # fmt: skip
+            return output, None
+        if self.flash_attention:
+            raise ArgumentError(
+                f"{label(self)} got flash_attention=True, whose kernel has no scores to "
+                "return and attends over one axis; use None or False."
+            )
+        if use_causal_mask:
+            attention_mask = self._mask(query, value, (None,) * 4, True)
+        return self._with_scores(query, key, value, attention_mask, training)
+
+    def _with_heads(self, mask: Tensor | None, rank: int) -> Tensor | None:
+        """The mask with axes of size 1 for the heads, and for batch axes it lacks."""
+        if mask is None:
+            return None
+        place = mask.ndim - 2 * len(self.attention_axes)
+        return jnp.expand_dims(mask, tuple(range(place, place + rank - mask.ndim)))
+
+    def _with_scores(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Any, training: Any
+    ) -> tuple[Tensor, Tensor]:
+        if self.kv_heads != self.heads:  # groups of query heads share a key
+            times = self.heads // self.kv_heads
+            key, value = jnp.repeat(key, times, -2), jnp.repeat(value, times, -2)
+        to_scores, to_output = score_equations(query.ndim, self.attention_axes)
+        scores = ops.einsum(to_scores, query * (1 / math.sqrt(self.size)), key)
+        weights = self._softmax(scores, mask=self._with_heads(mask, scores.ndim))
+        dropped = self._dropout_layer(weights, training=training)
+        return ops.einsum(to_output, dropped, value), weights
+
+
+def _tuple(value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+class MultiHeadAttention(
+    ProjectedAttention,
+    after={"output_shape": "use_bias", "attention_axes": "output_shape"},
+):
+    """Heads attend by themselves: output = W_o [softmax(q k' / sqrt(h)) v], q = W_q query.
+
+    Shapes: query (b, t, d), value (b, s, d'), key (b, s, d'') -> (b, t, d)
+    Weights: query, key, value, each kernel (d, n, h), bias (n, h); attention_output
+
+    Args:
+        key_dim: h, the size of each head's query and key.
+        value_dim: that of its value; as `key_dim` if None.
+        output_shape: the features of the output; those of the query if None.
+        attention_axes: over which to attend; all but batch and features if None.
+
+    References: Vaswani et al. 2017, arXiv:1706.03762
+
+    >>> import numpy as np
+    >>> layer = MultiHeadAttention(num_heads=2, key_dim=4)
+    >>> x, memory = np.ones((3, 5, 8)), np.ones((3, 7, 8))
+    >>> output, scores = layer(x, memory, return_attention_scores=True)
+    >>> output.shape, scores.shape
+    ((3, 5, 8), (3, 2, 5, 7))
+    """
+
+    num_heads: int = field(check=positive)
+    key_dim: int = field(check=positive)
+    value_dim: int | None = field(None, check=positive)
+    output_shape: Any = field(None, _tuple)
+    attention_axes: Any = field(None, _tuple)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.value_dim = self.value_dim or self.key_dim
+        self.heads = self.kv_heads = self.num_heads
+        self.size, self.value_size = self.key_dim, self.value_dim
+
+    def build(
+        self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None
+    ) -> None:
+        rank = len(query_shape)
+        axes = range(1, rank - 1) if self.attention_axes is None else self.attention_axes
+        self.attention_axes = tuple(a if a >= 0 else rank + a for a in axes)
+        super().build(query_shape, value_shape, key_shape)
+
+    def _output_sizes(self, query_shape: Shape) -> tuple[int, ...]:
+        return self.output_shape or super()._output_sizes(query_shape)
+
+
+class GroupedQueryAttention(ProjectedAttention):
+    """Multi-head attention in which groups of query heads share a key and a value.
+
+    Shapes: query (b, t, d), value (b, s, d'), key (b, s, d'') -> (b, t, d)
+
+    References: Ainslie et al. 2023, arXiv:2305.13245
+
+    >>> import numpy as np
+    >>> layer = GroupedQueryAttention(4, num_query_heads=6, num_key_value_heads=2)
+    >>> layer(np.ones((3, 5, 8)), np.ones((3, 7, 8))).shape, layer.key_dense.kernel.shape
+    ((3, 5, 8), (8, 2, 4))
+    """
+
+    head_dim: int = field(check=positive)
+    num_query_heads: int = field(check=positive)
+    num_key_value_heads: int = field(check=positive)
+
+    attention_axes = (1,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_query_heads % self.num_key_value_heads:
+            raise ArgumentError(
+                f"GroupedQueryAttention got num_query_heads={self.num_query_heads}, "
+                f"num_key_value_heads={self.num_key_value_heads}; expected a multiple."
+            )
+        self.heads, self.kv_heads = self.num_query_heads, self.num_key_value_heads
+        self.size = self.value_size = self.head_dim
+
+
+class SequenceAttention(Layer):
+    """What attention without projections shares; a subclass gives the scores."""
+
+    dropout: float
+    seed: int | None
+
+    supports_masking = True
+
+    def __post_init__(self) -> None:
+        if self.dropout > 0:
+            self.seed_generator = SeedGenerator(self.seed)
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """How much each step of the query wants each step of the key.
+
+        Shapes: (b, t, d), (b, s, d) -> (b, t, s)
+        """
+        raise NotImplementedError
+
+    def call(
+        self,
+        inputs: list[Tensor],
+        mask: list[Any] | None = None,
+        training: bool = False,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        query, value, key = self._three(inputs)
+        query_mask, value_mask = (None, None) if mask is None else mask[:2]
+        scores = self.scores(query, key)
+        allowed = None if value_mask is None else jnp.asarray(value_mask, bool)[:, None]
+        if use_causal_mask:
+            causal = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+            allowed = causal if allowed is None else allowed & causal
+        if allowed is not None:
+            low = 65504.0 if scores.dtype == "float16" else 1e9
+            scores = jnp.where(allowed, scores, scores - low)
+        weights = dropped = jax.nn.softmax(scores)
+        if training and self.dropout > 0:
+            dropped = random.dropout(weights, self.dropout, seed=self.seed_generator)
+        output = ops.matmul(dropped, value)
+        if query_mask is not None:
+            output = jnp.where(jnp.asarray(query_mask, bool)[..., None], output, 0)
+        return (output, weights) if return_attention_scores else output
+
+    def _three(self, inputs: Any) -> tuple[Any, Any, Any]:
+        if not isinstance(inputs, list | tuple) or len(inputs) not in (2, 3):
+            got = len(inputs) if isinstance(inputs, list | tuple) else inputs
+            raise ArgumentError(
+                f"{label(self)} got {got} as inputs; expected a list [query, value] or "
+                "[query, value, key]."
+            )
+        return inputs[0], inputs[1], inputs[-1 if len(inputs) == 3 else 1]
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return previous_mask[0] if isinstance(previous_mask, list | tuple) else None
+
+
+class Attention(SequenceAttention):
+    """softmax(scores) value, scores = scale · query key' (Luong's attention).
+
+    Shapes: [query (b, t, d), value (b, s, d'), key (b, s, d)] -> (b, t, d')
+
+    Args:
+        use_scale: whether the scale is a weight, and not 1.
+        score_mode: "dot", or "concat": w · sum(tanh(scale · (query + key))).
+
+    References: Luong et al. 2015, arXiv:1508.04025
+
+    >>> import numpy as np
+    >>> Attention()([np.ones((2, 3, 4)), np.ones((2, 5, 4))]).shape
+    (2, 3, 4)
+    """
+
+    use_scale: bool = field(False)
+    score_mode: str = field("dot", check=one_of("dot", "concat"))
+    dropout: float = field(0.0, check=fraction)
+    seed: int | None = field(None)
+
+    def build(self, input_shape: Any) -> None:
+        self._three(input_shape)
+        one: dict[str, Any] = {"shape": (), "initializer": "ones"}
+        self.scale = self.concat_score_weight = None
+        if self.use_scale:
+            self.scale = self.add_weight(name="scale", **one)
+        if self.score_mode == "concat":
+            self.concat_score_weight = self.add_weight(name="concat_score_weight", **one)
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        scale = 1 if self.scale is None else self.scale.value
+        if self.score_mode == "dot":
+            return scale * ops.matmul(query, jnp.swapaxes(key, -2, -1))
+        pairs = jnp.tanh(scale * (query[:, :, None] + key[:, None]))
+        return self.concat_score_weight.value * jnp.sum(pairs, -1)
+
+
+class AdditiveAttention(SequenceAttention):
+    """softmax(scores) value, scores = sum(scale · tanh(query + key)) (Bahdanau's).
+
+    Shapes: [query (b, t, d), value (b, s, d'), key (b, s, d)] -> (b, t, d')
+
+    Args:
+        use_scale: whether the scale is a weight (d,), and not 1.
+
+    References: Bahdanau et al. 2015, arXiv:1409.0473
+    """
+
+    use_scale: bool = field(True)
+    dropout: float = field(0.0, check=fraction)
+    seed: int | None = field(None, kw_only=True)
+
+    def build(self, input_shape: Any) -> None:
+        query_shape, _, _ = self._three(input_shape)
+        self.scale = None
+        if self.use_scale:
+            shape = (query_shape[-1],)
+            self.scale = self.add_weight(shape, "glorot_uniform", name="scale")
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        scale = 1 if self.scale is None else self.scale.value
+        return jnp.sum(scale * jnp.tanh(query[:, :, None] + key[:, None]), -1)
