@@ -7,6 +7,7 @@ says is ever imported, evaluated or unpickled.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import inspect
 import sys
@@ -435,6 +436,7 @@ def _unknown(kind: str, name: Any, module: Any, registered: Any) -> Exception:
     what = f"The {kind} {name!r} (module {module!r}, registered as {registered!r})"
     top = str(module).split(".")[0]
     foreign = top in sys.stdlib_module_names and top != "builtins"
+    foreign |= top == "builtins" and isinstance(name, str) and hasattr(builtins, name)
     if foreign or top in _OWN_MODULES and family_of(str(module)) not in FILE_FAMILIES:
         return UnsafeModelError(
             f"{what} is not among what a model may consist of; a file can import "

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-
 TOP = "top_level_model_weights"  # the place of a model's own weights, by layer
 
 

@@ -163,8 +163,8 @@ def _stored(dataset: Any, source: str, path: str) -> Stored:
 def _attributes(group: Any, source: str, place: str, size: int) -> dict[str, Any]:
     found = {}
     for name in group.attrs:
-        attribute = group.attrs.get_id(name)
-        if attribute.get_storage_size() > budget(size):
+        held = group.attrs.get_id(name)
+        if int(np.prod(held.shape, dtype=object)) * held.dtype.itemsize > budget(size):
             where = f"attribute {name!r} of {place or 'the root'!r}"
             raise refused(source, where, "is larger than the file", _PLAIN)
         found[name] = group.attrs[name]

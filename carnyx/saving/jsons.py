@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from carnyx.errors import UnsafeModelError
 from carnyx.saving.files import damaged, readable, refused
 
 MAX_BYTES = 32 << 20
@@ -40,6 +41,8 @@ def parse(raw: bytes | str, file: object, member: str) -> Any:
     too_deep = f"is nested more than {MAX_DEPTH} levels deep"
     try:
         value = json.loads(data.decode(), object_pairs_hook=unique)
+    except UnsafeModelError:
+        raise
     except RecursionError:
         raise refused(file, member, too_deep, "Nest fewer models.") from None
     except ValueError as error:

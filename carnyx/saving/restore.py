@@ -204,9 +204,9 @@ def _plan_state(restoring: Restoring, optimizer: Any, group: Group) -> None:
         return
     what = next((p[1] for p in problems if p), "")
     warnings.warn(
-        f"{restoring.file}: the state of the optimizer ({len(arrays)} variables) is not "
-        f"one of {type(optimizer).__name__} ({len(variables)} variables). {what} The "
-        "optimizer starts with a fresh state.",
+        f"{restoring.file}: the state of the optimizer ({len(arrays)} variables) does "
+        f"not fit {type(optimizer).__name__} ({len(variables)} variables). {what} It "
+        "starts afresh.",
         stacklevel=5,
     )
 

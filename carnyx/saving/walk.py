@@ -21,7 +21,7 @@ from carnyx.layers._children import own_variables
 from carnyx.layers.base import Layer
 from carnyx.saving.description import TOP, Group
 
-_NEVER = frozenset({"_given", "_inbound_nodes", "_functional"})
+_NEVER = frozenset({"_given", "_inbound_nodes", "_functional", "_stack"})
 
 
 def objects(root: Any) -> Iterator[tuple[str, Any]]:
