@@ -37,6 +37,7 @@ class Functional(Model):
     keras_registered_name = "Functional"
     supports_masking = True
     _hidden_attributes = ("_inputs", "_outputs")
+    saved_first = ("layers",)
 
     def __init__(
         self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any

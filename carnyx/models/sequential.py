@@ -28,6 +28,7 @@ class Sequential(Model):
 
     keras_module = "keras"
     _hidden_attributes = ("_body",)
+    saved_first = ("layers",)
 
     def __init__(
         self,
