@@ -126,6 +126,9 @@ class Configurable:
         """An object from what `get_config` gave."""
         if getattr(cls.get_config, "derived", False):
             config = {k: _revived(cls, k, v) for k, v in config.items()}
+        if registry.is_own(cls) and cls._fields:
+            # Keras writes None for features that a class here does not have.
+            config = {k: v for k, v in config.items() if v is not None or _takes(cls, k)}
         try:
             return cls(**config)
         except TypeError as error:
@@ -134,6 +137,10 @@ class Configurable:
                 "class is yours, its get_config() must give what __init__ takes."
             )
             raise
+
+
+def _takes(cls: type[Configurable], name: str) -> bool:
+    return name in cls._fields or name in _BASE_NAMES
 
 
 def _revived(cls: type[Configurable], name: str, value: Any) -> Any:
@@ -272,16 +279,16 @@ def _given_arguments(instance: Any, cls: type) -> dict[str, Any]:
         return {}
     bound.apply_defaults()
     values: dict[str, Any] = {}
-    for name, parameter in bound.signature.parameters.items():
+    for name, parameter in list(bound.signature.parameters.items())[1:]:
         if parameter.kind is parameter.VAR_KEYWORD:
             values |= {
                 k: v for k, v in bound.arguments[name].items() if k not in _BASE_NAMES
             }
-        elif parameter.kind is not parameter.VAR_POSITIONAL and name != "self":
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
             values[name] = bound.arguments[name]
     values = {k: v for k, v in values.items() if k not in _BASE_NAMES}
     return values
 
 
 # Arguments of the base classes that their own get_config reports as they now are.
-_BASE_NAMES = frozenset({"name", "dtype", "trainable", "self"})
+_BASE_NAMES = frozenset({"name", "dtype", "trainable"})

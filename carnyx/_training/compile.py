@@ -12,6 +12,7 @@ from carnyx import metrics as metrics_lib
 from carnyx import tree
 from carnyx._training.outputs import Output, list_outputs, match_targets, spread
 from carnyx.errors import ArgumentError
+from carnyx.losses.base import LossFunctionWrapper
 
 
 class CompiledLoss:
@@ -105,7 +106,7 @@ def _single(given: Any, name: str) -> Any:
     loss = losses_lib.get(given)
     if loss is None or isinstance(loss, losses_lib.Loss):
         return loss
-    return losses_lib.FunctionLoss(loss, name=getattr(loss, "__name__", None))
+    return LossFunctionWrapper(loss, name=getattr(loss, "__name__", None))
 
 
 class CompiledMetrics:

@@ -113,6 +113,8 @@ class _Bound:
         called = [p for p in parameters if _is_called(self.fn.op_name, p)]
         given = dict(zip(called, args, strict=False)) | kwargs | self.config
         given = {p: given[p] for p in parameters if p in given}
+        if isinstance(given.get("key"), list):  # JSON has no tuples
+            given["key"] = tuple(given["key"])
         if any_symbolic(given):
             return record(OpCall(self.fn, self.name), (), given)
         return self.fn(**given)
