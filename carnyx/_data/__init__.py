@@ -1,0 +1,9 @@
+"""Feeds: where batches come from, in which order, and at which position."""
+
+from carnyx._data.arrays import ArrayFeed as ArrayFeed
+from carnyx._data.arrays import train_validation_split as train_validation_split
+from carnyx._data.choose import adapt as adapt
+from carnyx._data.feed import Feed as Feed
+from carnyx._data.prefetching import prefetch as prefetch
+from carnyx._data.sources import SequenceFeed as SequenceFeed
+from carnyx._data.sources import StreamFeed as StreamFeed

@@ -1,0 +1,196 @@
+"""Arrays in memory (or mapped into it) as a feed."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from carnyx import tree
+from carnyx._data.batches import (
+    as_array,
+    common_size,
+    is_array,
+    map_named,
+    named_leaves,
+    spec_of,
+    spread_weights,
+    target_dtype,
+    weigh,
+)
+from carnyx._data.feed import Batch, Feed
+from carnyx.errors import DataError
+
+
+class ArrayFeed(Feed):
+    """Batches cut from arrays; cast a batch at a time, never as a whole.
+
+    With fewer `steps` than the arrays have batches, an epoch is the next window of the
+    endless stream of passes over the data, and all its batches are full.
+
+    Args:
+        x: nested arrays, or what gives them; samples along the first axes.
+        batch_size: None is 32, or what divides the samples into `steps`.
+        shuffle: True: all samples anew every pass; `"batch"`: within each batch.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        shuffle: bool | str = False,
+        class_weight: Mapping[int, float] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(seed if shuffle else seed or 0)
+        weights = weigh(y, spread_weights(y, sample_weight), class_weight)
+        batch = map_named(lambda n, v: as_array(v, n), (x, y, weights))
+        named = named_leaves(batch)
+        self.num_samples: int = common_size(named)
+        self._leaves, self._form = jax.tree_util.tree_flatten(batch)
+        self._dtypes = [target_dtype(leaf.dtype, name) for name, leaf in named]
+        self.shuffle = shuffle
+        self.batch_size: int = _batch_size(batch_size, steps, self.num_samples)
+        self.length: int = math.ceil(self.num_samples / self.batch_size)
+        self._window: int | None = None  # samples an epoch, where not all
+        if steps is not None and steps < self.length:
+            self.length, self._window = steps, steps * self.batch_size
+        elif steps is not None and steps > self.length:
+            warnings.warn(
+                f"{steps} steps were asked for, but {self.num_samples} samples in "
+                f"batches of {self.batch_size} make {self.length}: an epoch has that "
+                "many. Give fewer steps, or a smaller batch_size.",
+                stacklevel=2,
+            )
+        self._order: tuple[int, Any] = (-1, None)
+
+    @property
+    def full_batches(self) -> int:
+        """How many batches of an epoch have `batch_size` samples; they come first."""
+        return (self._window or self.num_samples) // self.batch_size
+
+    def spec(self) -> Batch:
+        return spec_of([jax.tree_util.tree_unflatten(self._form, self._leaves)])
+
+    def _batches(self, number: int, start: int) -> Iterator[Batch]:
+        samples = self._window or self.num_samples
+        for index in range(start, self.length):
+            first = index * self.batch_size
+            rows = self._rows(number, first, min(first + self.batch_size, samples))
+            parts = [
+                _take(leaf, rows).astype(dtype, copy=False)
+                for leaf, dtype in zip(self._leaves, self._dtypes)
+            ]
+            yield jax.tree_util.tree_unflatten(self._form, parts)
+
+    def chunk(self, epoch: int, start: int, count: int, capacity: int) -> Batch:
+        """`count` full batches stacked along a new first axis of size `capacity`.
+
+        The rest is zeros: a program for stacks of one size serves every count.
+        """
+        size = self.batch_size
+        rows = self._rows(epoch, start * size, (start + count) * size)
+        self._epoch, self._index = epoch, start + count
+
+        def stack(leaf: np.ndarray, dtype: np.dtype) -> np.ndarray:
+            shape = (capacity, size, *leaf.shape[1:])
+            if count == capacity and (leaf.dtype != dtype or isinstance(rows, slice)):
+                return _take(leaf, rows).astype(dtype, copy=False).reshape(shape)
+            out = (np.empty if count == capacity else np.zeros)(shape, dtype)
+            filled = out.reshape(capacity * size, *leaf.shape[1:])[: count * size]
+            if leaf.dtype != dtype or isinstance(rows, slice):
+                filled[...] = _take(leaf, rows)
+            else:
+                np.take(leaf, rows, axis=0, out=filled, mode="clip")
+            return out
+
+        parts = [stack(*pair) for pair in zip(self._leaves, self._dtypes)]
+        return jax.tree_util.tree_unflatten(self._form, parts)
+
+    def _rows(self, epoch: int, first: int, last: int) -> slice | np.ndarray:
+        """Which samples stand at places `first` to `last` of an epoch."""
+        n, window = self.num_samples, self._window or 0
+        if self.shuffle:
+            if self._order[0] != epoch:
+                self._order = epoch, self._epoch_order(epoch)
+            return self._order[1][first:last]
+        offset = epoch * window % n
+        if offset + last <= n:
+            return slice(offset + first, offset + last)
+        return np.arange(offset + first, offset + last) % n
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        if self._window is None:
+            return self._pass_order(epoch)
+        n, first = self.num_samples, epoch * self._window
+        last = first + self._window
+        passes = range(first // n, (last - 1) // n + 1)
+        orders = np.concatenate([self._pass_order(number) for number in passes])
+        return orders[first - passes[0] * n : last - passes[0] * n]
+
+    def _pass_order(self, number: int) -> np.ndarray:
+        random, n, size = self.generator(number), self.num_samples, self.batch_size
+        if self.shuffle != "batch":
+            return random.permutation(n)
+        full = n // size * size
+        rows = random.permuted(np.arange(full).reshape(-1, size), axis=1)
+        return np.concatenate([rows.reshape(-1), full + random.permutation(n - full)])
+
+    def restore(self, position: dict[str, int]) -> None:
+        super().restore(position)
+        self._order = (-1, None)
+
+
+def _take(leaf: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+    return np.asarray(leaf[rows] if isinstance(rows, slice) else leaf.take(rows, 0))
+
+
+def _batch_size(batch_size: Any, steps: Any, num_samples: int) -> int:
+    for name, value in (("batch_size", batch_size), ("steps", steps)):
+        if value is not None and (not hasattr(value, "__index__") or value < 1):
+            raise DataError(f"{name} got {value!r}; expected an integer above 0.")
+    if batch_size is not None:
+        return int(batch_size)
+    return math.ceil(num_samples / steps) if steps else 32
+
+
+def train_validation_split(arrays: Any, validation_split: float) -> tuple[Any, Any]:
+    """The first part of every array for training, the last for validation.
+
+    >>> train_validation_split(np.arange(5), 0.4)
+    (array([0, 1, 2]), array([3, 4]))
+    """
+    if not 0 < validation_split < 1:
+        raise DataError(
+            f"validation_split got {validation_split}; it is a share between 0 and 1."
+        )
+    leaves = [leaf for leaf in tree.flatten(arrays) if leaf is not None]
+    other = [type(leaf).__name__ for leaf in leaves if not is_array(leaf)]
+    if other or not leaves:
+        raise DataError(
+            f"validation_split needs arrays; got {', '.join(other) or 'nothing'}. For "
+            "a source of batches pass validation_data."
+        )
+    arrays = tree.map_structure(
+        lambda v: as_array(v, "the data"), arrays, none_is_leaf=False
+    )
+    size = common_size([("a part", v) for v in tree.flatten(arrays) if v is not None])
+    cut = math.floor(size * (1.0 - validation_split))
+    if cut in (0, size):
+        raise DataError(
+            f"validation_split={validation_split} of {size} samples leaves a part "
+            "empty. Give more data, another share, or validation_data."
+        )
+    parts = (slice(cut), slice(cut, None))
+    first, last = (
+        tree.map_structure(lambda v, rows=rows: v[rows], arrays, none_is_leaf=False)
+        for rows in parts
+    )
+    return first, last

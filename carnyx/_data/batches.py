@@ -1,0 +1,188 @@
+"""What may stand in a batch: names, dtypes, sizes, class weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from carnyx import config, tree
+from carnyx._core.symbol import KerasTensor
+from carnyx.dtype_policies import is_float
+from carnyx.errors import DataError
+
+PARTS = ("x", "y", "sample_weight")
+_NARROW = {"int64": "int32", "uint64": "uint32", "complex128": "complex64"}
+
+
+def target_dtype(dtype: Any, name: str) -> np.dtype:
+    """The dtype in which data of `dtype` reaches a model."""
+    dtype = np.dtype(dtype)
+    if dtype.kind in "OSUTMm":  # objects, strings, dates
+        raise DataError(
+            f"{name} has dtype {dtype}; a model takes numbers. Encode strings and "
+            "dates first (TextVectorization, StringLookup), and pad ragged rows."
+        )
+    if is_float(dtype.name):
+        return np.dtype(config.floatx())
+    return np.dtype(_NARROW.get(dtype.name, dtype))
+
+
+def is_array(value: Any) -> bool:
+    """Whether a leaf is an array, or gives one (`__array__`): frames, tensors."""
+    return isinstance(value, np.ndarray | jax.Array) or hasattr(value, "__array__")
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """The leaf as a NumPy array with samples along its first axis."""
+    if not is_array(value):
+        raise DataError(
+            f"{name} is {_described(value)}; expected an array, or a dict, list or "
+            "tuple of arrays. numpy.asarray makes one."
+        )
+    array = np.asarray(value)
+    if array.ndim == 0:
+        raise DataError(
+            f"{name} is a single value, {array!r}; the first axis of data counts "
+            "samples. A batch of one is x[None]."
+        )
+    if array.dtype == object:  # a frame of mixed columns
+        try:
+            return array.astype(config.floatx())
+        except (TypeError, ValueError):
+            target_dtype(array.dtype, name)
+    return array
+
+
+def _described(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} ({text if len(text) < 40 else text[:37] + '...'})"
+
+
+def named_leaves(batch: Any) -> list[tuple[str, Any]]:
+    """Pairs of a name such as `x['a'][0]` and the leaf; without None."""
+    pairs = []
+    for part, structure in zip(PARTS, batch, strict=True):
+        for path, leaf in tree.flatten_with_path(structure):
+            if leaf is not None:
+                pairs.append((part + "".join(f"[{key!r}]" for key in path), leaf))
+    return pairs
+
+
+def map_named(func: Any, batch: Any) -> Any:
+    """Apply `func(name, leaf)` to the leaves of a batch; None stays."""
+    new = iter([func(name, leaf) for name, leaf in named_leaves(batch)])
+    return tree.map_structure(lambda _: next(new), batch, none_is_leaf=False)
+
+
+def common_size(named: list[tuple[str, Any]], where: str = "") -> int:
+    """The number of samples that all leaves share.
+
+    Raises:
+        DataError: where they do not, or there are none.
+    """
+    sizes = {name: leaf.shape[0] for name, leaf in named}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise DataError(
+            f"The numbers of samples differ{where}: {listed}. Every input, target "
+            "and weight needs one row for each sample."
+        )
+    if 0 in sizes.values():
+        raise DataError(f"{next(iter(sizes))} has no samples{where}: it is empty.")
+    return next(iter(sizes.values()))
+
+
+def three_parts(item: Any) -> tuple[Any, Any, Any]:
+    """`(x, y, sample_weight)` of what a source gave: x, (x,), (x, y) or all three."""
+    if not isinstance(item, list | tuple):
+        return item, None, None
+    if not 1 <= len(item) <= 3:
+        raise DataError(
+            f"A batch has {len(item)} parts; expected (x,), (x, y) or "
+            "(x, y, sample_weight). Several inputs go into one part: ((x1, x2), y)."
+        )
+    x, y, weight = (*item, None, None)[:3]
+    return x, y, weight
+
+
+def to_batch(item: Any, class_weight: Mapping[int, float] | None, where: str) -> Any:
+    """A batch from what a source gave, cast and checked; JAX arrays stay on device."""
+
+    def cast(name: str, leaf: Any) -> Any:
+        array = leaf if isinstance(leaf, jax.Array) and leaf.ndim else None
+        array = as_array(leaf, name + where) if array is None else array
+        dtype = target_dtype(array.dtype, name + where)
+        return array if array.dtype == dtype else array.astype(dtype)
+
+    batch = three_parts(item)
+    if not named_leaves(batch):
+        raise DataError(f"The source gave None{where}; expected arrays.")
+    batch = map_named(cast, batch)
+    common_size(named_leaves(batch), where)
+    x, y, weight = batch
+    return x, y, weigh(y, weight, class_weight)
+
+
+def weigh(y: Any, sample_weight: Any, class_weight: Mapping[int, float] | None) -> Any:
+    """The sample weights, or those that `class_weight` gives the samples' classes.
+
+    Classes are integers, or the largest entry of one-hot rows; one that the mapping
+    does not name weighs 1.
+    """
+    if class_weight is None:
+        return sample_weight
+    if sample_weight is not None:
+        raise DataError(
+            "Got class_weight and sample_weight; give one of them, or multiply the "
+            "classes' weights into sample_weight."
+        )
+    if y is None or tree.is_nested(y):
+        raise DataError(
+            f"class_weight needs one array of targets; y is {type(y).__name__}. For "
+            "several outputs pass sample_weight, one array an output."
+        )
+    y = as_array(y, "y")
+    if y.ndim > 1:
+        y = y[..., 0] if y.shape[-1] == 1 else np.argmax(y, axis=-1)
+    classes, places = np.unique(np.rint(y).astype("int64"), return_inverse=True)
+    weights = [float(class_weight.get(int(c), 1.0)) for c in classes]
+    return np.array(weights, config.floatx())[places.reshape(y.shape)]
+
+
+def spread_weights(y: Any, sample_weight: Any) -> Any:
+    """One array of weights for every output of several."""
+    if sample_weight is None or not tree.is_nested(y):
+        return sample_weight
+    if tree.is_nested(sample_weight):
+        try:
+            tree.assert_same_structure(y, sample_weight)
+        except ValueError as error:
+            raise DataError(
+                f"sample_weight and y have different forms: {error} Give one array of "
+                "weights an output, or a single one for all."
+            ) from None
+        return sample_weight
+    shape = as_array(sample_weight, "sample_weight").shape
+    if shape[1:] not in ((), (1,)):
+        raise DataError(
+            f"sample_weight has shape {shape} for several outputs; expected one "
+            "number a sample, or one array of weights an output."
+        )
+    return tree.map_structure(lambda _: sample_weight, y)
+
+
+def spec_of(batches: list[Any]) -> Any:
+    """Symbolic tensors for batches of one source; a size that varies is None."""
+
+    def symbol(*leaves: Any) -> KerasTensor:
+        shapes = [leaf.shape[1:] for leaf in leaves]
+        if len({len(shape) for shape in shapes}) > 1:
+            raise DataError(f"Batches of one source have different ranks: {shapes}.")
+        sizes = [ns[0] if len(set(ns)) == 1 else None for ns in zip(*shapes)]
+        dtype = target_dtype(leaves[0].dtype, "the data")
+        return KerasTensor((None, *sizes), dtype.name, name="data")
+
+    return tree.map_structure(symbol, *batches, none_is_leaf=False)

@@ -1,0 +1,64 @@
+"""The protocol of a feed.
+
+A feed gives batches `(x, y, sample_weight)`: nested structures of host arrays in the
+dtypes that a model takes, None for what there is not. An epoch's order is a function
+of `(seed, epoch)`, so that `epoch(number, start)` gives the same batches whenever and
+wherever it is asked; that is what makes resuming exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from carnyx._core.seed import make_default_seed
+
+Batch = tuple[Any, Any, Any]
+
+
+class Feed:
+    """A source of batches that has a position.
+
+    A subclass gives `_batches` and `spec`, and sets what it knows of the sizes.
+
+    Args:
+        seed: of the order; None draws one (`utils.set_random_seed` governs it).
+    """
+
+    length: int | None = None
+    """Batches an epoch; None where only the end will tell."""
+    batch_size: int | None = None
+    num_samples: int | None = None
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = make_default_seed() if seed is None else int(seed)
+        self._epoch = self._index = 0
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from the `start`-th on."""
+        self._epoch, self._index = number, start
+        for batch in self._batches(number, start):
+            self._index += 1
+            yield batch
+
+    def _batches(self, number: int, start: int) -> Iterator[Batch]:
+        raise NotImplementedError(f"{type(self).__name__} must define _batches.")
+
+    def spec(self) -> Batch:
+        """One batch as symbolic tensors, the batch size None; takes no data away."""
+        raise NotImplementedError(f"{type(self).__name__} must define spec.")
+
+    def position(self) -> dict[str, int]:
+        """Where the feed stands, after the last batch that it gave out."""
+        return {"seed": self.seed, "epoch": self._epoch, "index": self._index}
+
+    def restore(self, position: dict[str, int]) -> None:
+        """Go to a position: `epoch(position["epoch"], position["index"])` goes on."""
+        self.seed = position["seed"]
+        self._epoch, self._index = position["epoch"], position["index"]
+
+    def generator(self, number: int) -> np.random.Generator:
+        """The random numbers that order pass `number` over the data."""
+        return np.random.Generator(np.random.PCG64([self.seed, number]))
