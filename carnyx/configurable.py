@@ -96,7 +96,8 @@ def one_of(*allowed: Any) -> Callable[[Any], str | None]:
     return lambda value: None if value in allowed else f"one of {words}"
 
 
-@dataclass_transform(field_specifiers=(field,))
+# `field` is no field specifier: a checker would see only defaults given by keyword.
+@dataclass_transform()
 class Configurable:
     """Base of everything that has a config."""
 

@@ -15,10 +15,12 @@ from carnyx.ops._indexing import *  # noqa: F403
 from carnyx.ops._reductions import *  # noqa: F403
 from carnyx.ops._shaping import *  # noqa: F403
 
-__all__: list[str] = []
-__all__ += _contraction.__all__
-__all__ += _creation.__all__
-__all__ += _elementwise.__all__
-__all__ += _indexing.__all__
-__all__ += _reductions.__all__
-__all__ += _shaping.__all__
+# A list of lists: with `+=` pyright loses the names, depending on the order of files.
+__all__ = [
+    *_contraction.__all__,
+    *_creation.__all__,
+    *_elementwise.__all__,
+    *_indexing.__all__,
+    *_reductions.__all__,
+    *_shaping.__all__,
+]
