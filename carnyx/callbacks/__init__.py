@@ -1,6 +1,15 @@
 """Callbacks: what watches and steers training."""
 
 from carnyx.callbacks.base import Callback as Callback
+from carnyx.callbacks.checkpoint import ModelCheckpoint as ModelCheckpoint
 from carnyx.callbacks.dispatch import CallbackList as CallbackList
+from carnyx.callbacks.early_stopping import EarlyStopping as EarlyStopping
 from carnyx.callbacks.history import History as History
+from carnyx.callbacks.learning_rate import (
+    LearningRateScheduler as LearningRateScheduler,
+)
+from carnyx.callbacks.learning_rate import ReduceLROnPlateau as ReduceLROnPlateau
 from carnyx.callbacks.progress import ProgbarLogger as ProgbarLogger
+from carnyx.callbacks.simple import CSVLogger as CSVLogger
+from carnyx.callbacks.simple import LambdaCallback as LambdaCallback
+from carnyx.callbacks.simple import TerminateOnNaN as TerminateOnNaN

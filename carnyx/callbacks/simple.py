@@ -1,0 +1,126 @@
+"""Callbacks of a few lines: a table in a file, functions as hooks, an end at NaN."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from carnyx.callbacks.base import Callback
+from carnyx.callbacks.progress import write
+from carnyx.configurable import field
+from carnyx.errors import ArgumentError
+
+Hook = Callable[..., Any] | None
+
+
+class CSVLogger(Callback):
+    """Write a line of loss and metrics for every epoch.
+
+    Args:
+        append: go on in a file that is there, without another header.
+    """
+
+    filename: str = field(convert=os.fspath)
+    separator: str = field(",")
+    append: bool = field(False)
+
+    _file: Any = None
+    _writer: Any = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._close()
+        self._file = open(self.filename, "a" if self.append else "w", newline="")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs = logs or {}
+        writer = self._writer or self._begin(sorted(logs))
+        row = {name: _cell(logs.get(name, "NA")) for name in writer.fieldnames}
+        writer.writerow(row | {"epoch": epoch})
+        self._file.flush()
+
+    def _begin(self, names: list[str]) -> Any:
+        if not any(name.startswith("val_") for name in names):
+            names += [f"val_{name}" for name in names]  # validation may come later
+        columns = ["epoch", *names]
+        self._writer = csv.DictWriter(self._file, columns, delimiter=self.separator)
+        if self._file.tell() == 0:
+            self._writer.writeheader()
+        return self._writer
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = self._writer = None
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        if getattr(value, "ndim", 1):
+            return f'"[{", ".join(map(str, value))}]"'
+    return value
+
+
+class LambdaCallback(Callback):
+    """Functions as hooks.
+
+    Args:
+        kwargs: functions for the other hooks, by the hooks' names.
+
+    >>> tell = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs))
+    >>> tell.on_epoch_end(3, {"loss": 0.5})
+    3 {'loss': 0.5}
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Hook = None,
+        on_epoch_end: Hook = None,
+        on_train_begin: Hook = None,
+        on_train_end: Hook = None,
+        on_train_batch_begin: Hook = None,
+        on_train_batch_end: Hook = None,
+        **kwargs: Any,
+    ) -> None:
+        given = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        } | kwargs
+        for name, value in given.items():
+            if name.startswith("on_") and not hasattr(Callback, name):
+                raise ArgumentError(
+                    f"LambdaCallback got {name}; there is no such hook."
+                )
+            if value is not None:
+                setattr(self, name, value)
+
+
+class TerminateOnNaN(Callback):
+    """Stop at the first step whose loss is NaN or infinite.
+
+    Args:
+        raise_error: raise RuntimeError instead of ending the training in order.
+    """
+
+    raise_error: bool = field(False)
+
+    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is None or math.isfinite(loss):
+            return
+        if self.raise_error:
+            raise RuntimeError(
+                f"The loss is {loss} after batch {batch}. Look for NaN in the "
+                "inputs, too high a learning rate, and logarithms and roots of 0."
+            )
+        write(f"Batch {batch}: the loss is {loss}, stopping.\n")
+        self.model.stop_training = True
