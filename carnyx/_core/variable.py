@@ -182,11 +182,11 @@ class Variable(Operators):
 
     def assign_add(self, value: Any) -> Any:
         """Add to the value; returns the sum."""
-        return self.assign(self.value + getattr(value, "value", value))
+        return self.assign(self.value + jnp.asarray(getattr(value, "value", value)))
 
     def assign_sub(self, value: Any) -> Any:
         """Subtract from the value; returns the difference."""
-        return self.assign(self.value - getattr(value, "value", value))
+        return self.assign(self.value - jnp.asarray(getattr(value, "value", value)))
 
     def numpy(self) -> np.ndarray:
         """A copy as a NumPy array."""

@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "carnyx"
 # From the ground up. A file may import from the rows above its own and from its own
 # folder; on the ground, where all names are files of one folder, also from its row.
 FLOORS = [
-    """errors config configurable tree registry dtype_policies typing _settings _version""",
+    """errors config configurable tree registry dtype_policies typing
+    _settings _version""",
     """_core""",
     """ops random distribution""",
     """activations initializers regularizers constraints losses""",
