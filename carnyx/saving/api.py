@@ -12,15 +12,15 @@ from typing import Any
 from carnyx import registry
 from carnyx.errors import (
     ArgumentError,
-    CarnyxError,
     FileError,
     NotBuiltError,
     UnknownNameError,
     UnsafeModelError,
+    add_note_once,
 )
 from carnyx.saving import hdf5, jsons, walk
 from carnyx.saving.description import ModelDescription
-from carnyx.saving.files import PathLike, existing
+from carnyx.saving.files import PathLike, damaged, existing
 from carnyx.saving.formats import keras_v3, legacy_h5
 from carnyx.saving.restore import restore, restore_by_name
 
@@ -113,6 +113,8 @@ def load_model(
                 "model.load_weights(...)."
             )
         record = dict(description.config)
+        if not registry.is_serialized(record):
+            raise damaged(filepath, "the config", "it does not describe a model")
         if compile and description.compile_config:
             record["compile_config"] = description.compile_config
         with _naming_the_file(description.source), registry.object_sharing():
@@ -231,17 +233,13 @@ def _naming_the_file(source: str) -> Iterator[None]:
         if source in str(error):
             raise
         raise type(error)(f"{source} was not loaded: {error}") from error.__cause__
-    except CarnyxError:
-        raise
     except RecursionError:
         raise UnsafeModelError(
             f"{source} was not loaded: its models are nested too deep."
         ) from None
-    except (KeyError, AttributeError, IndexError) as error:
-        raise FileError(
-            f"{source} is damaged: its config does not describe a model "
-            f"({type(error).__name__}: {error})."
-        ) from error
+    except Exception as error:
+        add_note_once(error, f"  while making the model that {source} describes")
+        raise
 
 
 def _may_write(filepath: PathLike, overwrite: bool) -> bool:

@@ -140,7 +140,7 @@ def _plan_by_path(
         if path == "optimizer" or path.startswith("optimizer/"):
             continue
         group = left.pop(path, None) or Group()
-        _plan_item(restoring, path, item, _in_order(group))
+        _plan_item(restoring, path, item, group)
     extra = [path for path, group in left.items() if group.arrays]
     if extra:
         restoring.mismatch(
@@ -167,17 +167,6 @@ def _plan_item(restoring: Restoring, path: str, item: Any, group: Group) -> None
         restoring.match(path, variables, group)
 
 
-def _in_order(group: Group) -> Group:
-    """Arrays in the order of their numbers: HDF5 lists `10` before `2`."""
-
-    def place(key: str) -> tuple[int, str]:
-        return (int(key), "") if key.isdecimal() and len(key) < 10 else (1 << 40, key)
-
-    return Group(
-        group.name, {k: group.arrays[k] for k in sorted(group.arrays, key=place)}
-    )
-
-
 # ---- The optimizer -----------------------------------------------------------
 
 
@@ -191,7 +180,7 @@ def _plan_optimizer(
         optimizer.build(model.trainable_variables)
     for path, item in objects(optimizer):
         if path in description.optimizer:
-            _plan_state(restoring, item, _in_order(description.optimizer[path]))
+            _plan_state(restoring, item, description.optimizer[path])
 
 
 def _plan_state(restoring: Restoring, optimizer: Any, group: Group) -> None:

@@ -26,13 +26,13 @@ _NEVER = frozenset({"_given", "_inbound_nodes", "_functional", "_stack"})
 
 def objects(root: Any) -> Iterator[tuple[str, Any]]:
     """Each part that has variables of its own or might, with its path."""
-    seen: set[int] = set()
+    seen: dict[int, Any] = {}  # kept alive: an id must not be given out again
     waiting = [("", root)]  # a stack: models may be deeper than Python's recursion
     while waiting:
         path, item = waiting.pop()
         if id(item) in seen:
             continue
-        seen.add(id(item))
+        seen[id(item)] = item
         if _is_saved(item):
             yield path, item
             children = _members(item)

@@ -70,11 +70,17 @@ def _take_groups(description: ModelDescription, tree: hdf5.Tree) -> None:
         if _is_vars(place):
             name = attributes.get("name")
             _group(description, place).name = name if isinstance(name, str) else None
-    for member, stored in tree.arrays.items():
+    for member, stored in sorted(tree.arrays.items(), key=_number):
         place, _, key = member.rpartition("/")
         if not _is_vars(place):
             raise damaged(tree.source, member, "an array outside of a 'vars' group")
         _group(description, place).arrays[key] = stored
+
+
+def _number(item: tuple[str, Any]) -> tuple[int, str]:
+    """By number: HDF5 lists `10` before `2`."""
+    key = item[0].rpartition("/")[2]
+    return (int(key), "") if key.isdecimal() and len(key) < 10 else (1 << 40, key)
 
 
 def _is_vars(place: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from carnyx import registry
 from carnyx.saving import hdf5, jsons
 from carnyx.saving.description import TOP, Group, ModelDescription
 from carnyx.saving.files import PathLike, damaged, replacing
@@ -104,6 +105,7 @@ def write(path: PathLike, description: ModelDescription) -> None:
             optimizer = training.pop("optimizer")
             keys = ("class_name", "config")
             training["optimizer_config"] = {k: optimizer[k] for k in keys}
+            training["loss"] = _full_names(training.get("loss"))
             file.attrs["training_config"] = json.dumps(training)
         _put_weights(file.create_group(WEIGHTS), description)
         for group in description.optimizer.values():
@@ -111,6 +113,16 @@ def write(path: PathLike, description: ModelDescription) -> None:
 
     with replacing(path) as stream:
         hdf5.write(stream, fill)
+
+
+def _full_names(loss: Any) -> Any:
+    """Losses without their short names (`mse`), which Keras 3.15 refuses in `.h5`."""
+    if isinstance(loss, list):
+        return [_full_names(one) for one in loss]
+    if isinstance(loss, dict) and not registry.is_serialized(loss):
+        return {key: _full_names(one) for key, one in loss.items()}
+    known = registry.find_builtin(loss, "losses") if isinstance(loss, str) else None
+    return loss if known is None else known.__name__
 
 
 def _put_weights(root: Any, description: ModelDescription) -> None:
@@ -130,6 +142,8 @@ def _put_group(target: Any, group: Group) -> None:
 
 def _legacy_record(record: dict[str, Any]) -> dict[str, Any]:
     """A model's record with layers as Keras 2 has them: a class name, no module."""
+    if str(record.get("module")).startswith("keras.src.ops"):
+        return record  # Keras 2 had no such thing, Keras 3 needs the module
     name = record["class_name"]
     if ">" in str(record.get("registered_name")):
         name = record["registered_name"]
