@@ -43,8 +43,8 @@ def draw(history, images, labels, guesses, path):
     figure = Figure(figsize=(11, 5), layout="constrained")
     left, right = figure.subfigures(1, 2)
     for axes, name in zip(left.subplots(2, 1, sharex=True), ("loss", "accuracy")):
-        axes.plot(history[name], label="training")
-        axes.plot(history["val_" + name], label="validation")
+        for key, label in ((name, "training"), ("val_" + name, "validation")):
+            axes.plot(range(1, len(history[key]) + 1), history[key], label=label)
         axes.set_ylabel(name)
         axes.legend()
     axes.set_xlabel("epoch")
