@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from carnyx import registry
 from carnyx._core.naming import name_scope, on_clear
 from carnyx._core.variable import Variable
 from carnyx.configurable import Configurable
@@ -28,6 +29,8 @@ class SeedGenerator(Configurable):
     >>> bool((generator.next() != generator.next()).any())
     True
     """
+
+    keras_module = "keras.random"
 
     def __init__(
         self, seed: int | None = None, name: str | None = None, **_keras: Any
@@ -58,7 +61,10 @@ class SeedGenerator(Configurable):
         return key
 
     def get_config(self) -> dict[str, Any]:
-        return {"seed": self._initial_seed}
+        return {"seed": self._initial_seed, "name": self.name}
+
+
+registry.add_builtin(SeedGenerator, "random")
 
 
 def _seed_state(seed: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from carnyx._core import structure
 from carnyx._core.devices import ensure_device
 from carnyx._core.naming import auto_name, current_path
 from carnyx._core.operators import Operators
@@ -202,6 +203,7 @@ class Variable(Operators):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
+        structure.touch()
 
     @property
     def ndim(self) -> int:

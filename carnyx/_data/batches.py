@@ -56,6 +56,13 @@ def as_array(value: Any, name: str) -> np.ndarray:
     return array
 
 
+def one_batch(x: Any, most: int) -> np.ndarray | None:
+    """A plain array of at most `most` samples as a batch; None for anything else."""
+    if not isinstance(x, np.ndarray) or x.ndim == 0 or not 0 < len(x) <= most:
+        return None
+    return x.astype(target_dtype(x.dtype, "x"), copy=False)
+
+
 def _described(value: Any) -> str:
     text = repr(value)
     return f"{type(value).__name__} ({text if len(text) < 40 else text[:37] + '...'})"
@@ -84,14 +91,15 @@ def common_size(named: list[tuple[str, Any]], where: str = "") -> int:
         DataError: where they do not, or there are none.
     """
     sizes = {name: leaf.shape[0] for name, leaf in named}
+    if 0 in sizes.values():
+        empty = next(name for name, size in sizes.items() if not size)
+        raise DataError(f"{empty} has no samples{where}: it is empty.")
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
         raise DataError(
             f"The numbers of samples differ{where}: {listed}. Every input, target "
             "and weight needs one row for each sample."
         )
-    if 0 in sizes.values():
-        raise DataError(f"{next(iter(sizes))} has no samples{where}: it is empty.")
     return next(iter(sizes.values()))
 
 

@@ -26,6 +26,7 @@ class PredictProgram:
     ) -> None:
         self.step, self.variables, self.compiled = step, variables, compiled
         self.flat = [*variables[0], *variables[1]]
+        self.key: Any = None  # under which it is known to fit
         self._changed: list[int] = []
         self._run = jax.jit(self._flat) if compiled else self._flat
 

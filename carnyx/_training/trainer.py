@@ -6,12 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from carnyx import config, optimizers, registry, tree
+from carnyx._core import structure
 from carnyx._core.infer import infer
 from carnyx._core.scope import pure
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import adapt, train_validation_split
+from carnyx._data.batches import one_batch
 from carnyx._training import loop
 from carnyx._training.compile import CompiledLoss, CompiledMetrics
 from carnyx._training.predicting import PredictProgram
@@ -52,6 +55,7 @@ class Compiled:
         self.loss_tracker = Mean(name="loss")
         self.programs: dict[Any, Any] = {}
         self.held: HeldState | None = None
+        self.held_key: Any = None  # under which `held` is known to be right
         self.ready = False
 
 
@@ -342,6 +346,10 @@ class Trainer:
     def _held(self) -> HeldState:
         """The state of all variables, as one store."""
         compiled = self._need_compiled("fit")
+        key = structure.version(), compiled.ready, self.optimizer.built
+        if compiled.held is not None and compiled.held_key == key:
+            return compiled.held
+        compiled.held_key = key
         slots = self.optimizer.variables if self.optimizer.built else []
         parts = TrainState(
             self.trainable_variables,  # type: ignore[attr-defined]
@@ -380,9 +388,13 @@ class Trainer:
     def predict_program(self) -> PredictProgram:
         """The program of prediction; needs no `compile`."""
         eager = getattr(self, "run_eagerly", False)
+        key = structure.version(), eager
+        if self._predictor is not None and self._predictor.key == key:
+            return self._predictor
         variables = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
         if self._predictor is None or not self._predictor.fits(variables, eager):
             self._predictor = PredictProgram(self.predict_step, variables, not eager)
+        self._predictor.key = structure.version(), eager
         return self._predictor
 
     def finish_training(self, trained: bool) -> None:
@@ -509,6 +521,10 @@ class Trainer:
         callbacks: Any = None,
     ) -> Any:
         """The outputs for data, as NumPy arrays, batch by batch."""
+        if verbose == 0 and callbacks is None and steps is None and self.built:  # type: ignore[attr-defined]
+            batch = one_batch(x, batch_size or 32)
+            if batch is not None:  # nothing to loop over, nobody to tell
+                return tree.map_structure(np.array, self.predict_program()((batch,)))
         feed = adapt(x, None, None, batch_size=batch_size, steps=steps, shuffle=False)
         if not self.built:  # type: ignore[attr-defined]
             self._predicted_spec(feed.spec()[0])

@@ -23,6 +23,7 @@ from carnyx import (
     regularizers,
     tree,
 )
+from carnyx._core import structure
 from carnyx._core.infer import infer
 from carnyx._core.masks import set_mask
 from carnyx._core.naming import auto_name
@@ -105,6 +106,15 @@ class Layer(Operation, Configurable):
         if "build" in vars(cls):
             cls.build = _build_once(vars(cls)["build"])
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name == "_trainable" or not isinstance(value, structure.PLAIN):
+            structure.touch()
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        structure.touch()
+
     def __getattr__(self, name: str) -> Any:
         if name in ("_made", "built", "dtype_policy", "_trainable", "name"):
             raise AttributeError(
@@ -149,7 +159,8 @@ class Layer(Operation, Configurable):
         signature = _call.signature_of(type(self).call)
         tensors = _call.tensor_arguments(_call.named_arguments(signature, args, kwargs))
         self._maybe_build(tensors)
-        return infer(self.call, *args, **kwargs)
+        with scoped(autocast=self._autocast):
+            return infer(self.call, *args, **kwargs)
 
     def _spec_from_users_shape(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         signature = _call.signature_of(type(self).call)
@@ -332,6 +343,12 @@ class Layer(Operation, Configurable):
     input_dtype = property(lambda self: self.dtype_policy.compute_dtype)
 
     @property
+    def _autocast(self) -> str | None:
+        """The dtype in which `call` reads float variables, where it is not theirs."""
+        mixed = self.compute_dtype != self.variable_dtype
+        return self.compute_dtype if self.autocast and mixed else None
+
+    @property
     def path(self) -> str:
         """Where in its model the layer was built: names joined by slashes."""
         return self._path or self.name
@@ -396,14 +413,14 @@ class Layer(Operation, Configurable):
                 kwargs["training"] = training
         else:
             kwargs.pop("training", None)
-        mixed = self.compute_dtype != self.variable_dtype
-        autocast = self.compute_dtype if self.autocast and mixed else None
-        with scoped(training=training, autocast=autocast):
+        with scoped(training=training, autocast=self._autocast):
             outputs = self.call(*args, **kwargs)
         self._mask_outputs(outputs, tensors, kwargs)
         if self.activity_regularizer is not None:
             for output in tree.flatten(outputs):
-                self.add_loss(self.activity_regularizer(output))
+                loss = self.activity_regularizer(output)
+                # For each sample, so that it does not grow with the batch.
+                self.add_loss(loss / max(output.shape[0], 1) if output.ndim else loss)
         return outputs
 
     def _training(self, signature: Any, args: tuple, kwargs: dict[str, Any]) -> Any:

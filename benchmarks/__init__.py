@@ -1,0 +1,1 @@
+"""Step times of Carnyx beside Keras on its backends and the same step by hand."""
