@@ -181,7 +181,8 @@ def train_validation_split(arrays: Any, validation_split: float) -> tuple[Any, A
     arrays = tree.map_structure(
         lambda v: as_array(v, "the data"), arrays, none_is_leaf=False
     )
-    size = common_size([("a part", v) for v in tree.flatten(arrays) if v is not None])
+    leaves = [leaf for leaf in tree.flatten(arrays) if leaf is not None]
+    size = common_size([(f"array {i}", leaf) for i, leaf in enumerate(leaves)])
     cut = math.floor(size * (1.0 - validation_split))
     if cut in (0, size):
         raise DataError(

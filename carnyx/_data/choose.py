@@ -34,6 +34,14 @@ def adapt(
         return ArrayFeed(
             x, y, sample_weight, batch_size, steps, shuffle, class_weight, seed
         )
+    indexed = hasattr(x, "__getitem__") and hasattr(x, "__len__")
+    source = isinstance(x, Feed) or indexed or hasattr(x, "__iter__")
+    if isinstance(x, str | bytes) or not source:
+        raise DataError(
+            f"x is {x!r}; expected arrays (NumPy, JAX, nested in dicts, lists or "
+            "tuples), a generator or iterable of batches, or an object with "
+            "__getitem__ and __len__ (PyDataset)."
+        )
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise DataError(
@@ -42,14 +50,6 @@ def adapt(
             )
     if isinstance(x, Feed):
         return x
-    if isinstance(x, str | bytes) or x is None:
-        raise DataError(f"x is {x!r}; expected arrays or a source of batches.")
-    if hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+    if indexed:
         return SequenceFeed(x, steps, shuffle, class_weight, seed)
-    if hasattr(x, "__iter__"):
-        return StreamFeed(x, steps, class_weight)
-    raise DataError(
-        f"x is a {type(x).__name__}; expected arrays (NumPy, JAX, nested in dicts, "
-        "lists or tuples), a generator or iterable of batches, or an object with "
-        "__getitem__ and __len__ (PyDataset)."
-    )
+    return StreamFeed(x, steps, class_weight)

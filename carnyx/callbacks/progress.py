@@ -123,7 +123,6 @@ class Progbar:
 
     def _draw(self, now: float, finalize: bool) -> None:
         done = f"{self._seen}/{'Unknown' if self.target is None else self.target}"
-        done = done.rjust(2 * len(str(self.target)) + 1)
         seconds = self._step_seconds(now)
         if not finalize and self.target:
             clock = _clock(seconds * (self.target - self._seen))
@@ -138,6 +137,7 @@ class Progbar:
             write(f"{self.prefix}{done} - {info}\n")
 
     def _redraw(self, done: str, info: str, finalize: bool) -> None:
+        done = done.rjust(2 * len(str(self.target)) + 1)
         filled = blank = 0
         if self.target:
             filled = min(self.width * self._seen // self.target, self.width)
