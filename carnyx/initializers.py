@@ -1,8 +1,7 @@
 """First values of weights.
 
-What an initializer gives is made on the host from few compiled programs: making it on
-the device would compile a program a shape, which for a small model takes longer than
-its first epoch.
+What an initializer gives is cut on the host from what few compiled programs made: a
+program a shape would take longer than the first epoch of a small model.
 """
 
 from __future__ import annotations
@@ -40,11 +39,7 @@ def _draw(kind: str, key: Any, shape: tuple[int, ...], dtype: str, a: Any, b: An
 _draw_compiled = jax.jit(_draw, static_argnums=(0, 2, 3))
 
 
-def _padded(size: int) -> int:
-    """A size that many share: a power of two, beyond a million in eighths of one."""
-    power = max(14, (size - 1).bit_length())
-    step = 1 << (power if power <= 20 else power - 4)
-    return -(-size // step) * step
+_SHARED = 1 << 14, 1 << 20  # the sizes between which programs are shared
 
 
 def _sample(
@@ -61,15 +56,18 @@ def _sample(
     with jax.ensure_compile_time_eval():
         key = draw_seed(seed)
         size = math.prod(shape)
-        exact = is_tracer(key) or not jax.config.jax_threefry_partitionable
-        if exact or size == 0:
-            return _draw(kind, key, shape, dtype, a, b)
-        flat = _draw_compiled(kind, key, (_padded(size),), dtype, a, b)
-        return jnp.array(np.asarray(flat)[:size].reshape(shape))
+        stable = jax.config.jax_threefry_partitionable
+        if is_tracer(key) or not stable or not 0 < size <= _SHARED[1]:
+            return _draw_compiled(kind, key, shape, dtype, a, b)
+        padded = max(_SHARED[0], 1 << (size - 1).bit_length())
+        flat = _draw_compiled(kind, key, (padded,), dtype, a, b)
+        return jax.device_put(np.asarray(flat)[:size].reshape(shape).copy())
 
 
-def _on_device(values: np.ndarray, dtype: DTypeLike) -> jax.Array:
-    return jnp.asarray(values.astype(standardize_dtype(dtype)))
+def _on_device(values: Any, dtype: DTypeLike) -> jax.Array:
+    ensure_device()
+    with jax.ensure_compile_time_eval():  # and jnp.array would compile a copy
+        return jax.device_put(np.array(values, jnp.dtype(standardize_dtype(dtype))))
 
 
 # ---- Bases
@@ -165,7 +163,7 @@ class Identity(Initializer):
     def __call__(self, shape: Sequence[int], dtype: DTypeLike = None) -> Tensor:
         if len(shape) != 2:
             raise ShapeError(f"Identity got shape {tuple(shape)}; expected a matrix's.")
-        return _on_device(self.gain * np.eye(*shape), dtype)
+        return _on_device(self.gain * np.eye(shape[0], shape[1]), dtype)
 
 
 class STFT(Initializer):
@@ -202,7 +200,7 @@ class STFT(Initializer):
         if isinstance(self.window, str):
             from scipy.signal import get_window
 
-            return get_window(self.window, size, self.periodic)
+            return np.asarray(get_window(self.window, size, self.periodic))
         window = np.asarray(self.window)
         if window.shape != (size,):
             raise ShapeError(
@@ -263,7 +261,7 @@ def compute_fans(
         fan_in, fan_out = (math.prod(s) for s in sizes)
         return fan_in, fan_out
     if len(shape) < 2:
-        return (math.prod(shape),) * 2
+        return math.prod(shape), math.prod(shape)
     *window, inputs, outputs = shape
     return math.prod(window) * inputs, math.prod(window) * outputs
 
@@ -407,7 +405,8 @@ class Orthogonal(RandomInitializer):
         q, r = xp.linalg.qr(xp.asarray(a))
         q = q * xp.sign(xp.diag(r))
         q = (q.T if rows < columns else q).reshape(shape)
-        return jnp.asarray(self.gain * q, standardize_dtype(dtype))
+        put = jnp.asarray if xp is jnp else _on_device
+        return put(self.gain * q, standardize_dtype(dtype))
 
 
 # ---- By name
@@ -459,7 +458,7 @@ def _values(values: Any) -> Callable[..., Any]:
                 f"The initial values have shape {tuple(values.shape)}; the weight has "
                 f"{tuple(shape)}."
             )
-        return jnp.asarray(values, standardize_dtype(dtype))
+        return _on_device(values, dtype)
 
     return give
 

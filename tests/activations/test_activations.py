@@ -42,10 +42,11 @@ NAMES = [
     *("selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus").split(),
     *("sparse_sigmoid sparsemax squareplus tanh tanh_shrink threshold").split(),
 ]
+KERAS_IS_WRONG = {"sparsemax"}  # it gives 1.4 in all where 1 is right; see below
 HELPERS = {"get", "serialize", "deserialize"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in KERAS_IS_WRONG])
 def test_values_and_gradients_are_those_of_keras(keras_oracle, name):
     def results(module):
         fn = getattr(module, name)
@@ -66,6 +67,16 @@ def test_values_and_gradients_are_those_of_keras(keras_oracle, name):
         tolerance = 1e-6 if ours.dtype == "float32" else 1e-2
         ours, theirs = (np.asarray(r, "float32") for r in (ours, theirs))
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_sparsemax_is_the_nearest_point_of_the_simplex():
+    p = np.asarray(activations.sparsemax(X), "float64")
+    np.testing.assert_allclose(p.sum(-1), 1, rtol=1e-6)
+    # Nearest: the gradient x - p is the same wherever p > 0, and no larger elsewhere.
+    gap = np.where(p > 0, X - p, np.nan)
+    level = np.nanmax(gap, -1, keepdims=True)
+    np.testing.assert_allclose(np.nanmin(gap, -1, keepdims=True), level, atol=1e-6)
+    assert (X <= level + 1e-6)[p == 0].all() and (p == 0).any()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -107,12 +118,14 @@ def test_a_users_function_round_trips():
 
     record = activations.serialize(cube)
     assert activations.deserialize(record, custom_objects={"cube": cube}) is cube
-    with pytest.raises(UnknownNameError, match="'cube' is not known"):
+    with pytest.raises(UnknownNameError, match="'cube'.*not known"):
         activations.deserialize(record)
 
 
 def test_errors():
-    with pytest.raises(UnknownNameError, match="activation 'rleu'. Did you mean 'relu'"):
+    with pytest.raises(
+        UnknownNameError, match="activation 'rleu'. Did you mean 'relu'"
+    ):
         activations.get("rleu")
     with pytest.raises(ArgumentError, match="Got 3 as activation; expected a name"):
         activations.get(3)

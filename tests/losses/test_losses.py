@@ -224,7 +224,13 @@ MASK = np.array([[True, True, False], [True, False, False]])
 @pytest.mark.parametrize("mask", [None, MASK, np.zeros_like(MASK)])
 @pytest.mark.parametrize(
     "weight",
-    [None, 2.0, np.array([[1.0], [3.0]]), np.arange(6.0).reshape(2, 3), np.zeros((2, 3))],
+    [
+        None,
+        2.0,
+        np.array([[1.0], [3.0]]),
+        np.arange(6.0).reshape(2, 3),
+        np.zeros((2, 3)),
+    ],
     ids=["none", "number", "sample", "step", "zero"],
 )
 def test_masks_and_weights_reduce_as_keras(keras_oracle, reduction, mask, weight):
@@ -265,7 +271,9 @@ def test_classes_may_lie_on_another_axis(keras_oracle):
     )
 
 
-@pytest.mark.parametrize("shapes", [((4,), (4, 1)), ((4, 1), (4,)), ((2, 3, 1), (2, 3))])
+@pytest.mark.parametrize(
+    "shapes", [((4,), (4, 1)), ((4, 1), (4,)), ((2, 3, 1), (2, 3))]
+)
 def test_a_last_axis_of_one_may_be_missing(keras_oracle, shapes):
     y, p = (rng.normal(size=s).astype("float32") for s in shapes)
     close(losses.MeanSquaredError()(y, p), keras_oracle.losses.MeanSquaredError()(y, p))

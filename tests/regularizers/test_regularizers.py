@@ -46,7 +46,9 @@ def test_values_gradients_and_configs_are_those_of_keras(keras_oracle, name, arg
     record = regularizers.serialize(ours)
     assert same(record, keras_oracle.regularizers.serialize(theirs))
     assert regularizers.deserialize(record).get_config() == ours.get_config()
-    assert same(keras_oracle.regularizers.deserialize(record).get_config(), record["config"])
+    assert same(
+        keras_oracle.regularizers.deserialize(record).get_config(), record["config"]
+    )
 
 
 def test_every_regularizer_of_keras_is_here(keras_oracle):
