@@ -89,6 +89,7 @@ class EinsumDense(Layer):
     bias_regularizer: Any = field(None, regularizers.get)
     kernel_constraint: Any = field(None, constraints.get)
     bias_constraint: Any = field(None, constraints.get)
+    activity_regularizer: Any = field(None, regularizers.get, kw_only=True)
 
     def build(self, input_shape: Shape) -> None:
         inputs, kernel, outputs = self._letters(input_shape)
@@ -284,7 +285,15 @@ class Lambda(Layer):
             for name in ("output_shape", "mask")
             if getattr(self, name) is not None
         }
-        return super().get_config() | registry.serialize_dict(own)
+        config = registry.serialize_dict(own)
+        if isinstance(config["function"], str):  # one of ours: Keras wants a record
+            config["function"] = {
+                "module": "builtins",
+                "class_name": "function",
+                "config": config["function"],
+                "registered_name": "function",
+            }
+        return super().get_config() | config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Lambda:
@@ -298,19 +307,17 @@ class Lambda(Layer):
 
 def _function(value: Any, layer: Any, argument: str) -> Any:
     """The function that a Lambda's config names, or that the caller passed for it."""
-    stored_code = argument == "function" and isinstance(value, list)  # as Keras 2 did
-    if isinstance(value, dict) and value.get("class_name") == "__lambda__":
-        stored_code = True
-    if not stored_code:
-        value = _revived(value)
-        if argument == "function" and isinstance(value, str):
-            return registry.find_function(value)
-        return tuple(value) if isinstance(value, list) else value
-    passed = registry.get_registered_object(layer) if isinstance(layer, str) else None
-    if passed is None or argument != "function":
-        raise UnsafeModelError(
-            f"Lambda {layer!r} was saved with {argument} as a Python lambda, whose "
-            "bytecode Carnyx never runs. Pass the function when loading: "
-            f"custom_objects={{{layer!r}: lambda x: ...}}."
-        )
-    return passed
+    code = isinstance(value, dict) and value.get("class_name") == "__lambda__"
+    if code or (argument == "function" and isinstance(value, list)):  # Keras 2's form
+        passed = registry.get_registered_object(layer) if layer else None
+        if passed is None or argument != "function":
+            raise UnsafeModelError(
+                f"Lambda {layer!r} was saved with {argument} as a Python lambda, whose "
+                "bytecode Carnyx never runs. Pass the function when loading: "
+                f"custom_objects={{{layer!r}: lambda x: ...}}."
+            )
+        return passed
+    if argument == "function" and isinstance(value, str):
+        return registry.find_function(value)
+    value = _revived(value)
+    return tuple(value) if isinstance(value, list) else value

@@ -13,6 +13,7 @@ from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
 from carnyx.layers.core import Wrapper
 from carnyx.layers.input_spec import InputSpec, label
+from carnyx.ops._dtypes import result_type
 from carnyx.typing import Shape, Tensor
 
 
@@ -122,7 +123,7 @@ class BatchNormalization(_Affine):
     def call(
         self, inputs: Tensor, training: bool | None = None, mask: Any = None
     ) -> Tensor:
-        x = ops.cast(inputs, ops.result_type(inputs.dtype, "float32"))
+        x = ops.cast(inputs, result_type(inputs.dtype, "float32"))
         gamma, beta = self.gamma, self.beta
         if training and self.trainable:
             mean, variance = self._moments(x, mask)
@@ -273,7 +274,7 @@ class GroupNormalization(_Affine):
         def grouped(shape: Any) -> tuple:
             return (*shape[:axis], *split, *shape[axis + 1 :])
 
-        x = ops.cast(inputs, ops.result_type(inputs.dtype, "float32"))
+        x = ops.cast(inputs, result_type(inputs.dtype, "float32"))
         x = x.reshape(grouped(inputs.shape))
         over = [i for i in range(1, x.ndim) if i != axis]
         mean, variance = ops.moments(x, over, keepdims=True)
@@ -331,12 +332,13 @@ class SpectralNormalization(Wrapper):
 
     def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
+        self.kernel = self._kernel()  # also one of its own weights, as in Keras's files
         self.vector_u = self.add_weight(
-            shape=(1, self._kernel().shape[-1]),
+            shape=(1, self.kernel.shape[-1]),
             initializer=initializers.TruncatedNormal(stddev=0.02),
             trainable=False,
             name="vector_u",
-            dtype=self._kernel().dtype,
+            dtype=self.kernel.dtype,
         )
         self.input_spec = InputSpec(
             min_ndim=1, axes={-1: known_size(input_shape, -1, self)}
@@ -357,7 +359,7 @@ class SpectralNormalization(Wrapper):
         return ops.cast(self.layer(inputs), inputs.dtype)
 
     def _normalize_kernel(self) -> None:
-        kernel = self._kernel()
+        kernel = self.kernel
         matrix = kernel.value.reshape(-1, kernel.shape[-1])
         u = self.vector_u.value
         for _ in range(self.power_iterations):

@@ -1,0 +1,291 @@
+"""Every row of the contract table against Keras 3.15 on JAX: same weights, same inputs."""
+
+import functools
+import importlib
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import carnyx
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+from carnyx import layers, ops
+from carnyx._core.masks import get_mask
+from carnyx.layers import Layer
+
+from tests.layers.cases import Case
+
+OURS = SimpleNamespace(layers=layers, ops=ops, Input=layers.Input)
+FILES = sorted(p.stem for p in Path(__file__).parent.glob("cases*.py"))
+CASES = [c for f in FILES for c in importlib.import_module(f"tests.layers.{f}").CASES]
+NAMES = [f"{i}-{case}" for i, case in enumerate(CASES)]
+every_case = pytest.mark.parametrize("index", range(len(CASES)), ids=NAMES)
+
+# Features that are later ones here, or that belong to Keras's other backends.
+ABSENT = {
+    "lora_rank", "lora_alpha", "quantization_config", "gptq_unpacked_column_size",
+}  # fmt: skip
+
+
+def leaves(tree):
+    return jax.tree_util.tree_leaves(tree)
+
+
+def assert_close(ours, theirs, tolerance=1e-5, what="output"):
+    ours, theirs = leaves(ours), leaves(theirs)
+    assert len(ours) == len(theirs), what
+    for a, b in zip(ours, theirs):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.shape == b.shape and a.dtype == b.dtype, what
+        if a.dtype.kind != "f":
+            np.testing.assert_array_equal(a, b, err_msg=what)
+        else:
+            scale = max(1.0, float(np.abs(b).max(initial=0)))
+            np.testing.assert_allclose(
+                a, b, rtol=0, atol=tolerance * scale, err_msg=what
+            )
+
+
+def shapes_of(case):
+    return case.shape if isinstance(case.shape, list) else [case.shape]
+
+
+def in_structure(case, values):
+    return list(values) if isinstance(case.shape, list) else values[0]
+
+
+def data(case, seed=0):
+    """Inputs with 2 for the batch and 6 for other unknown sizes."""
+    random = np.random.default_rng(seed)
+    values = []
+    for shape in shapes_of(case):
+        known = [2 if i == 0 else 6 for i in range(len(shape))]
+        known = [k if n is None else n for k, n in zip(known, shape)]
+        if case.below:
+            values.append(random.integers(0, case.below, known).astype("int32"))
+            continue
+        value = random.uniform(case.low, case.high, known).astype("float32")
+        if case.masks:
+            value[0, -1] = 0
+            value[1, :2] = 0
+        values.append(value)
+    return in_structure(case, [jnp.asarray(v) for v in values])
+
+
+def front(library, case, values):
+    """The inputs, with masks where the case wants them."""
+    if not case.masks:
+        return values
+    masked = [library.layers.Masking()(v) for v in leaves(values)]
+    return in_structure(case, masked)
+
+
+def weights_for(layer, seed=1):
+    random = np.random.default_rng(seed)
+    positive = ("variance", "stddev")
+    return [
+        random.uniform(0.5, 1.5, w.shape)
+        if any(p in w.path for p in positive)
+        else random.normal(0, 0.4, w.shape)
+        for w in layer.weights
+    ]
+
+
+def built(library, case, **more):
+    layer = case.make(library, **more)
+    if not layer.built:
+        shapes = [tuple(v.shape) for v in leaves(data(case))]
+        layer.build(in_structure(case, shapes))
+    if layer.weights:
+        layer.set_weights(weights_for(layer))
+    return layer
+
+
+def masks_of(layer, values):
+    out = layer(values)
+    find = get_mask if isinstance(layer, Layer) else keras.src.backend.get_keras_mask
+    return out, [find(t) for t in leaves(out)]
+
+
+def split(layer):
+    return (
+        [v.value for v in layer.trainable_variables],
+        [v.value for v in layer.non_trainable_variables],
+    )
+
+
+def gradients(library, case, layer, training):
+    """Outputs, new state, and the gradients of a weighted sum of the outputs."""
+
+    extra = {"training": training} if takes_training(layer) else {}
+
+    def objective(trainable, inputs, fixed):
+        inputs = front(library, case, inputs)
+        out, state = layer.stateless_call(trainable, fixed, inputs, **extra)
+        total = sum(jnp.sum(o * weight(o)) for o in leaves(out) if o.dtype.kind == "f")
+        return total, (out, state)
+
+    def weight(o):
+        return jnp.cos(jnp.arange(o.size, dtype="float32")).reshape(o.shape)
+
+    trainable, fixed = split(layer)
+    inputs = data(case)
+    wanted = (0,) if case.below else (0, 1)
+    if not case.gradients:
+        return objective(trainable, inputs, fixed)[1], []
+    run = jax.value_and_grad(objective, wanted, has_aux=True)
+    run = jax.jit(run) if library is OURS else run
+    (_, aux), grads = run(trainable, inputs, fixed)
+    return aux, grads
+
+
+def takes_training(layer):
+    import inspect
+
+    return "training" in inspect.signature(layer.call).parameters
+
+
+@functools.cache
+def theirs_of(index):
+    return built(keras, CASES[index])
+
+
+@functools.cache
+def ours_of(index):
+    return built(OURS, CASES[index])
+
+
+@every_case
+def test_weights(index):
+    ours, theirs = ours_of(index), theirs_of(index)
+    key = lambda w: (w.name, tuple(w.shape), w.trainable, w.dtype)  # noqa: E731
+    assert [key(w) for w in ours.weights] == [key(w) for w in theirs.weights]
+    assert [w.path.split("/")[1:] for w in ours.variables] == [
+        w.path.split("/")[1:] for w in theirs.variables
+    ]
+
+
+@every_case
+def test_outputs_and_masks(index):
+    case = CASES[index]
+    ours, mask = masks_of(ours_of(index), front(OURS, case, data(case)))
+    theirs, wanted = masks_of(theirs_of(index), front(keras, case, data(case)))
+    assert_close(ours, theirs, case.tolerance)
+    assert [m is None for m in mask] == [m is None for m in wanted]
+    assert_close(mask, wanted, what="mask")
+    losses = [sorted(map(float, of(index).losses)) for of in (ours_of, theirs_of)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@every_case
+def test_gradients_under_jit(index):
+    case = CASES[index]
+    for training in {False, case.training}:
+        (out, state), grads = gradients(OURS, case, ours_of(index), training)
+        wanted, their_grads = gradients(keras, case, theirs_of(index), training)
+        assert_close(out, wanted[0], case.tolerance)
+        assert_close(state, wanted[1], case.tolerance, "state")
+        assert_close(grads, their_grads, 10 * case.tolerance, "gradient")
+
+
+@every_case
+def test_symbolic_shapes(index):
+    case = CASES[index]
+    symbols = [
+        [
+            k.Input(batch_shape=s, dtype="int32" if case.below else None)
+            for s in shapes_of(case)
+        ]
+        for k in (OURS, keras)
+    ]
+    ours = leaves(case.make(OURS)(in_structure(case, symbols[0])))
+    theirs = leaves(case.make(keras)(in_structure(case, symbols[1])))
+    assert [(t.shape, t.dtype) for t in ours] == [(t.shape, t.dtype) for t in theirs]
+
+
+@every_case
+def test_compute_output_shape(index):
+    case = CASES[index]
+    layer = case.make(OURS)
+    shape = layer.compute_output_shape(case.shape)
+    theirs = case.make(keras).compute_output_shape(case.shape)
+    assert tuples(shape) == tuples(theirs)
+    assert layer.weights == [], "asking for a shape must build nothing"
+
+
+def tuples(shape):
+    if isinstance(shape, list | tuple):
+        return tuple(tuples(s) for s in shape)
+    return shape
+
+
+def plain(config):
+    """A config as files hold it, without what is not there yet."""
+    if isinstance(config, dict):
+        absent = ABSENT | ({"build_config"} if "class_name" in config else set())
+        return {k: plain(v) for k, v in config.items() if k not in absent}
+    return [plain(v) for v in config] if isinstance(config, list | tuple) else config
+
+
+@every_case
+def test_config(index):
+    case = CASES[index]
+    ours, theirs = case.make(OURS, name="it"), case.make(keras, name="it")
+    config = json.loads(json.dumps(ours.get_config()))
+    assert plain(config) == plain(json.loads(json.dumps(theirs.get_config())))
+    assert plain(type(ours).from_config(config).get_config()) == plain(config)
+    read = carnyx.layers.deserialize if hasattr(layers, "deserialize") else None
+    if read is not None:
+        record = json.loads(json.dumps(keras.layers.serialize(theirs)))
+        assert plain(read(record).get_config()) == plain(config)
+        back = keras.layers.deserialize(json.loads(json.dumps(layers.serialize(ours))))
+        assert plain(back.get_config()) == plain(theirs.get_config())
+
+
+@every_case
+def test_mixed_precision(index):
+    case = CASES[index]
+    kinds = [
+        [
+            str(t.dtype)
+            for t in leaves(
+                case.make(k, dtype="mixed_bfloat16")(
+                    in_structure(
+                        case,
+                        [
+                            k.Input(
+                                batch_shape=s, dtype="int32" if case.below else None
+                            )
+                            for s in shapes_of(case)
+                        ],
+                    )
+                )
+            )
+        ]
+        for k in (OURS, keras)
+    ]
+    assert kinds[0] == kinds[1]
+
+
+BASES = {"Layer", "Wrapper", "InputLayer"}
+
+
+def test_every_public_layer_has_a_row():
+    public = {
+        value.__name__
+        for value in vars(layers).values()
+        if isinstance(value, type) and issubclass(value, Layer)
+    }
+    assert public - BASES == {case.name for case in CASES}
+
+
+def test_a_row_can_fail():
+    index = NAMES.index(next(n for n in NAMES if "-ReLU" in n))
+    with pytest.raises(AssertionError):
+        assert_close(data(CASES[index]), jax.nn.relu(data(CASES[index])))
+
+
+__all__ = ["Case"]
