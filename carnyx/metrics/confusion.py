@@ -70,7 +70,7 @@ class _Confusion(Metric):
     """Base: keeps some of the four counts for `thresholds`."""
 
     keeps: ClassVar[tuple[str, ...]] = ALL
-    thresholds: Any
+    thresholds = ()
     top_k = None
     class_id = None
     multi_label = False
@@ -217,7 +217,7 @@ class _BestAt(_Confusion):
     """Base: the best of one rate among thresholds that give another at least."""
 
     wanted = given = ""
-    num_thresholds: Any
+    num_thresholds = 200
     _direction = "up"
 
     def __post_init__(self) -> None:

@@ -36,8 +36,11 @@ def get(identifier: Any) -> Any:
         return None
     if hasattr(identifier, "init") and hasattr(identifier, "update"):
         return OptaxOptimizer(identifier)
-    if isinstance(identifier, str) and not registry.get_registered_object(identifier):
-        identifier = identifier.lower()
+    if isinstance(identifier, str):
+        identifier = _any_case(identifier)
+    elif registry.is_serialized(identifier):
+        name = _any_case(identifier["class_name"])
+        identifier = identifier | {"class_name": name}
     found = registry.lookup(identifier, "optimizers", kind="optimizer")
     if not isinstance(found, Optimizer):
         raise ArgumentError(
@@ -45,6 +48,11 @@ def get(identifier: Any) -> Any:
             "Optimizer, its config, or an Optax gradient transformation."
         )
     return found
+
+
+def _any_case(name: str) -> str:
+    known = registry.find_builtin(name.lower(), "optimizers")
+    return name.lower() if known and not registry.get_registered_object(name) else name
 
 
 def serialize(optimizer: Optimizer) -> Any:

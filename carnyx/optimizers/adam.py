@@ -41,9 +41,7 @@ class Adam(Optimizer):
     def keeps(self, slot: str, variable: Any) -> bool:
         return slot != "velocity_hat" or self.amsgrad
 
-    def rule(
-        self, g: Any, w: Any, m: Any, v: Any, v_max: Any, *, lr: Any, t: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, g, w, m, v, v_max, *, lr, t):
         b1, b2 = self.beta_1, self.beta_2
         m = m + (1 - b1) * (g - m)
         v = v + (1 - b2) * (g**2 - v)
@@ -87,9 +85,7 @@ class Adamax(Optimizer):
 
     slots = (("momentum", "norm"),)
 
-    def rule(
-        self, g: Any, w: Any, m: Any, u: Any, *, lr: Any, t: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, g, w, m, u, *, lr, t):
         m = m + (1 - self.beta_1) * (g - m)
         u = jnp.maximum(self.beta_2 * u, jnp.abs(g))
         return w - lr / (1 - self.beta_1**t) * m / (u + self.epsilon), m, u
@@ -124,9 +120,7 @@ class Nadam(Optimizer):
         self._u_product.assign(self._u_product.value * self._u(t))
         super().update(grads, variables)
 
-    def rule(
-        self, g: Any, w: Any, m: Any, v: Any, *, lr: Any, t: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, g, w, m, v, *, lr, t):
         u, u_next = self._u(t), self._u(t + 1)
         product = self._u_product.value.astype(w.dtype)
         m = m + (1 - self.beta_1) * (g - m)
@@ -149,9 +143,7 @@ class Lamb(Optimizer):
 
     slots = (("momentum", "velocity"),)
 
-    def rule(
-        self, g: Any, w: Any, m: Any, v: Any, *, lr: Any, t: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, g, w, m, v, *, lr, t):
         m = m + (1 - self.beta_1) * (g - m)
         v = v + (1 - self.beta_2) * (g**2 - v)
         v_hat = v / (1 - self.beta_2**t)
@@ -186,9 +178,7 @@ class ScheduleFreeAdamW(Optimizer):
             return "zeros"
         return lambda shape, dtype: jnp.copy(variable.value)
 
-    def rule(
-        self, g: Any, w: Any, z: Any, v: Any, *, lr: Any, t: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, g, w, z, v, *, lr, t):
         b1, b2 = self.beta_1, self.beta_2
         if self.warmup_steps > 0:
             lr = lr * jnp.minimum(t / self.warmup_steps, 1)

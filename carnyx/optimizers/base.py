@@ -343,7 +343,8 @@ class Optimizer(Configurable):
                 )
             variables = self._trainable_variables
         variables = list(variables)
-        self.build(variables)
+        if not self.built:
+            self.build(variables)
         for v in variables:
             if id(v) not in self._index:
                 raise ArgumentError(
@@ -431,13 +432,15 @@ class Optimizer(Configurable):
         self, gradient: Any, variable: Variable, learning_rate: Any
     ) -> None:
         """One variable's update: runs the rule and assigns what it returns."""
-        dtype, slots = variable.dtype, self._slots[id(variable)]
+        slots = self._slots[id(variable)]
+        # In bfloat16, 0.999 is 1 and Adam stands still: these two stay wider.
+        wide = jnp.promote_types(variable.dtype, "float32")
         new = self.rule(
-            as_array(gradient, dtype),
+            as_array(gradient, variable.dtype),
             variable.value,
             *(None if s is None else s.value for s in slots),
-            lr=as_array(learning_rate, dtype),
-            t=as_array(self.iterations, dtype) + 1,
+            lr=as_array(learning_rate, wide),
+            t=as_array(self.iterations, wide) + 1,
         )
         for place, value in zip((variable, *slots), new, strict=True):
             if place is not None:

@@ -63,9 +63,7 @@ class Muon(Optimizer):
             or any(re.search(pattern, path) for pattern in self.exclude_layers)
         )
 
-    def rule(
-        self, g: Any, w: Any, m: Any, v: Any, *, lr: Any, t: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, g, w, m, v, *, lr, t):
         if v is not None:
             return self._adam(g, w, m, v, lr * self.adam_lr_ratio, t)
         m = self.momentum * m + g
@@ -74,7 +72,7 @@ class Muon(Optimizer):
             step = step * (max(w.shape) ** 0.5 * self.rms_rate)
         return w - lr * step, m, v
 
-    def _adam(self, g: Any, w: Any, m: Any, v: Any, lr: Any, t: Any) -> tuple[Any, ...]:
+    def _adam(self, g, w, m, v, lr, t):
         b1, b2 = self.adam_beta_1, self.adam_beta_2
         m = m + (1 - b1) * (g - m)
         v = v + (1 - b2) * (g**2 - v)

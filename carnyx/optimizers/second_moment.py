@@ -43,9 +43,7 @@ class RMSprop(Optimizer):
         needed = {"momentum": self.momentum > 0, "average_gradient": self.centered}
         return needed.get(slot, True)
 
-    def rule(
-        self, g: Any, w: Any, v: Any, m: Any, mean: Any, *, lr: Any, t: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, g, w, v, m, mean, *, lr, t):
         rho = self.rho
         v = rho * v + (1 - rho) * g**2
         spread = v
@@ -73,7 +71,7 @@ class Adagrad(Optimizer):
     def initial(self, slot: str, variable: Any) -> Any:
         return initializers.Constant(self.initial_accumulator_value)
 
-    def rule(self, g: Any, w: Any, a: Any, *, lr: Any, t: Any) -> tuple[Any, ...]:
+    def rule(self, g, w, a, *, lr, t):
         a = a + g**2
         return w - lr * g / jnp.sqrt(a + self.epsilon), a
 
@@ -90,9 +88,7 @@ class Adadelta(Optimizer):
 
     slots = (("accumulated_grad", "accumulated_delta_var"),)
 
-    def rule(
-        self, g: Any, w: Any, a: Any, d: Any, *, lr: Any, t: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, g, w, a, d, *, lr, t):
         rho, epsilon = self.rho, self.epsilon
         a = rho * a + (1 - rho) * g**2
         step = jnp.sqrt(d + epsilon) * g / jnp.sqrt(a + epsilon)
@@ -134,9 +130,7 @@ class Adafactor(Optimizer):
         kept = shape[:-1] if name == "row" else (*shape[:-2], shape[-1])
         return self.add_variable(kept, dtype=variable.dtype, name=variable.name)
 
-    def rule(
-        self, g: Any, w: Any, r: Any, c: Any, v: Any, *, lr: Any, t: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, g, w, r, c, v, *, lr, t):
         if self.relative_step:  # Keras bounds by 1/√t even without; its words say not
             lr = jnp.minimum(lr, 1 / jnp.sqrt(t))
         b2 = 1 - t**self.beta_2_decay
@@ -183,9 +177,7 @@ class Ftrl(Optimizer):
             return "zeros"
         return initializers.Constant(self.initial_accumulator_value)
 
-    def rule(
-        self, g: Any, w: Any, n: Any, z: Any, *, lr: Any, t: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, g, w, n, z, *, lr, t):
         power, l1 = -self.learning_rate_power, self.l1_regularization_strength
         l2 = self.l2_regularization_strength + self.beta / (2 * lr)
         n_new = n + g**2

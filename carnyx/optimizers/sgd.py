@@ -31,7 +31,7 @@ class SGD(Optimizer):
     def keeps(self, slot: str, variable: Any) -> bool:
         return self.momentum != 0
 
-    def rule(self, g: Any, w: Any, m: Any, *, lr: Any, t: Any) -> tuple[Any, ...]:
+    def rule(self, g, w, m, *, lr, t):
         if self.momentum == 0:
             return w - lr * g, m
         m = self.momentum * m - lr * g

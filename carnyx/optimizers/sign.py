@@ -26,7 +26,7 @@ class Lion(Optimizer):
 
     slots = (("momentum",),)
 
-    def rule(self, g: Any, w: Any, m: Any, *, lr: Any, t: Any) -> tuple[Any, ...]:
+    def rule(self, g, w, m, *, lr, t):
         b1, b2 = self.beta_1, self.beta_2
         w = w - lr * jnp.sign(b1 * m + (1 - b1) * g)
         return w, b2 * m + (1 - b2) * g
