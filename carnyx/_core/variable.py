@@ -41,8 +41,8 @@ class Store:
 
     def adopt(self) -> None:
         """Take every variable home; another store that had one becomes stale."""
-        self.values = [v.read() for v in self.variables]
-        self._lent = set(range(len(self.values)))  # others may hold these arrays
+        self.values = [v.peek() for v in self.variables]
+        self._lent = {i for i, v in enumerate(self.variables) if v.is_lent()}
         for index, variable in enumerate(self.variables):
             if variable.store is not None and variable.store is not self:
                 variable.store.stale = True
@@ -55,13 +55,18 @@ class Store:
             self.adopt()
         if self._lent:
             for index in self._lent:
-                self.values[index] = jnp.copy(self.values[index])
+                value = self.values[index]
+                copy = jax.device_put(value, value.sharding, may_alias=False)
+                self.values[index] = copy  # jnp.copy would compile once a shape
             self._lent = set()
         return self.values
 
     def lend(self, index: int) -> Any:
         self._lent.add(index)
         return self.values[index]
+
+    def has_lent(self, index: int) -> bool:
+        return index in self._lent
 
 
 class Variable(Operators):
@@ -113,6 +118,7 @@ class Variable(Operators):
         for place in placement_hooks:
             value = place(self, value)
         self._value = value
+        self._lent = False  # somebody outside holds the array, too
 
     def _first_value(self, initializer: Any, shape: Any, dtype: Any) -> Any:
         ensure_device()
@@ -125,19 +131,29 @@ class Variable(Operators):
                         "shape; give both, or a value."
                     )
                 dtype = standardize_dtype(dtype)
-                return jnp.asarray(initializer(tuple(shape), dtype=dtype), dtype)
+                return as_array(initializer(tuple(shape), dtype=dtype), dtype)
             if dtype is None and not hasattr(initializer, "dtype"):
                 initializer = np.asarray(initializer)
                 if initializer.dtype.kind == "f":
                     dtype = standardize_dtype(None)
-            dtype = None if dtype is None else standardize_dtype(dtype)
-            return jnp.array(getattr(initializer, "value", initializer), dtype)
+            value = getattr(initializer, "value", initializer)
+            dtype = standardize_dtype(value.dtype if dtype is None else dtype)
+            return as_array(value, jax.dtypes.canonicalize_dtype(dtype), copy=True)
 
     # ---- reading and writing
 
     def read(self) -> Any:
         """The value as it is kept, in no scope and not cast."""
-        return self._value if self.store is None else self.store.lend(self.place)
+        if self.store is not None:
+            return self.store.lend(self.place)
+        self._lent = True
+        return self._value
+
+    def is_lent(self) -> bool:
+        """Whether somebody may hold the very array, so that it must not be donated."""
+        if self.store is None:
+            return self._lent
+        return self.store.has_lent(self.place)
 
     def peek(self) -> Any:
         """Like `read`, for a caller that does not keep the array past a step."""
@@ -148,8 +164,9 @@ class Variable(Operators):
         """The value: of the state scope in force, in the compute dtype in force."""
         context = current()
         value = None
-        if context.state is not None:
+        if context.state is not None:  # inside a trace: nobody keeps the array
             value = context.state.values.get(id(self))
+            value = self.peek() if value is None else value
         if value is None:
             value = self.read()
         if context.autocast and self.autocast and is_float(self.dtype):
@@ -162,20 +179,24 @@ class Variable(Operators):
         Raises:
             ShapeError: when the shape differs from the variable's.
         """
-        value = jnp.asarray(getattr(value, "value", value), self.dtype)
+        state = current().state
+        value = getattr(value, "value", value)
+        if state is None:
+            value = as_array(value, self.dtype)
+        else:
+            value = jnp.asarray(value, self.dtype)
         if value.shape != self.shape:
             raise ShapeError(
                 f"Variable {self.path!r} got a value of shape {value.shape}; "
                 f"expected {self.shape}: a variable keeps its shape."
             )
-        state = current().state
         if state is not None:
             state.write(self, value)
             return value
         for place in placement_hooks:
             value = place(self, value)
         if self.store is None:
-            self._value = value
+            self._value, self._lent = value, True
         else:
             self.store.values[self.place] = value
             self.store.lend(self.place)  # the caller may hold the array
@@ -257,6 +278,8 @@ class Variable(Operators):
         return getattr(self.value, name)
 
 
-def shape_of(x: Any) -> tuple[int | None, ...]:
-    """The static shape of a tensor, variable or array-like."""
-    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+def as_array(value: Any, dtype: Any, copy: bool = False) -> Any:
+    """A JAX array of that dtype; host data is moved without compiling a program."""
+    if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):
+        return jnp.array(value, dtype) if copy else jnp.asarray(value, dtype)
+    return jax.device_put(np.asarray(value, jnp.dtype(dtype)), may_alias=False)
