@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -163,8 +164,8 @@ class BatchNormalization(_Affine):
         moving = ops.maximum(self.renorm_stddev, self.epsilon**0.5)
         r = ops.sqrt(variance + self.epsilon) / moving
         d = (mean - self.renorm_mean) / moving
-        r = ops.clip(r, clip.get("rmin", -ops.inf), clip.get("rmax", ops.inf))
-        d = ops.clip(d, -clip.get("dmax", ops.inf), clip.get("dmax", ops.inf))
+        r = ops.clip(r, clip.get("rmin", -math.inf), clip.get("rmax", math.inf))
+        d = ops.clip(d, -clip.get("dmax", math.inf), clip.get("dmax", math.inf))
         r, d = ops.stop_gradient(r), ops.stop_gradient(d)
         if self.gamma is not None:
             r, d = r * self.gamma, d * self.gamma

@@ -95,7 +95,7 @@ CORE = [
     Case("Identity", {}, (None, 3, 4), masks=True),
     Case("Masking", {}, (None, 6, 4)),
     Case("Masking", {"mask_value": 0.5}, (None, 6, 4)),
-    Case("Lambda", lambda k: {"function": k.ops.square}),
+    Case("Lambda", lambda k: {"function": k.activations.gelu}),
     Case("SpectralNormalization", _dense_inside, training=True),
 ]
 
