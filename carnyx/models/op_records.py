@@ -32,6 +32,8 @@ _CLASS_NAMES = {
 }  # fmt: skip
 _OP_NAMES = {class_name: name for name, class_name in _CLASS_NAMES.items()}
 
+_SAME = {"TrueDivide": "Divide"}  # a second name, which Keras records for x / y
+
 # Parameters that Keras's classes take in `call`; all others are their constructor's.
 _CALLED = frozenset(
     "f xs elements init elems loop_vars init_val pred true_fn false_fn index branches "
@@ -130,7 +132,7 @@ def op_from_record(entry: dict[str, Any]) -> _Bound | None:
     if not module.startswith("keras.src.ops."):
         return None
     class_name = entry["class_name"]
-    name = _by_class_name().get(class_name)
+    name = _by_class_name().get(_SAME.get(class_name, class_name))
     if name is None:
         raise UnknownNameError(
             f"Op {class_name!r} (module {module!r}) is not known."

@@ -37,7 +37,7 @@ def describe(tree: hdf5.Tree) -> ModelDescription:
         description.metadata[key] = hdf5.text(tree, key)
     config = hdf5.text(tree, "model_config")
     if config is not None:
-        description.config = _object(tree, "model_config", config)
+        description.config = _renamed(_object(tree, "model_config", config))
     training = hdf5.text(tree, "training_config")
     if training is not None:
         given = _object(tree, "training_config", training)
@@ -67,6 +67,22 @@ def _object(tree: hdf5.Tree, attribute: str, content: str) -> dict[str, Any]:
     value = jsons.parse(content, tree.source, attribute)
     if not isinstance(value, dict):
         raise damaged(tree.source, attribute, "it is no JSON object")
+    return value
+
+
+def _renamed(value: Any) -> Any:
+    """The few arguments whose form differs between Keras 2 and 3, throughout."""
+    if isinstance(value, list):
+        return [_renamed(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    value = {key: _renamed(v) for key, v in value.items()}
+    config = value.get("config")
+    if "class_name" in value and isinstance(config, dict):
+        if value["class_name"] == "InputLayer" and "batch_input_shape" in config:
+            config["batch_shape"] = config.pop("batch_input_shape")
+        if isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
+            config["axis"] = config["axis"][0]
     return value
 
 
