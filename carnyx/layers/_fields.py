@@ -12,7 +12,8 @@ def arrange(
 ) -> None:
     """Declare the inherited fields on `cls` too, in the positional order of Keras.
 
-    A class without fields of its own inherits them as they are. Called from `__init_subclass__`, before `Configurable` reads the class's fields.
+    A class without fields of its own inherits them as they are. To be called from
+    `__init_subclass__`, before `Configurable` reads the class's fields.
 
     Args:
         after: where the class's own fields stand; those not named there come first.

@@ -181,7 +181,8 @@ class ProjectedAttention(Layer):
         # Where nothing else masks, a kernel may do it without an array.
         causal = use_causal_mask and self._alone(masks)
         mask = self._mask(query, value, masks, use_causal_mask and not causal)
-        q, k, v = self._query_dense(query), self._key_dense(key), self._value_dense(value)
+        q, k = self._query_dense(query), self._key_dense(key)
+        v = self._value_dense(value)
         output, scores = self._compute_attention(
             q, k, v, mask, training, return_attention_scores,
             **({"use_causal_mask": True} if causal else {}),
@@ -247,8 +248,8 @@ class ProjectedAttention(Layer):
             return output, None
         if self.flash_attention:
             raise ArgumentError(
-                f"{label(self)} got flash_attention=True, whose kernel has no scores to "
-                "return and attends over one axis; use None or False."
+                f"{label(self)} got flash_attention=True, whose kernel has no scores "
+                "to return and attends over one axis; use None or False."
             )
         if use_causal_mask:
             attention_mask = self._mask(query, value, (None,) * 4, True)
@@ -284,7 +285,7 @@ class MultiHeadAttention(
     ProjectedAttention,
     after={"output_shape": "use_bias", "attention_axes": "output_shape"},
 ):
-    """Heads attend by themselves: output = W_o [softmax(q k' / sqrt(h)) v], q = W_q query.
+    """Each head attends by itself: W_o [softmax(q k' / sqrt(h)) v], q = W_q query.
 
     Shapes: query (b, t, d), value (b, s, d'), key (b, s, d'') -> (b, t, d)
     Weights: query, key, value, each kernel (d, n, h), bias (n, h); attention_output
@@ -321,7 +322,8 @@ class MultiHeadAttention(
         self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None
     ) -> None:
         rank = len(query_shape)
-        axes = range(1, rank - 1) if self.attention_axes is None else self.attention_axes
+        axes = self.attention_axes
+        axes = range(1, rank - 1) if axes is None else axes
         self.attention_axes = tuple(a if a >= 0 else rank + a for a in axes)
         super().build(query_shape, value_shape, key_shape)
 
@@ -338,8 +340,10 @@ class GroupedQueryAttention(ProjectedAttention):
 
     >>> import numpy as np
     >>> layer = GroupedQueryAttention(4, num_query_heads=6, num_key_value_heads=2)
-    >>> layer(np.ones((3, 5, 8)), np.ones((3, 7, 8))).shape, layer.key_dense.kernel.shape
-    ((3, 5, 8), (8, 2, 4))
+    >>> layer(np.ones((3, 5, 8)), np.ones((3, 7, 8))).shape
+    (3, 5, 8)
+    >>> layer.key_dense.kernel.shape
+    (8, 2, 4)
     """
 
     head_dim: int = field(check=positive)
@@ -440,12 +444,12 @@ class Attention(SequenceAttention):
 
     def build(self, input_shape: Any) -> None:
         self._three(input_shape)
-        one: dict[str, Any] = {"shape": (), "initializer": "ones"}
         self.scale = self.concat_score_weight = None
         if self.use_scale:
-            self.scale = self.add_weight(name="scale", **one)
+            self.scale = self.add_weight((), "ones", name="scale")
         if self.score_mode == "concat":
-            self.concat_score_weight = self.add_weight(name="concat_score_weight", **one)
+            name = "concat_score_weight"
+            self.concat_score_weight = self.add_weight((), "ones", name=name)
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         scale = 1 if self.scale is None else self.scale.value

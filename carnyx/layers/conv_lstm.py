@@ -31,13 +31,18 @@ class ConvLSTMCell(LSTMGates):
     filters: int = field(check=positive)
     kernel_size: tuple[int, ...] = field()
     strides: Any = field(1)
-    padding: str = field("valid", str.lower, check=one_of("valid", "same", "VALID", "SAME"))
+    padding: str = field("valid", str.lower)
     data_format: Any = field(None, standardize_data_format)
     dilation_rate: Any = field(1)
 
     masks_each_gate = True
 
     def __post_init__(self) -> None:
+        wrong = one_of("valid", "same")(self.padding)
+        if wrong:
+            raise ArgumentError(
+                f"{type(self).__name__} got padding={self.padding!r}; expected {wrong}."
+            )
         self.rank, self.units = len(self.kernel_size), self.filters
         self.channel_axis = -1 if self.data_format == "channels_last" else 1
         super().__post_init__()
@@ -46,8 +51,8 @@ class ConvLSTMCell(LSTMGates):
         channels = known_size(input_shape, self.channel_axis, self)
         if None in input_shape[1:]:
             raise ShapeError(
-                f"{label(self)} got shape {input_shape}; its states need known sizes of "
-                "space. Give them in Input(shape=...)."
+                f"{label(self)} got shape {input_shape}; its states need known sizes "
+                "of space. Give them in Input(shape=...)."
             )
         self._one_step, self._channels = input_shape[1:], channels
         width = 4 * self.filters

@@ -177,8 +177,8 @@ class RNN(Layer):
     def _make_states(self, sequences_shape: Shape) -> None:
         if sequences_shape[0] is None:
             raise ShapeError(
-                f"{label(self)} got shape {sequences_shape}; stateful=True needs a known "
-                "batch size. Give it in Input(batch_size=...)."
+                f"{label(self)} got shape {sequences_shape}; stateful=True needs a "
+                "known batch size. Give it in Input(batch_size=...)."
             )
         self.states = tree.map_structure(
             lambda value: Variable(

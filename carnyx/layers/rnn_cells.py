@@ -100,7 +100,7 @@ class Cell(Layer):
     # ---- dropout
 
     def _draw_masks(self, x_shape: Shape, h_shape: Shape, training: bool) -> tuple:
-        """What inputs and states are multiplied by: one array, or one a gate, or None."""
+        """What inputs and states are multiplied by: an array, one a gate, or None."""
         each = self.recurrent_dropout or self.masks_each_gate
         count = self.gates if each else 1
 
@@ -128,7 +128,7 @@ class Cell(Layer):
     def _product(
         self, x: Tensor, kernel: Any, masks: Any, multiply: Any = jnp.matmul
     ) -> Tensor:
-        """x @ kernel, where each gate's columns may see an x with other parts dropped."""
+        """x @ kernel, where each gate may see an x with other parts dropped."""
         if masks is None:
             return multiply(x, kernel.value)
         if len(masks) == 1:
@@ -174,7 +174,7 @@ class SimpleRNNCell(Cell):
     """h = activation(x W + h U + b).
 
     Shapes: (batch, features), [(batch, units)] -> (batch, units), [(batch, units)]
-    Weights: kernel W (features, units), recurrent_kernel U (units, units), bias (units,)
+    Weights: kernel W (features, units), recurrent_kernel U (units, units), bias
     """
 
     units: int = field(check=positive)
@@ -191,7 +191,10 @@ class SimpleRNNCell(Cell):
 
 class LSTMGates(
     Cell,
-    after={"recurrent_activation": "activation", "unit_forget_bias": "bias_initializer"},
+    after={
+        "recurrent_activation": "activation",
+        "unit_forget_bias": "bias_initializer",
+    },
 ):
     """What an LSTM does with its gates, whatever makes them."""
 
@@ -298,9 +301,7 @@ class GRUCell(
 
     def _kernel(self, *args: Any, **how: Any) -> Any:
         gate, after = self.recurrent_activation, self.reset_after
-        return recurrent.gru(
-            *args, recurrent_activation=gate, reset_after=after, **how
-        )
+        return recurrent.gru(*args, recurrent_activation=gate, reset_after=after, **how)
 
 
 class StackedRNNCells(Layer):
@@ -354,7 +355,8 @@ class StackedRNNCells(Layer):
         for cell, own in zip(self.cells, states, strict=True):
             given = list(own) if tree.is_nested(own) else [own]
             how = {"training": training} if isinstance(cell, Layer) else {}
-            inputs, after = (cell if callable(cell) else cell.call)(inputs, given, **how)
+            call = cell if callable(cell) else cell.call
+            inputs, after = call(inputs, given, **how)
             new.append(tree.pack_sequence_as(own, tree.flatten(after)))
         return inputs, new
 

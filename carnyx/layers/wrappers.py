@@ -70,9 +70,9 @@ class TimeDistributed(Wrapper):
     def _check_mask(self, inputs: Tensor, mask: Any) -> None:
         if mask is None:
             return
-        pairs = list(zip(mask.shape[:2], inputs.shape[:2], strict=False))
-        sizes = all(m == n for m, n in pairs if isinstance(m, int) and isinstance(n, int))
-        if len(pairs) < 2 or not sizes:
+        pairs = zip(mask.shape[:2], inputs.shape[:2], strict=False)
+        same = [m == n for m, n in pairs if isinstance(m, int) and isinstance(n, int)]
+        if mask.ndim < 2 or not all(same):
             raise ShapeError(
                 f"{label(self)} got a mask of shape {tuple(mask.shape)} for inputs of "
                 f"shape {tuple(inputs.shape)}; expected (batch, time)."
@@ -90,21 +90,25 @@ class TimeDistributed(Wrapper):
 
     def _side_by_side(self, loop: Loop, step: Any, inputs: Tensor, mask: Any) -> Any:
         generators = {id(g.state): g for g in self._generators()}
+        found = [generators.get(id(v)) for v in loop.variables]
+        axes = [None if generator is None else 0 for generator in found]
         steps = jnp.arange(inputs.shape[1])
-        values, axes = [], []
-        for variable, value in zip(loop.variables, loop.values, strict=True):
-            generator = generators.get(id(variable))
-            if generator is not None:
-                value = jax.vmap(jax.random.fold_in, (None, 0))(generator.next(), steps)
-            values.append(value)
-            axes.append(None if generator is None else 0)
+        each = jax.vmap(jax.random.fold_in, (None, 0))
+        values = [
+            value if generator is None else each(value, steps)
+            for generator, value in zip(found, loop.values, strict=True)
+        ]
+        drawn: list[SeedGenerator] = []
 
         def one(values: Any, x: Tensor, m: Any) -> Any:
-            out, _, losses = step(values, x, m)
+            out, new, losses = step(values, x, m)
+            drawn[:] = [g for g, a, b in zip(found, values, new) if g and a is not b]
             return out, losses
 
         where = None if mask is None else 1
         out, losses = jax.vmap(one, (axes, 1, where), (1, 0))(values, inputs, mask)
+        for generator in drawn:
+            generator.next()
         loop.add_losses(losses)
         return out
 
@@ -188,8 +192,9 @@ class Bidirectional(Layer):
             values = getattr(forward, name), getattr(backward, name)
             if (values[0] == values[1]) != (name in same):
                 raise ArgumentError(
-                    f"Bidirectional got layers with {name}={values[0]} and {values[1]}; "
-                    f"expected {'the same' if name in same else 'different ones'}."
+                    f"Bidirectional got layers with {name}={values[0]} and "
+                    f"{values[1]}; expected {'equal' if name in same else 'unlike'} "
+                    "values."
                 )
 
     def get_config(self) -> dict[str, Any]:
@@ -263,7 +268,10 @@ class Bidirectional(Layer):
 def _check_arguments(layer: Any, merge_mode: Any, backward_layer: Any) -> None:
     for name, value in (("layer", layer), ("backward_layer", backward_layer)):
         if not isinstance(value, Layer) and not (name != "layer" and value is None):
-            raise ArgumentError(f"Bidirectional got {name}={value!r}; expected a layer.")
+            wanted = "a layer" if name == "layer" else "a layer or None"
+            raise ArgumentError(
+                f"Bidirectional got {name}={value!r}; expected {wanted}."
+            )
     if merge_mode not in MERGES:
         raise ArgumentError(
             f"Bidirectional got merge_mode={merge_mode!r}; expected one of "
