@@ -98,6 +98,7 @@ def _weights(kernel: jax.Array, w: Window) -> list[jax.Array]:
     return [kernel[place].reshape(-1, *ones) for place in w.offsets]
 
 
+@functools.partial(jax.jit, static_argnums=2, inline=True)  # one program when eager
 def _shifted_sum(x: jax.Array, kernel: jax.Array, w: Window) -> jax.Array:
     """sum_k x[… i·stride + k …, c] kernel[k, c], in float32 at least."""
     wide = jnp.promote_types(x.dtype, jnp.float32)

@@ -24,6 +24,7 @@ def _sliding(kernel_size: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes)
     )  # fmt: skip
 
 
+@functools.partial(jax.jit, static_argnums=1, inline=True)  # one program when eager
 def _unfold(x: jax.Array, w: Window) -> jax.Array:
     views = jnp.stack(w.views(x), 2)  # n, c, place in window, h, w
     return views.reshape(x.shape[0], x.shape[1] * volume(w.size), -1)
@@ -65,7 +66,7 @@ def fold(
     size = per_axis(output_size, 2, "output_size")
     channels = x.shape[1] // volume(w.size)
     image = jax.ShapeDtypeStruct((x.shape[0], channels, *size), x.dtype)
-    columns = functools.partial(_unfold, w=w)
+    columns = lambda image: _unfold(image, w)  # noqa: E731
     expected = jax.eval_shape(columns, image).shape
     if x.shape != expected:
         raise ShapeError(f"fold got shape {x.shape}; expected {expected} for {size}.")

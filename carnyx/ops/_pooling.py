@@ -36,6 +36,7 @@ def _better(new: jax.Array, best: jax.Array) -> jax.Array:
     return (new > best) | (new != new)
 
 
+@functools.partial(jax.jit, static_argnums=1, inline=True)  # one program when eager
 def _max_of_views(x: jax.Array, w: Window) -> jax.Array:
     # A chain of choices, not `maximum`: a tie's gradient goes to the first winner.
     choose = lambda best, new: jnp.where(_better(new, best), new, best)  # noqa: E731

@@ -207,11 +207,12 @@ def cast(x: Tensor, dtype: DTypeLike) -> Tensor:
     return tensor(x).astype(standardize_dtype(dtype))
 
 
-def _range(dtype: str) -> tuple[Any, Any]:
+def _range(dtype: str) -> tuple[float, float]:
     if dtype == "bool":
         return 0, 1
-    limits = jnp.iinfo(dtype) if "int" in dtype else jnp.finfo(dtype)
-    return limits.min, limits.max
+    if "int" in dtype:
+        return int(jnp.iinfo(dtype).min), int(jnp.iinfo(dtype).max)
+    return float(jnp.finfo(dtype).min), float(jnp.finfo(dtype).max)
 
 
 @op
@@ -222,14 +223,11 @@ def saturate_cast(x: Tensor, dtype: DTypeLike) -> Tensor:
     [0, 255]
     """
     x, dtype = tensor(x), standardize_dtype(dtype)
-    (low, high), (least, most) = _range(dtype), _range(standardize_dtype(x.dtype))
-    low, high = np.maximum(low, least), np.minimum(high, most)
-    # An end that rounds outwards in x's dtype would overflow: take its neighbour.
-    own = x.dtype if x.dtype != bool else np.dtype("uint8")
-    first, last = low.astype(own), high.astype(own)
-    first = np.nextafter(first, own.type(0)) if first < low else first
-    last = np.nextafter(last, own.type(0)) if last > high else last
-    return jnp.clip(x.astype(own), first, last).astype(dtype)
+    own = np.dtype("uint8") if x.dtype == bool else x.dtype
+    (low, high), (least, most) = _range(dtype), _range(own.name)
+    low, high = max(low, least), min(high, most)
+    x = jnp.clip(x.astype(own), own.type(low), own.type(high))
+    return x.astype(dtype)  # an end that rounds outwards, JAX's conversion clamps
 
 
 # --- parts of arrays -----------------------------------------------------------------
