@@ -69,7 +69,6 @@ class ArrayFeed(Feed):
                 "many. Give fewer steps, or a smaller batch_size.",
                 stacklevel=2,
             )
-        self._order: tuple[int, Any] = (-1, None)
 
     @property
     def full_batches(self) -> int:
@@ -117,35 +116,29 @@ class ArrayFeed(Feed):
     def _rows(self, epoch: int, first: int, last: int) -> slice | np.ndarray:
         """Which samples stand at places `first` to `last` of an epoch."""
         n, window = self.num_samples, self._window or 0
-        if self.shuffle:
-            if self._order[0] != epoch:
-                self._order = epoch, self._epoch_order(epoch)
-            return self._order[1][first:last]
+        if self.shuffle and not window:
+            return self._ordered(epoch, self._draw)[first:last]
         offset = epoch * window % n
-        if offset + last <= n:
+        if not self.shuffle and offset + last <= n:
             return slice(offset + first, offset + last)
-        return np.arange(offset + first, offset + last) % n
+        places = np.arange(epoch * window + first, epoch * window + last)
+        if not self.shuffle:
+            return places % n
+        passes = places // n
+        return np.concatenate(
+            [
+                self._ordered(number, self._draw)[places[passes == number] % n]
+                for number in np.unique(passes).tolist()
+            ]
+        )
 
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        if self._window is None:
-            return self._pass_order(epoch)
-        n, first = self.num_samples, epoch * self._window
-        last = first + self._window
-        passes = range(first // n, (last - 1) // n + 1)
-        orders = np.concatenate([self._pass_order(number) for number in passes])
-        return orders[first - passes[0] * n : last - passes[0] * n]
-
-    def _pass_order(self, number: int) -> np.ndarray:
-        random, n, size = self.generator(number), self.num_samples, self.batch_size
+    def _draw(self, random: np.random.Generator) -> np.ndarray:
+        n, size = self.num_samples, self.batch_size
         if self.shuffle != "batch":
             return random.permutation(n)
         full = n // size * size
         rows = random.permuted(np.arange(full).reshape(-1, size), axis=1)
         return np.concatenate([rows.reshape(-1), full + random.permutation(n - full)])
-
-    def restore(self, position: dict[str, int]) -> None:
-        super().restore(position)
-        self._order = (-1, None)
 
 
 def _take(leaf: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:

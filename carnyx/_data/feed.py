@@ -8,7 +8,7 @@ wherever it is asked; that is what makes resuming exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class Feed:
     def __init__(self, seed: int | None = None) -> None:
         self.seed = make_default_seed() if seed is None else int(seed)
         self._epoch = self._index = 0
+        self._order: tuple[Any, Any] = (None, None)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the `start`-th on."""
@@ -50,15 +51,25 @@ class Feed:
         """One batch as symbolic tensors, the batch size None; takes no data away."""
         raise NotImplementedError(f"{type(self).__name__} must define spec.")
 
-    def position(self) -> dict[str, int]:
-        """Where the feed stands, after the last batch that it gave out."""
-        return {"seed": self.seed, "epoch": self._epoch, "index": self._index}
+    def position(self, index: int | None = None) -> dict[str, int]:
+        """Where the feed stands, as plain JSON.
+
+        Args:
+            index: how many batches of the epoch were used, where some of those given
+                out wait in `prefetch`; None is all of them.
+        """
+        index = self._index if index is None else index
+        return {"seed": self.seed, "epoch": self._epoch, "index": index}
 
     def restore(self, position: dict[str, int]) -> None:
         """Go to a position: `epoch(position["epoch"], position["index"])` goes on."""
         self.seed = position["seed"]
         self._epoch, self._index = position["epoch"], position["index"]
 
-    def generator(self, number: int) -> np.random.Generator:
-        """The random numbers that order pass `number` over the data."""
-        return np.random.Generator(np.random.PCG64([self.seed, number]))
+    def _ordered(self, number: int, draw: Callable[[np.random.Generator], Any]) -> Any:
+        """The order of pass `number` over the data, which `draw` makes; kept."""
+        key = self.seed, number
+        if self._order[0] != key:
+            seeds = np.random.PCG64([self.seed, number])
+            self._order = key, draw(np.random.Generator(seeds))
+        return self._order[1]

@@ -50,7 +50,6 @@ class SequenceFeed(Feed):
         self.length = steps if self._total is None else self._total
         if steps is not None and self._total is not None:
             self.length = min(steps, self._total)
-        self._order: tuple[int, Any] = (-1, None)
 
     def spec(self) -> Batch:
         return spec_of([self._get(i) for i in range(min(2, self.length or 2))])
@@ -79,13 +78,8 @@ class SequenceFeed(Feed):
             number, index = divmod(number * (self.length or 0) + index, self._total)
         if not self.shuffle:
             return index
-        if self._order[0] != number:
-            self._order = number, self.generator(number).permutation(self._total)
-        return int(self._order[1][index])
-
-    def restore(self, position: dict[str, int]) -> None:
-        super().restore(position)
-        self._order = (-1, None)
+        order = self._ordered(number, lambda random: random.permutation(self._total))
+        return int(order[index])
 
 
 class StreamFeed(Feed):
@@ -110,6 +104,7 @@ class StreamFeed(Feed):
         self._ahead: deque[Batch] = deque()
         self._read = 0  # batches read from the source since it began
         self._taken = 0  # of these, how many were given out
+        self._before = 0  # how many were when the epoch began
 
     def spec(self) -> Batch:
         wanted = min(2, self.length or 2)
@@ -145,7 +140,7 @@ class StreamFeed(Feed):
                 self._begin_again()
             while self._taken < start and self._next() is not None:
                 pass
-        given = start
+        self._before, given = self._taken - start, start
         while self.steps is None or given < self.steps:
             batch = self._next()
             if batch is None:
@@ -165,8 +160,9 @@ class StreamFeed(Feed):
                 stacklevel=2,
             )
 
-    def position(self) -> dict[str, int]:
-        return super().position() | {"taken": self._taken}
+    def position(self, index: int | None = None) -> dict[str, int]:
+        position = super().position(index)
+        return position | {"taken": self._before + position["index"]}
 
     def restore(self, position: dict[str, int]) -> None:
         super().restore(position)

@@ -39,10 +39,9 @@ class Logs(dict):
         """Bring the scalars to the host, all at once; later calls do nothing."""
         if self._pending:
             self._pending = False
-            items = list(dict.items(self))
-            scalars = {k: v for k, v in items if getattr(v, "shape", None) == ()}
+            scalars = {k: v for k, v in dict.items(self) if _is_scalar(v)}
             for name, value in jax.device_get(scalars).items():
-                dict.__setitem__(self, name, value.item())
+                dict.__setitem__(self, name, float(value))
 
     __getitem__ = _reading("__getitem__")
     __eq__ = _reading("__eq__")
@@ -64,6 +63,10 @@ class Logs(dict):
 
     def __reduce__(self) -> Any:
         return dict, (dict(self.items()),)
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, int) or getattr(value, "shape", None) == ()
 
 
 def _flat(logs: Mapping[str, Any]) -> dict[str, Any]:

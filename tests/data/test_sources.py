@@ -187,6 +187,21 @@ def test_a_position_is_found_again(make, steps):
     assert [batch[1].tolist() for batch in batches] == rest != []
 
 
+@pytest.mark.parametrize("steps", [None, 6])
+@pytest.mark.parametrize("make", [generator, Batches, Loader])
+def test_a_position_behind_the_reader(make, steps):
+    feed = adapt(make(20), steps=steps)
+    if steps:
+        list(feed.epoch(0))
+    batches = prefetch(feed.epoch(1), lambda b: b[1].tolist())
+    next(batches), next(batches)
+    position, rest = feed.position(index=2), list(batches)
+    again = adapt(make(20), steps=steps)
+    again.restore(position)
+    batches = again.epoch(position["epoch"], position["index"])
+    assert [batch[1].tolist() for batch in batches] == rest != []
+
+
 def test_class_weights_reach_the_batches_of_a_source():
     feed = adapt(Batches(), class_weight={0: 5.0})
     weights = [batch[2].tolist() for batch in feed.epoch(0)]
