@@ -16,13 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carnyx import initializers, registry
+from carnyx import registry
 from carnyx._core.naming import auto_name, name_scope
 from carnyx._core.scope import is_tracer, pure
 from carnyx._core.variable import Variable
-from carnyx.configurable import Configurable, Field, field, fraction, positive
+from carnyx.configurable import Field, field, fraction, positive
 from carnyx.errors import ArgumentError, NotBuiltError
 from carnyx.optimizers.schedules import LearningRateSchedule
+from carnyx.optimizers.state import _Stateful
 
 _OPTIONS = (
     "weight_decay",
@@ -42,7 +43,7 @@ def _two_or_more(value: Any) -> str | None:
     return None if value >= 2 else "an integer of at least 2"
 
 
-class Optimizer(Configurable):
+class Optimizer(_Stateful):
     """Base of the optimizers.
 
     A subclass has `slots` and a `rule`; or, as in Keras, overrides `build` (making
@@ -118,81 +119,11 @@ class Optimizer(Configurable):
 
     # ---- variables
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Variable):
-            self._track(value)
-        super().__setattr__(name, value)
-
-    def _track(self, variable: Variable) -> Variable:
-        self.__dict__.setdefault("_tracked", {})[id(variable)] = variable
-        return variable
-
-    @property
-    def variables(self) -> list[Variable]:
-        """All that the optimizer keeps, in the order of Keras's files."""
-        return list(self.__dict__.get("_tracked", {}).values())
-
     @property
     def iterations(self) -> Any:
         """How many updates were made."""
         steps = self.gradient_accumulation_steps
         return self._iterations.value // steps if steps else self._iterations
-
-    def add_variable(
-        self,
-        shape: Sequence[int],
-        initializer: Any = "zeros",
-        dtype: Any = None,
-        aggregation: str = "none",
-        layout: Any = None,
-        name: str | None = None,
-    ) -> Variable:
-        """Make a variable of the optimizer."""
-        with name_scope(self.name):
-            variable = Variable(
-                initializers.get(initializer), shape, dtype, trainable=False,
-                aggregation=aggregation, layout=layout, name=name,
-            )  # fmt: skip
-        return self._track(variable)
-
-    def add_variable_from_reference(
-        self,
-        reference_variable: Any,
-        name: str | None = None,
-        initializer: Any = "zeros",
-    ) -> Variable:
-        """Make a variable with the shape and dtype of a model's variable."""
-        path = reference_variable.path.replace("/", "_")
-        return self.add_variable(
-            reference_variable.shape, initializer, reference_variable.dtype,
-            layout=reference_variable.layout, name=f"{path}_{name or 'var'}",
-        )  # fmt: skip
-
-    def add_optimizer_variables(
-        self,
-        trainable_variables: Sequence[Any],
-        name: str | Sequence[str],
-        initializer: Any = "zeros",
-    ) -> Any:
-        """`add_variable_from_reference` for each variable; several names at once give
-        as many lists. None stands for variables that are overwritten by gradients."""
-        names = [name] if isinstance(name, str) else list(name)
-        several = isinstance(initializer, list | tuple)
-        firsts = list(initializer) if several else [initializer] * len(names)
-        if len(firsts) != len(names):
-            raise ArgumentError(
-                f"Got {len(firsts)} initializers for the names {names}."
-            )
-        rows = [
-            [
-                None if v.overwrite_with_gradient
-                else self.add_variable_from_reference(v, n, first)
-                for n, first in zip(names, firsts)
-            ]
-            for v in trainable_variables
-        ]  # fmt: skip
-        columns = tuple([row[i] for row in rows] for i in range(len(names)))
-        return columns[0] if isinstance(name, str) else columns
 
     def build(self, variables: Iterable[Variable]) -> None:
         """Make the slots for the model's trainable variables."""
@@ -534,35 +465,7 @@ class Optimizer(Configurable):
                 if average is not None:
                     v.assign(average.value)
 
-    # ---- saving
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Assign `variables` from arrays in the same order."""
-        if not self.built:
-            raise NotBuiltError(
-                f"{self.name!r} is not built; call build(trainable_variables) first."
-            )
-        for variable, weight in zip(self.variables, weights):
-            variable.assign(weight)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Write the variables under their numbers."""
-        for i, variable in enumerate(self.variables):
-            store[str(i)] = variable.numpy()
-
-    def load_own_variables(self, store: Any) -> None:
-        """Read what `save_own_variables` wrote; another number of them is refused
-        with a warning, since a model is of use without its optimizer's state."""
-        if len(store.keys()) != len(self.variables):
-            warnings.warn(
-                f"Optimizer {self.name!r} has {len(self.variables)} variables and the "
-                f"file {len(store.keys())}; its state is not loaded. Was it built on "
-                "the same variables?",
-                stacklevel=2,
-            )
-            return
-        for i, variable in enumerate(self.variables):
-            variable.assign(np.asarray(store[str(i)]))
+    # ---- config
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal optimizer, as plain data."""

@@ -1,0 +1,120 @@
+"""The variables that an optimizer keeps: made, tracked, saved."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from carnyx import initializers
+from carnyx._core.naming import name_scope
+from carnyx._core.variable import Variable
+from carnyx.configurable import Configurable
+from carnyx.errors import ArgumentError, NotBuiltError
+
+
+class _Stateful(Configurable):
+    """Base of `Optimizer`: what it keeps, in the order in which it was made."""
+
+    name: Any
+    built: bool
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Variable):
+            self._track(value)
+        super().__setattr__(name, value)
+
+    def _track(self, variable: Variable) -> Variable:
+        self.__dict__.setdefault("_tracked", {})[id(variable)] = variable
+        return variable
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All that the optimizer keeps, in the order of Keras's files."""
+        return list(self.__dict__.get("_tracked", {}).values())
+
+    def add_variable(
+        self,
+        shape: Sequence[int],
+        initializer: Any = "zeros",
+        dtype: Any = None,
+        aggregation: str = "none",
+        layout: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """Make a variable of the optimizer."""
+        with name_scope(self.name):
+            variable = Variable(
+                initializers.get(initializer), shape, dtype, trainable=False,
+                aggregation=aggregation, layout=layout, name=name,
+            )  # fmt: skip
+        return self._track(variable)
+
+    def add_variable_from_reference(
+        self,
+        reference_variable: Any,
+        name: str | None = None,
+        initializer: Any = "zeros",
+    ) -> Variable:
+        """Make a variable with the shape and dtype of a model's variable."""
+        path = reference_variable.path.replace("/", "_")
+        return self.add_variable(
+            reference_variable.shape, initializer, reference_variable.dtype,
+            layout=reference_variable.layout, name=f"{path}_{name or 'var'}",
+        )  # fmt: skip
+
+    def add_optimizer_variables(
+        self,
+        trainable_variables: Sequence[Any],
+        name: str | Sequence[str],
+        initializer: Any = "zeros",
+    ) -> Any:
+        """`add_variable_from_reference` for each variable; several names at once give
+        as many lists. None stands for variables that are overwritten by gradients."""
+        names = [name] if isinstance(name, str) else list(name)
+        several = isinstance(initializer, list | tuple)
+        firsts = list(initializer) if several else [initializer] * len(names)
+        if len(firsts) != len(names):
+            raise ArgumentError(
+                f"Got {len(firsts)} initializers for the names {names}."
+            )
+        rows = [
+            [
+                None if v.overwrite_with_gradient
+                else self.add_variable_from_reference(v, n, first)
+                for n, first in zip(names, firsts)
+            ]
+            for v in trainable_variables
+        ]  # fmt: skip
+        columns = tuple([row[i] for row in rows] for i in range(len(names)))
+        return columns[0] if isinstance(name, str) else columns
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Assign `variables` from arrays in the same order."""
+        if not self.built:
+            raise NotBuiltError(
+                f"{self.name!r} is not built; call build(trainable_variables) first."
+            )
+        for variable, weight in zip(self.variables, weights):
+            variable.assign(weight)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Write the variables under their numbers."""
+        for i, variable in enumerate(self.variables):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Read what `save_own_variables` wrote; another number of them is refused
+        with a warning, since a model is of use without its optimizer's state."""
+        if len(store.keys()) != len(self.variables):
+            warnings.warn(
+                f"Optimizer {self.name!r} has {len(self.variables)} variables and the "
+                f"file {len(store.keys())}; its state is not loaded. Was it built on "
+                "the same variables?",
+                stacklevel=2,
+            )
+            return
+        for i, variable in enumerate(self.variables):
+            variable.assign(np.asarray(store[str(i)]))
