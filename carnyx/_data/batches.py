@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,14 +20,21 @@ _NARROW = {"int64": "int32", "uint64": "uint32", "complex128": "complex64"}
 
 def target_dtype(dtype: Any, name: str) -> np.dtype:
     """The dtype in which data of `dtype` reaches a model."""
-    dtype = np.dtype(dtype)
-    if dtype.kind in "OSUTMm":  # objects, strings, dates
+    target = _target(np.dtype(dtype), config.floatx())
+    if target is None:
         raise DataError(
             f"{name} has dtype {dtype}; a model takes numbers. Encode strings and "
             "dates first (TextVectorization, StringLookup), and pad ragged rows."
         )
+    return target
+
+
+@functools.cache
+def _target(dtype: np.dtype, floatx: str) -> np.dtype | None:
+    if dtype.kind in "OSUTMm":  # objects, strings, dates
+        return None
     if is_float(dtype.name):
-        return np.dtype(config.floatx())
+        return np.dtype(floatx)
     return np.dtype(_NARROW.get(dtype.name, dtype))
 
 
@@ -84,7 +92,7 @@ def map_named(func: Any, batch: Any) -> Any:
     return tree.map_structure(lambda _: next(new), batch, none_is_leaf=False)
 
 
-def common_size(named: list[tuple[str, Any]], where: str = "") -> int:
+def common_size(named: list[tuple[str, Any]]) -> int:
     """The number of samples that all leaves share.
 
     Raises:
@@ -93,11 +101,11 @@ def common_size(named: list[tuple[str, Any]], where: str = "") -> int:
     sizes = {name: leaf.shape[0] for name, leaf in named}
     if 0 in sizes.values():
         empty = next(name for name, size in sizes.items() if not size)
-        raise DataError(f"{empty} has no samples{where}: it is empty.")
+        raise DataError(f"{empty} has no samples: it is empty.")
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
         raise DataError(
-            f"The numbers of samples differ{where}: {listed}. Every input, target "
+            f"The numbers of samples differ: {listed}. Every input, target "
             "and weight needs one row for each sample."
         )
     return next(iter(sizes.values()))
@@ -118,20 +126,27 @@ def three_parts(item: Any) -> tuple[Any, Any, Any]:
 
 def to_batch(item: Any, class_weight: Mapping[int, float] | None, where: str) -> Any:
     """A batch from what a source gave, cast and checked; JAX arrays stay on device."""
-
-    def cast(name: str, leaf: Any) -> Any:
-        array = leaf if isinstance(leaf, jax.Array) and leaf.ndim else None
-        array = as_array(leaf, name + where) if array is None else array
-        dtype = target_dtype(array.dtype, name + where)
-        return array if array.dtype == dtype else array.astype(dtype)
-
     batch = three_parts(item)
-    if not named_leaves(batch):
-        raise DataError(f"The source gave None{where}; expected arrays.")
-    batch = map_named(cast, batch)
-    common_size(named_leaves(batch), where)
-    x, y, weight = batch
+    leaves, form = jax.tree_util.tree_flatten(batch)
+    try:
+        leaves = [_ready(leaf, "") for leaf in leaves]
+        fits = len({leaf.shape[0] for leaf in leaves}) == 1 and leaves[0].shape[0] > 0
+    except DataError:
+        fits = False
+    if not fits:  # names are made only now that somebody reads them
+        named = [(name + where, leaf) for name, leaf in named_leaves(batch)]
+        if not named:
+            raise DataError(f"The source gave None{where}; expected arrays.")
+        common_size([(name, _ready(leaf, name)) for name, leaf in named])
+    x, y, weight = jax.tree_util.tree_unflatten(form, leaves)
     return x, y, weigh(y, weight, class_weight)
+
+
+def _ready(leaf: Any, name: str) -> Any:
+    if not isinstance(leaf, jax.Array) or leaf.ndim == 0:
+        leaf = as_array(leaf, name)
+    dtype = target_dtype(leaf.dtype, name)
+    return leaf if leaf.dtype == dtype else leaf.astype(dtype)
 
 
 def weigh(y: Any, sample_weight: Any, class_weight: Mapping[int, float] | None) -> Any:

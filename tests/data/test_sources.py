@@ -213,7 +213,7 @@ def test_class_weights_reach_the_batches_of_a_source():
     [
         ({"x": generator(), "y": Y}, "so y must come with its batches"),
         ({"x": Batches(), "sample_weight": Y}, "so sample_weight must come"),
-        ({"x": iter([(X, Y[:3])])}, "in batch 0 of the source.: x has 20, y has 3"),
+        ({"x": iter([(X, Y[:3])])}, "x .in batch 0 of the source. has 20, y .* has 3"),
         ({"x": iter([(X, Y, Y, Y)])}, "4 parts"),
         ({"x": iter([None])}, "gave None"),
         ({"x": iter([1.0])}, "x .in batch 0 of the source. is float"),
