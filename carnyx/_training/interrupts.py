@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps, never inside one."""
+"""Ctrl-C and SIGTERM between two steps, never inside one."""
 
 from __future__ import annotations
 
@@ -8,37 +8,47 @@ from types import FrameType
 from typing import Any
 
 
+class Terminated(BaseException):
+    """SIGTERM came: save and leave."""
+
+
 class BetweenSteps:
-    """Delays KeyboardInterrupt until `check()`; a second Ctrl-C is immediate.
+    """Delays an interrupt until `check()`; a second one of its kind is immediate.
 
     A step gives its old state away before the new one is kept. An interrupt in between
     would leave a model without weights.
+
+    Args:
+        terminate: handle SIGTERM too; `check` then raises `Terminated`.
     """
 
-    def __init__(self) -> None:
-        self._pending = False
-        self._previous: Any = None
+    def __init__(self, terminate: bool = False) -> None:
+        self._raises: dict[int, type[BaseException]] = {signal.SIGINT: KeyboardInterrupt}
+        if terminate:
+            self._raises[signal.SIGTERM] = Terminated
+        self._pending: set[int] = set()
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> BetweenSteps:
-        if threading.current_thread() is threading.main_thread():
-            self._previous = signal.getsignal(signal.SIGINT)
-            if self._previous is signal.default_int_handler:
-                signal.signal(signal.SIGINT, self._handle)
-            else:
-                self._previous = None  # someone else's handler stays
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        for number in self._raises:
+            handler = signal.getsignal(number)
+            if handler in (signal.default_int_handler, signal.SIG_DFL):
+                self._previous[number] = handler  # someone else's handler stays
+                signal.signal(number, self._handle)
         return self
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._pending:
-            raise KeyboardInterrupt
-        self._pending = True
+        if number in self._pending:
+            raise self._raises[number]
+        self._pending.add(number)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if one came since."""
+        """Raise for an interrupt that came since."""
         if self._pending:
-            self._pending = False
-            raise KeyboardInterrupt
+            raise self._raises[self._pending.pop()]
 
     def __exit__(self, *error: Any) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

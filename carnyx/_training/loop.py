@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
-from carnyx import config, tree
+from carnyx import config
 from carnyx._data import ArrayFeed, Feed, prefetch
-from carnyx._training.interrupts import BetweenSteps
+from carnyx._training.interrupts import BetweenSteps, Terminated
 from carnyx._training.programs import StepProgram
+from carnyx._training.run import Backups, Run, as_floats
 from carnyx.callbacks import CallbackList
 from carnyx.errors import DataError
+
+
+EXIT_TERMINATED = 143  # 128 + SIGTERM, what a shell reports of a process it ends
 
 
 def trimmed(batch: tuple[Any, Any, Any]) -> tuple[Any, ...]:
@@ -28,50 +34,62 @@ def steps_of(
     program: StepProgram,
     feed: Feed,
     epoch: int,
-    interrupts: BetweenSteps,
     *,
     one_by_one: bool,
     at_least: int = 1,
     start: int = 0,
     limit: int | None = None,
 ) -> Iterator[tuple[int, int, Any]]:
-    """Run an epoch; yields `(first step, last step, logs)` after every dispatch.
+    """The dispatches of an epoch: `(first step, last step, run)`; `run()` gives logs.
 
     Args:
         one_by_one: somebody wants to see every step.
         at_least: steps to run in one program if it can be (`steps_per_execution`).
     """
     done = start
-    chunk = 1
     if isinstance(feed, ArrayFeed):
-        full = feed.full_batches if limit is None else min(feed.full_batches, limit)
-        if full:
-            example = feed.chunk(epoch, 0, 1, 1)
-            one = tree.map_structure(lambda v: v[0], trimmed(example), none_is_leaf=False)
-            chunk = max(program.steps_in_chunk(one), at_least if program.compiled else 1)
-        while chunk > 1 and done < full:
-            count = 1 if one_by_one else min(chunk, full - done)
-            capacity = 1 if one_by_one else min(chunk, _power_of_two(full))
-            stacked = trimmed(feed.chunk(epoch, done, count, capacity))
-            yield done, done + count - 1, (program.run_chunk, stacked, count)
-            done += count
-            interrupts.check()
+        for first, last, run in _chunks(
+            program, feed, epoch, one_by_one, at_least, start, limit
+        ):
+            yield first, last, run
+            done = last + 1
     batches = feed.epoch(epoch, done)
     if not isinstance(feed, ArrayFeed):
         batches = prefetch(batches, jax.device_put)
-    try:
-        for batch in batches:
-            if limit is not None and done >= limit:
+    with contextlib.closing(batches):  # type: ignore[type-var]
+        while limit is None or done < limit:
+            batch = next(batches, None)
+            if batch is None:
                 return
-            yield done, done, (program, trimmed(batch))
+            yield done, done, functools.partial(program, trimmed(batch))
             done += 1
-            interrupts.check()
-            if limit is not None and done >= limit:
-                return
-    finally:
-        close = getattr(batches, "close", None)
-        if close:
-            close()
+
+
+def _chunks(
+    program: StepProgram,
+    feed: ArrayFeed,
+    epoch: int,
+    one_by_one: bool,
+    at_least: int,
+    start: int,
+    limit: int | None,
+) -> Iterator[tuple[int, int, Any]]:
+    """The full batches of arrays, many in one program, where the step is short."""
+    full = feed.full_batches if limit is None else min(feed.full_batches, limit)
+    if not full or start >= full:
+        return
+    example = trimmed(feed.chunk(epoch, 0, 1, 1))
+    one = jax.tree_util.tree_map(lambda v: v[0], example)
+    chunk = max(program.steps_in_chunk(one), at_least if program.compiled else 1)
+    if chunk == 1:
+        return
+    capacity = 1 if one_by_one else min(chunk, _power_of_two(full))
+    for done in range(start, full, capacity):
+        count = min(capacity, full - done)
+        stacked = trimmed(feed.chunk(epoch, done, count, capacity))
+        yield done, done + count - 1, functools.partial(
+            program.run_chunk, stacked, count
+        )
 
 
 def _power_of_two(n: int) -> int:
@@ -79,69 +97,103 @@ def _power_of_two(n: int) -> int:
 
 
 def fit(
-    model: Any,
-    feed: Feed,
+    run: Run,
+    backups: Backups,
     *,
     epochs: int,
-    initial_epoch: int,
-    callbacks: CallbackList,
     steps_per_epoch: int | None,
     validate: Any = None,
     validation_freq: Any = 1,
 ) -> None:
-    """Train; everything a user sees goes through `callbacks`."""
+    """Train; everything a user sees goes through the callbacks."""
+    model, callbacks = run.model, run.callbacks
     epochs = _at_most(epochs, config.max_epochs())
+    first = run.epoch
     model.stop_training = False
     callbacks.on_train_begin()
-    logs: dict[str, Any] = {}
-    with BetweenSteps() as interrupts:
-        for epoch in range(initial_epoch, epochs):
-            model.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
-            logs = train_epoch(model, feed, epoch, callbacks, steps_per_epoch, interrupts)
-            if validate is not None and _is_due(validation_freq, epoch):
-                results = validate()
-                logs |= {f"val_{name}": value for name, value in results.items()}
-            callbacks.on_epoch_end(epoch, logs)
-            interrupts.check()
-            if model.stop_training:
-                break
-    model.finish_training(epochs > initial_epoch)
-    callbacks.on_train_end(logs)
+    _resume(run, backups)
+    if run.finished:
+        return
+    with BetweenSteps(terminate=backups.on) as interrupts, contextlib.closing(backups):
+        try:
+            while run.epoch < epochs and not model.stop_training:
+                _epoch(
+                    run, backups, interrupts, steps_per_epoch, validate, validation_freq
+                )
+        except Terminated:
+            backups.save(wait=True)
+            raise SystemExit(EXIT_TERMINATED) from None
+        model.finish_training(epochs > first)
+        callbacks.on_train_end(run.logs)
+        backups.finish()
 
 
-def train_epoch(
-    model: Any,
-    feed: Feed,
-    epoch: int,
-    callbacks: CallbackList,
-    steps: int | None,
+def _resume(run: Run, backups: Backups) -> None:
+    """Go on from the newest whole backup, if there is one."""
+    saved = backups.find()
+    if saved is None:
+        return
+    if saved.content["step"]:  # the middle of an epoch, which began long ago
+        run.callbacks.on_epoch_begin(saved.content["epoch"])
+    run.restore(saved)
+    backups.tell(
+        f"Going on from epoch {run.epoch + 1}, step {run.step}, as saved in "
+        f"{saved.folder}."
+    )
+
+
+def _epoch(
+    run: Run,
+    backups: Backups,
     interrupts: BetweenSteps,
-) -> dict[str, Any]:
-    """One pass over the feed; returns the last step's logs as floats."""
-    program, logs = model.train_program(), None
-    run = steps_of(
-        program,
-        feed,
-        epoch,
-        interrupts,
+    steps: int | None,
+    validate: Any,
+    validation_freq: Any,
+) -> None:
+    """One epoch: its steps, validation, the callbacks, a backup."""
+    if run.step == 0:
+        run.model.reset_metrics()
+        run.logs = {}
+        run.callbacks.on_epoch_begin(run.epoch)
+    _steps(run, backups, interrupts, _at_most(steps, config.max_steps_per_epoch()))
+    logs = run.logs = as_floats(run.logs)
+    if not logs:
+        raise DataError(
+            f"The training data gave no batch in epoch {run.epoch + 1}. A generator may "
+            "be exhausted (give steps_per_epoch times epochs batches, or a Sequence "
+            "that can start again), or an array empty."
+        )
+    if validate is not None and _is_due(validation_freq, run.epoch):
+        results = validate()
+        logs = logs | {f"val_{name}": value for name, value in results.items()}
+    run.callbacks.on_epoch_end(run.epoch, logs)
+    run.next_epoch(logs)
+    backups.after_epoch()
+    interrupts.check()
+
+
+def _steps(
+    run: Run, backups: Backups, interrupts: BetweenSteps, limit: int | None
+) -> None:
+    """The steps of an epoch that are still to do."""
+    callbacks, model = run.callbacks, run.model
+    for first, last, step in steps_of(
+        model.train_program(),
+        run.feed,
+        run.epoch,
         one_by_one=callbacks.wants_batches,
         at_least=model.steps_per_execution,
-        limit=_at_most(steps, config.max_steps_per_epoch()),
-    )
-    for first, last, (call, *arguments) in run:
+        start=run.step,
+        limit=limit,
+    ):
         callbacks.on_train_batch_begin(first)
-        logs = call(*arguments)
-        callbacks.on_train_batch_end(last, logs)
+        run.logs = step()
+        callbacks.on_train_batch_end(last, run.logs)
+        run.advance(last)
+        backups.after_steps(last + 1 - first)
+        interrupts.check()
         if model.stop_training:
             break
-    if logs is None:
-        raise DataError(
-            f"The training data gave no batch in epoch {epoch + 1}. A generator may be "
-            "exhausted (give steps_per_epoch times epochs batches, or a Sequence that "
-            "can start again), or an array empty."
-        )
-    return as_floats(logs)
 
 
 def evaluate(
@@ -153,19 +205,18 @@ def evaluate(
     logs: Any = None
     program = model.test_program()
     with BetweenSteps() as interrupts:
-        run = steps_of(
+        for first, last, step in steps_of(
             program,
             feed,
             0,
-            interrupts,
             one_by_one=callbacks.wants_batches,
             at_least=model.steps_per_execution,
             limit=_at_most(steps, config.max_steps_per_epoch()),
-        )
-        for first, last, (call, *arguments) in run:
+        ):
             callbacks.on_test_batch_begin(first)
-            logs = call(*arguments)
+            logs = step()
             callbacks.on_test_batch_end(last, logs)
+            interrupts.check()
     if logs is None:
         raise DataError("The data to evaluate on gave no batch; it may be empty.")
     results = as_floats(logs)
@@ -201,17 +252,6 @@ def predict(
 def _concatenate(arrays: Any) -> np.ndarray:
     arrays = [np.asarray(a) for a in arrays]
     return np.array(arrays[0]) if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def as_floats(logs: dict[str, Any]) -> dict[str, Any]:
-    """Logs on the host, in the order of their names, as Keras has them."""
-    on_host = jax.device_get(dict(logs))
-    return {name: _number(on_host[name]) for name in sorted(on_host)}
-
-
-def _number(value: Any) -> Any:
-    array = np.asarray(value)
-    return array.item() if array.ndim == 0 else array
 
 
 def _at_most(value: int | None, limit: int | None) -> Any:

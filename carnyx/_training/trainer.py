@@ -19,8 +19,9 @@ from carnyx._training import loop
 from carnyx._training.compile import CompiledLoss, CompiledMetrics
 from carnyx._training.predicting import PredictProgram
 from carnyx._training.programs import StepProgram
+from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.state import HeldState, TrainState
-from carnyx.callbacks import CallbackList, History
+from carnyx.callbacks import BackupAndRestore, CallbackList, History
 from carnyx.errors import ArgumentError, NotCompiledError
 from carnyx.layers._children import owned
 from carnyx.metrics import Mean, Metric
@@ -423,6 +424,8 @@ class Trainer:
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
+        *,
+        resume: Any = None,
     ) -> History:
         """Train for a number of epochs; returns the history of losses and metrics.
 
@@ -433,6 +436,8 @@ class Trainer:
             validation_split: the last part of the arrays, kept from training.
             class_weight: from class to weight, for one output.
             validation_freq: every how many epochs to validate, or in which ones.
+            resume: a folder for backups; started again after it was killed, the same
+                call goes on exactly where it was (`BackupAndRestore` has options).
         """
         self._need_compiled("fit")
         if validation_split and validation_data is None:
@@ -461,9 +466,11 @@ class Trainer:
             validate = lambda: loop.evaluate(  # noqa: E731
                 self, validation_feed, callbacks, validation_steps
             )
+        run = Run(self, feed, callbacks)
+        run.epoch = initial_epoch
         loop.fit(
-            self, feed, epochs=epochs, initial_epoch=initial_epoch,
-            callbacks=callbacks, steps_per_epoch=steps_per_epoch, validate=validate,
+            run, Backups(run, _backup_options(callbacks, resume)), epochs=epochs,
+            steps_per_epoch=steps_per_epoch, validate=validate,
             validation_freq=validation_freq,
         )  # fmt: skip
         return self.history
@@ -548,7 +555,7 @@ class Trainer:
     ) -> Any:
         """One step of training; metrics go on from the last call."""
         batch = self._one_batch(x, y, sample_weight, class_weight, training=True)
-        logs = loop.as_floats(self.train_program()(batch))
+        logs = as_floats(self.train_program()(batch))
         return logs if return_dict else self._as_list(logs)
 
     @show_user_lines
@@ -557,7 +564,7 @@ class Trainer:
     ) -> Any:
         """One step of evaluation; metrics go on from the last call."""
         batch = self._one_batch(x, y, sample_weight, None, training=False)
-        logs = loop.as_floats(self.test_program()(batch))
+        logs = as_floats(self.test_program()(batch))
         return logs if return_dict else self._as_list(logs)
 
     @show_user_lines
@@ -576,6 +583,15 @@ class Trainer:
         feed = _whole(x, y, sample_weight, class_weight)
         self._prepare(feed.spec(), training)
         return loop.trimmed(next(iter(feed.epoch(0))))
+
+
+def _backup_options(callbacks: CallbackList, resume: Any) -> BackupAndRestore | None:
+    for callback in callbacks.callbacks:
+        if isinstance(callback, BackupAndRestore):
+            return callback
+    if resume is None:
+        return None
+    return BackupAndRestore(resume, delete_checkpoint=False)
 
 
 def _whole(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:

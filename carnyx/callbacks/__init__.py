@@ -1,6 +1,7 @@
 """Callbacks: what watches and steers training."""
 
 from carnyx.callbacks.base import Callback as Callback
+from carnyx.callbacks.backup import BackupAndRestore as BackupAndRestore
 from carnyx.callbacks.checkpoint import ModelCheckpoint as ModelCheckpoint
 from carnyx.callbacks.dispatch import CallbackList as CallbackList
 from carnyx.callbacks.early_stopping import EarlyStopping as EarlyStopping

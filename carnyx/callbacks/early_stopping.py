@@ -29,7 +29,7 @@ class EarlyStopping(Monitor):
 
     wait = stopped_epoch = best_epoch = 0
     best_weights: Any = None
-    _state = ("best", "wait", "stopped_epoch", "best_epoch")
+    _state = ("best", "wait", "stopped_epoch", "best_epoch", "best_weights")
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.wait = self.stopped_epoch = self.best_epoch = 0

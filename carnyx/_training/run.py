@@ -1,0 +1,251 @@
+"""A run of `fit`: where it stands, and backups from which it goes on exactly."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import threading
+import warnings
+from typing import Any
+
+import jax
+import numpy as np
+
+from carnyx import tree
+from carnyx._core.seed import global_seed_generator
+from carnyx.callbacks import BackupAndRestore, CallbackList
+from carnyx.errors import ArgumentError, FileError
+from carnyx.saving import backup
+
+
+class Run:
+    """The position of a training run.
+
+    Attributes:
+        epoch, step: the next step to do is `step` of `epoch`.
+        total: steps done since the first epoch.
+        logs: of the last step, once they have been read.
+        finished: whether the last epoch is done.
+    """
+
+    def __init__(self, model: Any, feed: Any, callbacks: CallbackList) -> None:
+        self.model, self.feed, self.callbacks = model, feed, callbacks
+        self.epoch = self.step = self.total = 0
+        self.logs: dict[str, Any] = {}
+        self.finished = False
+
+    def advance(self, last: int) -> None:
+        """The steps up to `last` of this epoch are done."""
+        self.total += last + 1 - self.step
+        self.step = last + 1
+
+    def next_epoch(self, logs: dict[str, Any]) -> None:
+        """The epoch is done, validation and callbacks included."""
+        self.epoch, self.step, self.logs = self.epoch + 1, 0, logs
+
+    # ---- the whole state as arrays and plain data
+
+    def capture(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Arrays by name, copied on the device, and everything else as plain data."""
+        variables = self._variables()
+        arrays: dict[str, Any] = {}
+        for i, variable in enumerate(variables):
+            value = variable.peek()
+            copy = jax.device_put(value, value.sharding, may_alias=False)
+            arrays[f"{i:05d} {variable.path}"] = copy
+        states = [
+            {"class": type(c).__name__, "state": _without_arrays(c.state(), arrays, str(i))}
+            for i, c in enumerate(self.callbacks.callbacks)
+        ]
+        return arrays, {
+            "epoch": self.epoch,
+            "step": self.step,
+            "total": self.total,
+            "logs": _without_arrays(as_floats(self.logs), arrays, "logs"),
+            "finished": self.finished,
+            "stopping": bool(self.model.stop_training),
+            # the feed itself may be some batches ahead
+            "feed": self.feed.position() | {"epoch": self.epoch, "index": self.step},
+            "callbacks": states,
+            "variables": len(variables),
+        }
+
+    def restore(self, saved: backup.Backup) -> None:
+        """Go to where a backup was taken.
+
+        Raises:
+            ArgumentError: when it is of another model; nothing is changed then.
+        """
+        variables, content = self._variables(), saved.content
+        names = sorted(n for n in saved.arrays if not n.startswith("/"))
+        values = [saved.arrays[name] for name in names]
+        _check_same_model(saved, variables, names, values)
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        self._restore_callbacks(saved)
+        self.feed.restore(content["feed"])
+        self.epoch, self.step = content["epoch"], content["step"]
+        self.total, self.finished = content["total"], content["finished"]
+        self.model.stop_training = content["stopping"]
+        self.logs = _with_arrays(content["logs"], saved.arrays)
+
+    def _variables(self) -> list[Any]:
+        held = self.model._held()
+        return [*held.store.variables, global_seed_generator().state]
+
+    def _restore_callbacks(self, saved: backup.Backup) -> None:
+        waiting = list(saved.content["callbacks"])
+        for callback in self.callbacks.callbacks:
+            kind = type(callback).__name__
+            found = next((s for s in waiting if s["class"] == kind), None)
+            if found is None:
+                warnings.warn(
+                    f"{saved.folder} has no state of {kind}: the callback was not there "
+                    "when the job was saved, so it begins anew.",
+                    stacklevel=2,
+                )
+                continue
+            waiting.remove(found)
+            callback.restore(_with_arrays(found["state"], saved.arrays))
+
+
+def _check_same_model(
+    saved: backup.Backup, variables: list[Any], names: list[str], values: list[Any]
+) -> None:
+    advice = "Give each job a folder of its own, or remove this one to begin anew."
+    if len(variables) != len(values):
+        raise ArgumentError(
+            f"{saved.folder} has {len(values)} variables, the job has "
+            f"{len(variables)}: it is of another model or optimizer. {advice}"
+        )
+    for variable, name, value in zip(variables, names, values, strict=True):
+        if variable.shape != value.shape or variable.dtype != value.dtype.name:
+            raise ArgumentError(
+                f"{saved.folder}: {name[6:]!r} is {value.dtype.name}{value.shape}, the "
+                f"job has {variable.path!r} {variable.dtype}{variable.shape}. {advice}"
+            )
+
+
+def _without_arrays(value: Any, arrays: dict[str, Any], prefix: str) -> Any:
+    """Plain data; arrays in it move to `arrays` and leave their name."""
+
+    def one(path: Any, leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray | jax.Array) and leaf.ndim:
+            name = "/".join(("", prefix, *map(str, path)))
+            arrays[name] = leaf
+            return {"__array__": name}
+        return leaf.item() if hasattr(leaf, "item") else leaf
+
+    pairs = tree.flatten_with_path(value)
+    return tree.pack_sequence_as(value, [one(path, leaf) for path, leaf in pairs])
+
+
+def _with_arrays(value: Any, arrays: dict[str, Any]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"__array__"}:
+            return arrays[value["__array__"]]
+        return {k: _with_arrays(v, arrays) for k, v in value.items()}
+    return [_with_arrays(v, arrays) for v in value] if isinstance(value, list) else value
+
+
+def as_floats(logs: Any) -> dict[str, Any]:
+    """Logs on the host, in the order of their names, as Keras has them."""
+    on_host = jax.device_get(dict(logs))
+    return {name: _number(on_host[name]) for name in sorted(on_host)}
+
+
+def _number(value: Any) -> Any:
+    array = np.asarray(value)
+    return array.item() if array.ndim == 0 else array
+
+
+class Backups:
+    """Saves a run as `BackupAndRestore` asks, from a thread of its own."""
+
+    def __init__(self, run: Run, options: BackupAndRestore | None) -> None:
+        self.run, self.options = run, options
+        self._since = 0
+        self._queue: queue.Queue[Any] = queue.Queue(maxsize=1)
+        self._writer: threading.Thread | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether backups were asked for."""
+        return self.options is not None
+
+    def find(self) -> backup.Backup | None:
+        """The newest whole backup to go on from."""
+        if self.options is None:
+            return None
+        backup.clean(self.options.backup_dir)
+        return backup.newest_backup(self.options.backup_dir)
+
+    def after_steps(self, count: int) -> None:
+        """Save if it is time; called when all callbacks had their turn."""
+        if self.options is None or self.options.save_freq == "epoch":
+            return
+        self._since += count
+        if self._since >= self.options.save_freq and self._queue.empty():
+            self.save()
+
+    def after_epoch(self) -> None:
+        """Save where backups are kept by the epoch."""
+        if self.options is not None and self.options.save_freq == "epoch":
+            self.save()
+
+    def save(self, wait: bool = False) -> None:
+        """Copy the state now; write it in the background, or before returning."""
+        if self.options is None:
+            return
+        self._since = 0
+        job = (self.run.total, *self.run.capture())
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write_all, daemon=True)
+            self._writer.start()
+        self._queue.put(job)
+        if wait:
+            self._queue.join()
+
+    def _write_all(self) -> None:
+        while True:
+            job = self._queue.get()
+            try:
+                if job is None:
+                    return
+                self._write(*job)
+            finally:
+                self._queue.task_done()
+
+    def _write(self, total: int, arrays: dict[str, Any], content: Any) -> None:
+        assert self.options is not None
+        on_host = {name: np.asarray(value) for name, value in arrays.items()}
+        try:
+            backup.write_backup(
+                self.options.backup_dir, total, on_host, content, self.options.keep
+            )
+        except FileError as error:  # training goes on; the user is told
+            warnings.warn(f"{error} Training goes on.", stacklevel=2)
+
+    def tell(self, message: str) -> None:
+        """Print, unless `fit` is silent."""
+        if (self.run.callbacks.params or {}).get("verbose"):
+            print(message, flush=True)
+
+    def finish(self) -> None:
+        """After the last epoch: a backup that says so, or none at all."""
+        if self.options is None:
+            return
+        if self.options.delete_checkpoint:
+            self.close()
+            for folder in backup.list_backups(self.options.backup_dir):
+                shutil.rmtree(folder, ignore_errors=True)
+        else:
+            self.run.finished = True
+            self.save(wait=True)
+
+    def close(self) -> None:
+        """Let the writer end what it is writing."""
+        if self._writer is not None:
+            self._queue.put(None)
+            self._writer.join()
+            self._writer = None

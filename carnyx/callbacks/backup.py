@@ -1,0 +1,45 @@
+"""`BackupAndRestore`: that `fit` keeps backups, and goes on from the newest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carnyx.callbacks.base import Callback
+from carnyx.configurable import field
+from carnyx.errors import ArgumentError
+
+
+class BackupAndRestore(Callback):
+    """Keep the whole state of training in a folder; go on from it, to the bit.
+
+    Weights, optimizer, metrics in progress, random seeds, the position in the data and
+    the states of all callbacks are kept, so that a job that was killed and is started
+    again by the same script gives what it would have given undisturbed. `fit` itself
+    saves and restores, after all callbacks have had their turn; on SIGTERM it saves
+    and leaves with exit code 143.
+
+    Args:
+        backup_dir: the folder; one job, one folder.
+        save_freq: `"epoch"`, or every how many steps.
+        double_checkpoint: as Keras: keep the backup before the newest, too.
+        delete_checkpoint: remove the folder's backups when training is done.
+        keep: how many backups to keep; a damaged one is passed over.
+    """
+
+    backup_dir: Any = field()
+    save_freq: Any = field("epoch")
+    double_checkpoint: bool = field(False)
+    delete_checkpoint: bool = field(True)
+    keep: int = field(2, kw_only=True)
+
+    def __post_init__(self) -> None:
+        freq = self.save_freq
+        if freq != "epoch" and not (isinstance(freq, int) and freq > 0):
+            raise ArgumentError(
+                f"BackupAndRestore got save_freq={freq!r}; expected 'epoch' or a number "
+                "of steps above 0."
+            )
+        if not str(self.backup_dir):
+            raise ArgumentError("BackupAndRestore needs a folder; backup_dir is empty.")
+        self.backup_dir = str(self.backup_dir)
+        self.keep = max(int(self.keep), 2 if self.double_checkpoint else 1)
