@@ -215,7 +215,8 @@ class Optimizer(_Stateful):
         if pairs:
             grads, variables = map(list, zip(*pairs))
             if self.loss_scale_factor is not None:
-                grads = [g / self.loss_scale_factor for g in grads]
+                scale = np.float32(self.loss_scale_factor)  # float16 has no 2¹⁶
+                grads = [g / scale for g in grads]
             if self.gradient_accumulation_steps:
                 self._accumulate(grads, variables)
             else:

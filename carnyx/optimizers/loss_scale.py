@@ -102,8 +102,8 @@ class LossScaleOptimizer(Optimizer):
 
     def _accept(self, grads: list[Any], variables: list[Variable]) -> None:
         scale, good = self.dynamic_scale.value, self.step_counter.value + 1
-        unscaled = [
-            g if g is None or v.overwrite_with_gradient else g / scale.astype(g.dtype)
+        unscaled = [  # in float32: float16 cannot hold the larger scales
+            g if g is None or v.overwrite_with_gradient else g / scale
             for g, v in zip(grads, variables)
         ]
         self.inner_optimizer.apply(unscaled, variables)

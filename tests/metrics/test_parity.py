@@ -131,6 +131,12 @@ CASES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def names_start_anew(keras_oracle):
+    keras_oracle.backend.clear_session(free_memory=False)
+    clear_session(free_memory=False)
+
+
 def _label(case):
     name, arguments, data = case
     return f"{name}({', '.join(f'{k}={v}' for k, v in arguments.items())}) {data}"
@@ -179,8 +185,6 @@ SAID_TOO = {
 @pytest.mark.parametrize("case", CASES, ids=_label)
 def test_configs_are_those_of_keras(keras_oracle, case):
     name, arguments, _ = case
-    keras_oracle.backend.clear_session(free_memory=False)
-    clear_session(free_memory=False)
     expected = keras_oracle.metrics.serialize(
         getattr(keras_oracle.metrics, name)(**arguments)
     )

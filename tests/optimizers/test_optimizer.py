@@ -277,6 +277,17 @@ def test_scaling_wraps_accumulation_and_optax():
         assert float(w) == (1.5 if inner.gradient_accumulation_steps else 1.0)
 
 
+def test_scales_beyond_half_precision_work():
+    g = jnp.full(2, 1024.0, "float16")
+    for make in (
+        lambda: LossScaleOptimizer(SGD(1.0), 2.0**17),
+        lambda: SGD(1.0, loss_scale_factor=2.0**17),
+    ):
+        w = Variable([1.0, 2.0])
+        make().apply([g], [w])
+        np.testing.assert_array_equal(w.numpy(), np.array([1, 2]) - 2.0**-7)
+
+
 # ---- Optax
 
 

@@ -66,6 +66,12 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def names_start_anew(keras_oracle):
+    keras_oracle.backend.clear_session(free_memory=False)
+    clear_session(free_memory=False)
+
+
 def _label(case):
     name, arguments = case
     return f"{name}({', '.join(f'{k}={v}' for k, v in arguments.items())})"
@@ -83,8 +89,6 @@ def _make(library, variable, case):
 
 @pytest.mark.parametrize("case", CASES, ids=_label)
 def test_three_steps_are_those_of_keras(keras_oracle, case):
-    keras_oracle.backend.clear_session(free_memory=False)
-    clear_session(free_memory=False)
     theirs, their_variables = _make(
         keras_oracle.optimizers, keras_oracle.Variable, case
     )
@@ -117,7 +121,6 @@ def test_three_steps_are_those_of_keras(keras_oracle, case):
 
 @pytest.mark.parametrize("case", CASES, ids=_label)
 def test_configs_go_both_ways(keras_oracle, case):
-    clear_session(free_memory=False)
     ours = optimizers.serialize(_make(optimizers, Variable, case)[0])
     again = optimizers.deserialize(ours)
     assert optimizers.serialize(again) == ours
