@@ -38,6 +38,7 @@ class Functional(Model):
     supports_masking = True
     _hidden_attributes = ("_inputs", "_outputs")
     saved_first = ("layers",)
+    first_call_number = 1  # in configs: see graph_config
 
     def __init__(
         self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any

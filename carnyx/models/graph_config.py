@@ -71,10 +71,19 @@ def _arguments(value: Any, places: dict[int, int]) -> Any:
     return registry.serialize_keras_object(value)
 
 
+def _first_number(operation: Any) -> int:
+    """What the first call is numbered among the graph's inputs and outputs.
+
+    A functional model counts its own making as call 0 there, as it did in Keras 2.
+    """
+    return getattr(operation, "first_call_number", 0)
+
+
 def _histories(tensors: Any, places: dict[int, int]) -> Any:
     def one(t: KerasTensor) -> list[Any]:
         operation, _, index = t._keras_history
-        return [operation.name, places[id(t.node)], index]
+        number = places[id(t.node)] + _first_number(operation)
+        return [operation.name, number, index]
 
     return tree.map_structure(one, tensors)
 
@@ -224,8 +233,9 @@ def _old_call_arguments(node: Any, tensor: Any) -> tuple[list[Any], dict[str, An
 
 def _from_histories(value: Any, rebuild: _Rebuild) -> Any:
     if _is_history(value):
-        return rebuild.tensor(value)
+        name, number, index = value
+        first = _first_number(rebuild.operations.get(name))
+        return rebuild.tensor([name, number - first, index])
     if isinstance(value, dict):
         return {k: _from_histories(v, rebuild) for k, v in value.items()}
-    tensors = [_from_histories(v, rebuild) for v in value]
-    return tensors
+    return [_from_histories(v, rebuild) for v in value]

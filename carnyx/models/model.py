@@ -14,7 +14,6 @@ from carnyx.errors import ArgumentError, NotBuiltError, UnknownNameError, neares
 from carnyx.layers._call import shapes_of, signature_of
 from carnyx.layers.base import Layer
 from carnyx.models.summary import print_summary
-from carnyx.typing import Shape
 
 
 class Model(Trainer, Layer):
@@ -177,14 +176,19 @@ class Model(Trainer, Layer):
         return super().get_config()
 
     @property
-    def input_shape(self) -> Shape:
-        """The shape of the symbolic input."""
-        return tree.map_structure(lambda t: t.shape, self.input)
+    def input_shape(self) -> Any:
+        """The shape of the symbolic input, or a list of the inputs' shapes."""
+        return _shapes(self.inputs)
 
     @property
-    def output_shape(self) -> Shape:
-        """The shape of the symbolic output."""
-        return tree.map_structure(lambda t: t.shape, self.output)
+    def output_shape(self) -> Any:
+        """The shape of the symbolic output, or a list of the outputs' shapes."""
+        return _shapes(self.outputs)
+
+
+def _shapes(tensors: list[KerasTensor]) -> Any:
+    shapes = [t.shape for t in tensors]
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _is_functional_call(args: tuple, kwargs: dict[str, Any]) -> bool:
