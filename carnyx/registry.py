@@ -195,8 +195,7 @@ def serialize_keras_object(obj: Any) -> Any:
             "layer that holds it."
         )
     config = serialize_dict(obj.get_config())
-    record = {**_address(type(obj)), "config": config}
-    _mark_shared(obj, record)
+    record = {**_address(type(obj)), "config": config, **_numbered(obj)}
     if hasattr(obj, "get_build_config"):
         build = obj.get_build_config()
         if build is not None:
@@ -221,15 +220,38 @@ def object_sharing() -> Iterator[None]:
         _shared.reset(token)
 
 
-def _mark_shared(obj: Any, record: dict[str, Any]) -> None:
+def _numbered(obj: Any) -> dict[str, int]:
+    """The entry of a record by which the same object is known again."""
     met = _shared.get()
     if met is None:
-        return
-    if id(obj) not in met:
-        met[id(obj)] = obj, record, len(met) + 1
-        return
-    _, first, number = met[id(obj)]
-    first["shared_object_id"] = record["shared_object_id"] = number
+        return {}
+    _, number = met.setdefault(id(obj), (obj, len(met) + 1))  # obj keeps its id taken
+    return {"shared_object_id": number}
+
+
+def serialize_shared(obj: Any) -> Any:
+    """`serialize_keras_object`, telling which records are of one object."""
+    with object_sharing():
+        record = serialize_keras_object(obj)
+    counts: dict[int, int] = {}
+    records = list(_records(record))
+    for one in records:
+        number = one["shared_object_id"]
+        counts[number] = counts.get(number, 0) + 1
+    for one in records:
+        if counts[one["shared_object_id"]] == 1:
+            del one["shared_object_id"]
+    return record
+
+
+def _records(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if "shared_object_id" in value:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _records(item)
 
 
 def _serialize_special(obj: Any) -> Any:

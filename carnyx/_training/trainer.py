@@ -149,7 +149,9 @@ class Trainer:
         families |= {"metrics": "metrics", "weighted_metrics": "metrics"}
         self.compile(
             **{
-                key: registry.deserialize_keras_object(
+                key: value  # a name stays one: it is the metric's in the history
+                if isinstance(value, str)
+                else registry.deserialize_keras_object(
                     value, family=families.get(key, "")
                 )
                 for key, value in config.items()
@@ -336,6 +338,8 @@ class Trainer:
                 compiled.loss.build(y_pred)
             if compiled.metrics is not None and not compiled.metrics.built:
                 compiled.metrics.build(y, y_pred)
+                # some metrics have their state from their first batch on
+                infer(compiled.metrics.update_state, y, y_pred)
             compiled.ready = True
         if training and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]

@@ -74,6 +74,8 @@ from carnyx.layers.pooling import GlobalMaxPooling3D as GlobalMaxPooling3D
 from carnyx.layers.pooling import MaxPooling1D as MaxPooling1D
 from carnyx.layers.pooling import MaxPooling2D as MaxPooling2D
 from carnyx.layers.pooling import MaxPooling3D as MaxPooling3D
+from carnyx.layers.records import deserialize as deserialize
+from carnyx.layers.records import serialize as serialize
 from carnyx.layers.recurrent import GRU as GRU
 from carnyx.layers.recurrent import LSTM as LSTM
 from carnyx.layers.recurrent import RNN as RNN

@@ -3,9 +3,9 @@
 from carnyx.models.cloning import clone_model as clone_model
 from carnyx.models.functional import Functional as Functional
 from carnyx.models.model import Model as Model
-from carnyx.models.model import model_from_json as model_from_json
 from carnyx.models.sequential import Sequential as Sequential
 from carnyx.saving import load_model as load_model
+from carnyx.saving import model_from_json as model_from_json
 from carnyx.saving import save_model as save_model
 
 __all__ = [

@@ -208,10 +208,3 @@ def _make_functional(cls: type) -> None:
     for base in cls.__bases__:
         if issubclass(base, Model):
             _make_functional(base)
-
-
-def model_from_json(json_string: str, custom_objects: Any = None) -> Model:
-    """The model that `to_json` described, with fresh weights."""
-    return registry.deserialize_keras_object(
-        json.loads(json_string), custom_objects=custom_objects
-    )

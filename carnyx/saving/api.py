@@ -71,8 +71,7 @@ def describe(
     """The model as data, ready to be written."""
     description = ModelDescription("memory", by="layer" if by_layer else "path")
     if config:
-        with registry.object_sharing():
-            record = registry.serialize_keras_object(model)
+        record = registry.serialize_shared(model)
         description.compile_config = record.pop("compile_config", None)
         description.config = record
     if by_layer:

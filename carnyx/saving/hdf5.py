@@ -200,7 +200,7 @@ def write(stream: IO[bytes], fill: Any) -> None:
     image = io.BytesIO()
     with h5py.File(image, "w") as file:
         fill(file)
-    stream.write(image.getbuffer())
+    stream.write(image.getvalue())
 
 
 def put_array(group: Any, name: str, value: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import carnyx as keras
-from carnyx import UnsafeModelError
+from carnyx.errors import UnknownNameError, UnsafeModelError
 from tests.saving import attacks
 
 REFUSED_AS_UNKNOWN = {"6-import"}  # it may be the user's own, not registered yet
@@ -53,7 +53,7 @@ def test_refused(name, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     path = build(name, tmp_path)
     before = sorted(p.name for p in tmp_path.iterdir())
-    kind = keras.UnknownNameError if name in REFUSED_AS_UNKNOWN else UnsafeModelError
+    kind = UnknownNameError if name in REFUSED_AS_UNKNOWN else UnsafeModelError
     with pytest.raises(kind if name not in DAMAGED else ValueError) as caught:
         load(path)
     assert str(path) in str(caught.value)  # which file

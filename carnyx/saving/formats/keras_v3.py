@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import io
 import json
 import zipfile
 from collections.abc import Iterator
@@ -105,10 +104,8 @@ def write(path: PathLike, description: ModelDescription) -> None:
     with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         for name, value in ((METADATA, metadata), (CONFIG, record)):
             archive.writestr(zipfile.ZipInfo(name), json.dumps(value))
-        weights = io.BytesIO()
-        _write_hdf5(weights, description)
         with archive.open(zipfile.ZipInfo(WEIGHTS), "w", force_zip64=True) as member:
-            member.write(weights.getbuffer())
+            _write_hdf5(member, description)
 
 
 def write_weights(path: PathLike, description: ModelDescription) -> None:
