@@ -51,7 +51,7 @@ REGULARIZED = {
     "bias_constraint": "non_neg",
 }
 FIRST = "channels_first"
-SEQUENCE, IMAGE, VOLUME = (None, 9, 4), (None, 8, 7, 4), (None, 5, 6, 5, 4)
+SEQUENCE, IMAGE, VOLUME = (None, 9, 4), (None, 8, 7, 4), (None, 4, 5, 4, 2)
 SAME = {"strides": 2, "padding": "same"}
 
 
