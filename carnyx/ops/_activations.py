@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from carnyx._core.op import op
 from carnyx.errors import ArgumentError
 from carnyx.ops._dtypes import tensor
+from carnyx.ops._thin import axes as hashable
+from carnyx.ops._thin import unary
 from carnyx.typing import Axis, Tensor
 
 # fmt: off
@@ -21,44 +25,46 @@ __all__ = [
 # fmt: on
 
 
-@op
-def relu(x: Tensor) -> Tensor:
+_unary = functools.partial(unary, module="carnyx.ops.nn")
+
+relu = _unary(
+    jax.nn.relu,
     """max(x, 0).
 
     >>> relu([-1.0, 2.0]).tolist()
     [0.0, 2.0]
-    """
-    return jax.nn.relu(tensor(x))
+    """,
+)
+relu6 = _unary(jax.nn.relu6, "min(max(x, 0), 6).")
+sigmoid = _unary(jax.nn.sigmoid, "1 / (1 + exp(-x)).")
+sparse_sigmoid = _unary(
+    jax.nn.sparse_sigmoid,
+    "0 below -1, 1 above 1, (x + 1) / 2 between: the derivative of `sparse_plus`.",
+)
+softplus = _unary(jax.nn.softplus, "log(1 + exp(x)).")
+softsign = _unary(jax.nn.soft_sign, "x / (1 + |x|).", name="softsign")
+sparse_plus = _unary(jax.nn.sparse_plus, "0 below -1, x above 1, (x + 1)² / 4 between.")
+silu = _unary(
+    jax.nn.silu,
+    """x sigmoid(x), also called swish.
 
+    References: Ramachandran, Zoph & Le 2017, arXiv:1710.05941
+    """,
+)
+swish = _unary(jax.nn.silu, "x sigmoid(x): `silu`.", name="swish")
+log_sigmoid = _unary(jax.nn.log_sigmoid, "log(sigmoid(x)).")
+hard_sigmoid = _unary(jax.nn.hard_sigmoid, "relu6(x + 3) / 6.")
+hard_silu = _unary(jax.nn.hard_silu, "x relu6(x + 3) / 6.", name="hard_silu")
+hard_swish = _unary(jax.nn.hard_silu, "`hard_silu`.", name="hard_swish")
+hard_tanh = _unary(jax.nn.hard_tanh, "x clipped to [-1, 1].")
+tanh_shrink = _unary(lambda x: x - jnp.tanh(x), "x - tanh(x).", name="tanh_shrink")
+selu = _unary(
+    jax.nn.selu,
+    """scale · elu(x, alpha), with constants that keep mean 0 and variance 1.
 
-@op
-def relu6(x: Tensor) -> Tensor:
-    """min(max(x, 0), 6)."""
-    return jax.nn.relu6(tensor(x))
-
-
-@op
-def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + exp(-x))."""
-    return jax.nn.sigmoid(tensor(x))
-
-
-@op
-def sparse_sigmoid(x: Tensor) -> Tensor:
-    """0 below -1, 1 above 1, (x + 1) / 2 between: the derivative of `sparse_plus`."""
-    return jax.nn.sparse_sigmoid(tensor(x))
-
-
-@op
-def softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x))."""
-    return jax.nn.softplus(tensor(x))
-
-
-@op
-def softsign(x: Tensor) -> Tensor:
-    """x / (1 + |x|)."""
-    return jax.nn.soft_sign(tensor(x))
+    References: Klambauer et al. 2017, arXiv:1706.02515
+    """,
+)
 
 
 @op
@@ -67,27 +73,6 @@ def soft_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
     x = tensor(x)
     toward = jnp.where(x < -threshold, x + threshold, 0.0)
     return jnp.where(x > threshold, x - threshold, toward)
-
-
-@op
-def sparse_plus(x: Tensor) -> Tensor:
-    """0 below -1, x above 1, (x + 1)² / 4 between."""
-    return jax.nn.sparse_plus(tensor(x))
-
-
-@op
-def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x), also called swish.
-
-    References: Ramachandran, Zoph & Le 2017, arXiv:1710.05941
-    """
-    return jax.nn.silu(tensor(x))
-
-
-@op
-def swish(x: Tensor) -> Tensor:
-    """x sigmoid(x): `silu`."""
-    return jax.nn.silu(tensor(x))
 
 
 @op
@@ -100,33 +85,9 @@ def squareplus(x: Tensor, b: float = 4) -> Tensor:
 
 
 @op
-def log_sigmoid(x: Tensor) -> Tensor:
-    """log(sigmoid(x))."""
-    return jax.nn.log_sigmoid(tensor(x))
-
-
-@op
 def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
     """x above 0, negative_slope · x below."""
     return jax.nn.leaky_relu(tensor(x), negative_slope)
-
-
-@op
-def hard_sigmoid(x: Tensor) -> Tensor:
-    """relu6(x + 3) / 6."""
-    return jax.nn.hard_sigmoid(tensor(x))
-
-
-@op
-def hard_silu(x: Tensor) -> Tensor:
-    """x relu6(x + 3) / 6."""
-    return jax.nn.hard_silu(tensor(x))
-
-
-@op
-def hard_swish(x: Tensor) -> Tensor:
-    """x relu6(x + 3) / 6: `hard_silu`."""
-    return jax.nn.hard_silu(tensor(x))
 
 
 @op
@@ -136,15 +97,6 @@ def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
     References: Clevert, Unterthiner & Hochreiter 2016, arXiv:1511.07289
     """
     return jax.nn.elu(tensor(x), alpha)
-
-
-@op
-def selu(x: Tensor) -> Tensor:
-    """scale · elu(x, alpha), with constants that keep mean 0 and variance 1.
-
-    References: Klambauer et al. 2017, arXiv:1706.02515
-    """
-    return jax.nn.selu(tensor(x))
 
 
 @op
@@ -175,19 +127,6 @@ def glu(x: Tensor, axis: int = -1) -> Tensor:
 
 
 @op
-def tanh_shrink(x: Tensor) -> Tensor:
-    """x - tanh(x)."""
-    x = tensor(x)
-    return x - jnp.tanh(x)
-
-
-@op
-def hard_tanh(x: Tensor) -> Tensor:
-    """x clipped to [-1, 1]."""
-    return jax.nn.hard_tanh(tensor(x))
-
-
-@op
 def hard_shrink(x: Tensor, threshold: float = 0.5) -> Tensor:
     """x where |x| > threshold, else 0."""
     x = tensor(x)
@@ -201,15 +140,9 @@ def threshold(x: Tensor, threshold: float, default_value: float) -> Tensor:
     return jnp.where(x > threshold, x, default_value)
 
 
-def _over_axes(fn, x: jax.Array, axis: Axis) -> jax.Array:
-    """`fn` over one axis, several axes taken as one, or (None) all of x."""
-    if isinstance(axis, int):
-        if not -x.ndim <= axis < x.ndim:
-            raise ArgumentError(
-                f"axis={axis} is not an axis of an array of shape {x.shape}."
-            )
-        return fn(x, axis=axis)
-    return fn(x, axis=None if axis is None else tuple(axis))
+def _check_axis(x: jax.Array, axis: Axis) -> None:
+    if isinstance(axis, int) and not -x.ndim <= axis < x.ndim:
+        raise ArgumentError(f"axis={axis} is not an axis of an array {x.shape}.")
 
 
 @op
@@ -219,13 +152,17 @@ def softmax(x: Tensor, axis: Axis = -1) -> Tensor:
     >>> softmax([0.0, 0.0]).tolist()
     [0.5, 0.5]
     """
-    return _over_axes(jax.nn.softmax, tensor(x), axis)
+    x = tensor(x)
+    _check_axis(x, axis)
+    return jax.nn.softmax(x, hashable(axis))
 
 
 @op
 def log_softmax(x: Tensor, axis: Axis = -1) -> Tensor:
     """log(softmax(x)), without leaving the range of floats."""
-    return _over_axes(jax.nn.log_softmax, tensor(x), axis)
+    x = tensor(x)
+    _check_axis(x, axis)
+    return jax.nn.log_softmax(x, hashable(axis))
 
 
 @op

@@ -69,7 +69,9 @@ def _unpool(g: jax.Array, winner: jax.Array, w: Window, shape) -> jax.Array:
     """Windows side by side: each input asks whether it won, in one pass."""
     inner = [axis + 1 + i for i, axis in enumerate(w.axes)]  # after each pooled axis
     place = jnp.arange(volume(w.size), dtype=jnp.uint8).reshape(w.size)
-    asks = jnp.expand_dims(place, [i for i in range(g.ndim + len(inner)) if i not in inner])  # noqa: E501
+    asks = jnp.expand_dims(
+        place, [i for i in range(g.ndim + len(inner)) if i not in inner]
+    )  # noqa: E501
     won = jnp.expand_dims(winner, inner) == asks
     dx = jnp.where(won, jnp.expand_dims(g, inner), 0)
     covered = list(shape)

@@ -31,8 +31,8 @@ def _complex(x: Sequence[Tensor]) -> jax.Array:
     real, imag = tensor(x[0]), tensor(x[1])
     if real.shape != imag.shape:
         raise ShapeError(
-            f"Got a real part {real.shape} and an imaginary part {imag.shape}; expected "
-            "one shape."
+            f"Got a real part {real.shape} and an imaginary part {imag.shape}; "
+            "expected one shape."
         )
     if not all(jnp.issubdtype(a.dtype, jnp.floating) for a in (real, imag)):
         raise ArgumentError(
@@ -101,9 +101,7 @@ def _frames(x: jax.Array, length: int, stride: int) -> jax.Array:
 
 
 @op
-def extract_sequences(
-    x: Tensor, sequence_length: int, sequence_stride: int
-) -> Tensor:
+def extract_sequences(x: Tensor, sequence_length: int, sequence_stride: int) -> Tensor:
     """Overlapping parts of the last axis.
 
     Shapes: (…, n) -> (…, 1 + (n - length) / stride, length)

@@ -39,10 +39,10 @@ def axes(axis: Axis) -> int | tuple[int, ...] | None:
     return axis if axis is None or isinstance(axis, int) else tuple(axis)
 
 
-def named(function: F, name: str, doc: str) -> F:
-    """`function` as the public op `carnyx.ops.numpy.<name>`."""
+def named(function: F, name: str, doc: str, module: str = "carnyx.ops.numpy") -> F:
+    """`function` as the public op `<module>.<name>`."""
     function.__name__ = function.__qualname__ = name
-    function.__module__ = "carnyx.ops.numpy"
+    function.__module__ = module
     function.__doc__ = doc
     return op(function)
 
@@ -52,13 +52,15 @@ def operand(x: Tensor) -> Any:
     return x if isinstance(x, int | float | complex) else tensor(x)
 
 
-def unary(fn: Any, doc: str, prepare=tensor, name: str | None = None) -> Unary:
-    """The op `fn(x)`."""
+def unary(
+    fn: Any, doc: str, prepare=tensor, name: str | None = None, **where: str
+) -> Unary:
+    """The op `fn(x)`; `module` in `where` is its home, if not `carnyx.ops.numpy`."""
 
     def apply(x: Tensor) -> Tensor:
         return fn(prepare(x))
 
-    return named(apply, name or fn.__name__, doc)
+    return named(apply, name or fn.__name__, doc, **where)
 
 
 def binary(fn: Any, doc: str) -> Binary:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from carnyx._core.op import op
 from carnyx._core.seed import draw_seed
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops import _filters
-from carnyx.ops._dtypes import result_type, tensor, to_float
+from carnyx.ops._dtypes import tensor, to_float
 from carnyx.ops._spatial import images_axes
 from carnyx.typing import Tensor
 
@@ -247,7 +246,7 @@ def resize(
     _one_of("interpolation", interpolation, _RESIZES)
     _one_of("fill_mode", fill_mode, ("constant",))
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
-        raise ArgumentError("Give crop_to_aspect_ratio or pad_to_aspect_ratio, not both.")
+        raise ArgumentError("Give crop_ or pad_to_aspect_ratio, not both.")
     size = tuple(size)
     if len(size) != 2:
         raise ArgumentError(f"resize got size={size}; expected (height, width).")
@@ -268,5 +267,5 @@ def resize(
 
 def _rounded(y: jax.Array, dtype: Any) -> jax.Array:
     """As integers, without leaving their range, which bicubic would."""
-    limits = jnp.iinfo(dtype) if dtype != bool else jnp.iinfo("uint8")
+    limits = jnp.iinfo("uint8" if dtype == "bool" else dtype)
     return jnp.clip(jnp.round(y), limits.min, limits.max).astype(dtype)

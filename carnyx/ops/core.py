@@ -21,9 +21,9 @@ from carnyx.typing import DTypeLike, ShapeLike, Tensor
 # fmt: off
 __all__ = [
     "associative_scan", "cast", "cond", "convert_to_numpy", "convert_to_tensor",
-    "custom_gradient", "dtype", "fori_loop", "is_tensor", "map", "saturate_cast", "scan",
-    "scatter", "scatter_update", "shape", "slice", "slice_update", "stop_gradient",
-    "switch", "unstack", "vectorized_map", "while_loop",
+    "custom_gradient", "dtype", "fori_loop", "is_tensor", "map", "saturate_cast",
+    "scan", "scatter", "scatter_update", "shape", "slice", "slice_update",
+    "stop_gradient", "switch", "unstack", "vectorized_map", "while_loop",
 ]
 # fmt: on
 
@@ -118,21 +118,21 @@ def fori_loop(
 
 
 @op
-def cond(
-    pred: Tensor, true_fn: Callable[[], Any], false_fn: Callable[[], Any]
-) -> Any:
+def cond(pred: Tensor, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
     """`true_fn()` where `pred`, else `false_fn()`; one of them runs."""
     return lax.cond(pred, true_fn, false_fn)
 
 
 @op
-def switch(index: Tensor, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+def switch(
+    index: Tensor, branches: Sequence[Callable[..., Any]], *operands: Any
+) -> Any:
     """`branches[index](*operands)`, the index clamped to what there is."""
     return lax.switch(index, branches, *operands)
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose gradient is given: `f(*args)` returns (value, gradient function).
+    """A function whose gradient is given: `f(*args)` is (value, gradient function).
 
     >>> import jax
     >>> @custom_gradient

@@ -113,8 +113,8 @@ def _border(
     size = n + sign * (before + after)
     if min(before, after, size) < 0:
         raise ArgumentError(
-            f"{name} got {n} pixels, {before} before, {after} after, {size} in the end; "
-            "expected none to be negative."
+            f"{name} got {n} pixels, {before} before, {after} after, {size} in the "
+            "end; expected none to be negative."
         )
     return before, after
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import re
 from collections.abc import Callable
 from math import prod
@@ -12,11 +13,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from carnyx._core.op import op
+from carnyx._core.scope import is_tracer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops import _signal
 from carnyx.ops._dtypes import tensor, to_float
 from carnyx.ops._signal import *  # noqa: F403
 from carnyx.ops._thin import axes as hashable
+from carnyx.ops._thin import unary
 from carnyx.typing import Axis, Tensor
 
 # fmt: off
@@ -37,7 +40,7 @@ def _segments(
             f"segment_ids got shape {ids.shape}; expected ({data.shape[0]},), one for "
             f"each row of data {data.shape}."
         )
-    if count is None and isinstance(ids, jax.core.Tracer):
+    if count is None and is_tracer(ids):
         raise ArgumentError(
             "num_segments=None: while tracing, the number of segments must be given."
         )
@@ -132,34 +135,15 @@ def cdist(x: Tensor, y: Tensor) -> Tensor:
     return jnp.sqrt(jnp.square(difference).sum(-1))
 
 
-@op
-def rsqrt(x: Tensor) -> Tensor:
-    """1 / sqrt(x)."""
-    return lax.rsqrt(to_float(x))
+_unary = functools.partial(unary, prepare=to_float, module="carnyx.ops.math")
 
-
-@op
-def erf(x: Tensor) -> Tensor:
-    """The error function, 2 / sqrt(pi) times the integral of exp(-t²) from 0 to x."""
-    return lax.erf(to_float(x))
-
-
-@op
-def erfc(x: Tensor) -> Tensor:
-    """1 - erf(x)."""
-    return lax.erfc(to_float(x))
-
-
-@op
-def erfinv(x: Tensor) -> Tensor:
-    """The inverse of `erf`."""
-    return lax.erf_inv(to_float(x))
-
-
-@op
-def logdet(x: Tensor) -> Tensor:
-    """log(|det(x)|) of square matrices on the last two axes."""
-    return jnp.linalg.slogdet(to_float(x))[1]
+rsqrt = _unary(lax.rsqrt, "1 / sqrt(x).")
+erf = _unary(lax.erf, "2 / sqrt(pi) times the integral of exp(-t²) from 0 to x.")
+erfc = _unary(lax.erfc, "1 - erf(x).")
+erfinv = _unary(lax.erf_inv, "The inverse of `erf`.", name="erfinv")
+logdet = _unary(
+    lambda x: jnp.linalg.slogdet(x)[1], "log(|det(x)|) of matrices.", name="logdet"
+)
 
 
 # --- einops: "b (h p) c -> b h (p c)" ------------------------------------------------
@@ -174,7 +158,7 @@ def _parse(side: str) -> list[list[str]]:
 def _axis_sizes(pattern: str, groups: list[list[str]], shape, given: dict) -> dict:
     if len(groups) != len(shape):
         raise ShapeError(
-            f"rearrange got shape {shape} for {pattern!r}, which has {len(groups)} axes."
+            f"rearrange got shape {shape} for {pattern!r}, of {len(groups)} axes."
         )
     sizes = dict(given)
     for group, n in zip(groups, shape, strict=True):

@@ -17,7 +17,9 @@ from carnyx._core.op import op
 from carnyx._core.seed import draw_seed
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError
-from carnyx.typing import DTypeLike, ShapeLike, Tensor
+from carnyx.typing import DTypeLike, Tensor
+
+Sizes = Sequence[int]
 
 
 def _dtype(dtype: DTypeLike) -> str:
@@ -26,7 +28,7 @@ def _dtype(dtype: DTypeLike) -> str:
 
 @op
 def normal(
-    shape: ShapeLike, mean: float = 0.0, stddev: float = 1.0, dtype: DTypeLike = None,
+    shape: Sizes, mean: float = 0.0, stddev: float = 1.0, dtype: DTypeLike = None,
     seed: Any = None,
 ) -> Tensor:  # fmt: skip
     """Normal numbers.
@@ -40,7 +42,7 @@ def normal(
 
 @op
 def truncated_normal(
-    shape: ShapeLike, mean: float = 0.0, stddev: float = 1.0, dtype: DTypeLike = None,
+    shape: Sizes, mean: float = 0.0, stddev: float = 1.0, dtype: DTypeLike = None,
     seed: Any = None,
 ) -> Tensor:  # fmt: skip
     """Normal numbers, those beyond two standard deviations drawn again."""
@@ -51,7 +53,7 @@ def truncated_normal(
 
 @op
 def uniform(
-    shape: ShapeLike, minval: float = 0.0, maxval: float = 1.0, dtype: DTypeLike = None,
+    shape: Sizes, minval: float = 0.0, maxval: float = 1.0, dtype: DTypeLike = None,
     seed: Any = None,
 ) -> Tensor:  # fmt: skip
     """Numbers from `minval` up to, without, `maxval`."""
@@ -63,7 +65,7 @@ def uniform(
 
 @op
 def randint(
-    shape: ShapeLike, minval: int, maxval: int, dtype: DTypeLike = "int32",
+    shape: Sizes, minval: int, maxval: int, dtype: DTypeLike = "int32",
     seed: Any = None,
 ) -> Tensor:  # fmt: skip
     """Integers from `minval` up to, without, `maxval`."""
@@ -122,7 +124,7 @@ def shuffle(x: Tensor, axis: int = 0, seed: Any = None) -> Tensor:
 
 @op
 def gamma(
-    shape: ShapeLike, alpha: Tensor, dtype: DTypeLike = None, seed: Any = None
+    shape: Sizes, alpha: Tensor, dtype: DTypeLike = None, seed: Any = None
 ) -> Tensor:
     """Gamma numbers of shape parameter `alpha` and scale 1."""
     return jax.random.gamma(draw_seed(seed), alpha, tuple(shape), _dtype(dtype))
@@ -130,7 +132,7 @@ def gamma(
 
 @op
 def beta(
-    shape: ShapeLike, alpha: Tensor, beta: Tensor, dtype: DTypeLike = None,
+    shape: Sizes, alpha: Tensor, beta: Tensor, dtype: DTypeLike = None,
     seed: Any = None,
 ) -> Tensor:  # fmt: skip
     """Numbers of (0, 1), of density x^(alpha - 1) (1 - x)^(beta - 1), normalised."""
@@ -140,7 +142,7 @@ def beta(
 
 @op
 def binomial(
-    shape: ShapeLike, counts: Tensor, probabilities: Tensor, dtype: DTypeLike = None,
+    shape: Sizes, counts: Tensor, probabilities: Tensor, dtype: DTypeLike = None,
     seed: Any = None,
 ) -> Tensor:  # fmt: skip
     """How many of `counts` trials succeed, each with its probability."""

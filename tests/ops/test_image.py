@@ -20,6 +20,8 @@ MOVE = np.array([1.1, 0.2, -1, -0.3, 0.9, 1.5, 0, 0], "float32")
 MOVES = np.stack([MOVE, [1, 0, 2, 0, 1, -1, 0, 0]]).astype("float32")
 START = np.array([[0, 0], [9, 0], [0, 7], [9, 7]], "float32")
 END = START + np.array([[1, 2], [-1, 1], [0.5, -1], [-2, 0]], "float32")
+M = jnp.asarray(MOVES)  # without a gradient: Keras reads its last two otherwise
+FILLS = "constant nearest wrap mirror reflect".split()
 CF = dict(data_format="channels_first")
 
 ROWS = [
@@ -29,32 +31,31 @@ ROWS = [
     ("rgb_to_hsv", (GREY,), {}),
     *[
         ("resize", (IMG, size), dict(interpolation=how, antialias=anti))
-        for size, anti in (((5, 7), False), ((12, 13), True))
-        for how in "bilinear nearest lanczos3 lanczos5 bicubic".split()
+        for size, anti, hows in (
+            ((5, 7), False, "bilinear nearest lanczos3"),
+            ((12, 13), True, "bilinear lanczos5 bicubic"),
+        )
+        for how in hows.split()
     ],
     ("resize", (ONE, (6, 4)), dict(antialias=True)),
     ("resize", (FIRST, (6, 4)), CF),
     *[
         ("resize", (x, size), {key: True, "fill_value": 0.5, **how})
         for key in ("crop_to_aspect_ratio", "pad_to_aspect_ratio")
-        for x, how in ((IMG, {}), (FIRST, CF), (ONE, {}))
-        for size in ((4, 12), (12, 4))
+        for x, size, how in ((IMG, (4, 12), {}), (FIRST, (12, 4), CF), (ONE, (12, 4), {}))  # noqa: E501
     ],
-    *[("resize", (BYTES, (9, 4)), dict(interpolation=i)) for i in ("nearest", "bicubic")],
-    *[
-        ("affine_transform", (IMG, jnp.asarray(MOVES)), dict(interpolation=i, fill_mode=f))
-        for i, fills in (("bilinear", "constant nearest wrap mirror"), ("nearest", "reflect wrap"))
-        for f in fills.split()
-    ],
+    *[("resize", (BYTES, (9, 4), how), {}) for how in ("nearest", "bicubic")],
+    *[("affine_transform", (IMG, M, "bilinear", fill), {}) for fill in FILLS],
+    ("affine_transform", (IMG, M, "nearest", "reflect"), {}),
     ("affine_transform", (ONE, jnp.asarray(MOVE)), dict(fill_value=0.5)),
-    ("affine_transform", (FIRST, jnp.asarray(MOVES)), CF),
+    ("affine_transform", (FIRST, M), CF),
     ("perspective_transform", (IMG, np.stack([START] * 2), np.stack([END, START])), {}),
     ("perspective_transform", (ONE, START, END), dict(interpolation="nearest")),
     ("perspective_transform", (FIRST[:1], START[None], END[None]), CF),
     *[
         ("map_coordinates", (VOL[0, ..., 0].copy(), AT, order), dict(fill_mode=f))
         for order in (0, 1)
-        for f in ("constant", "nearest", "wrap", "mirror", "reflect")
+        for f in FILLS
     ],
     ("scale_and_translate", (IMG, (2, 9, 7, 3), np.array([1.3, 0.5], "float32"),
                              np.array([0.5, -1], "float32"), (1, 2), "linear"), {}),
@@ -99,7 +100,8 @@ SYMBOLIC = {
     for row in ROWS
     if row[1][0].ndim == 4 and row[1][0].dtype == "float32"
     # Keras infers otherwise than it computes, or the batch must be that of a transform.
-    if row[0] not in ("affine_transform", "perspective_transform", "scale_and_translate", "ssim")
+    if row[0]
+    not in ("affine_transform", "perspective_transform", "scale_and_translate", "ssim")
 }
 
 

@@ -26,7 +26,7 @@ IMG = normal(2, 4, 6, 3)
 
 ROWS = [
     *[(f"segment_{n}", (DATA, IDS, 5), {}) for n in "sum max min prod".split()],
-    *[(f"segment_{n}", (DATA, ORDERED, 4, True), {}) for n in "sum max min prod".split()],
+    ("segment_sum", (DATA, ORDERED, 4, True), {}),
     ("top_k", (X, 3), {}),
     ("top_k", (np.array([3, 1, 4, 1]), 2), dict(sorted=False)),
     *[("in_top_k", (np.array([2, 3]), TIES, k), {}) for k in (1, 2)],
@@ -105,7 +105,9 @@ def test_rearranging_and_back_is_the_identity():
     there = ours.rearrange(IMG, "b (h p) (w q) c -> (b p) h w (q c)", p=2, q=3)
     back = ours.rearrange(there, "(b p) h w (q c) -> b (h p) (w q) c", p=2, q=3)
     same(back, IMG)
-    open_batch = ours.rearrange(KerasTensor((None, 6, 3)), "b (h p) c -> h b (c p)", p=2)
+    open_batch = ours.rearrange(
+        KerasTensor((None, 6, 3)), "b (h p) c -> h b (c p)", p=2
+    )
     assert open_batch.shape == (3, None, 6)
 
 
@@ -120,7 +122,7 @@ ERRORS = [
     (ValueError, r"expected \(4,\)", "stft", (SIGNAL, 4, 2, 4), dict(window=P)),
     (ValueError, r"expected \(…, n, d\)", "cdist", (X, X[:, :2]), {}),
     (ValueError, r"expected \(…, 2\)", "view_as_complex", (X,), {}),
-    (ValueError, "which has 3 axes", "rearrange", (IMG, "a b c -> a b c"), {}),
+    (ValueError, "of 3 axes", "rearrange", (IMG, "a b c -> a b c"), {}),
     (ValueError, "sizes of .*'p', 'q'", "rearrange", (X, "(p q) b -> p q b"), {}),
     (ValueError, "cannot split 5", "rearrange", (X, "a (b c) -> a b c"), dict(b=2)),
     (ValueError, "same names", "rearrange", (X, "a b -> a c"), {}),
