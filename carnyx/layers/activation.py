@@ -100,7 +100,7 @@ class PReLU(Layer):
         size = {axis: known_size(input_shape, axis, self) for axis in kept}
         shape = [size.get(axis, 1) for axis in range(1, len(input_shape))]
         self.alpha = self.weight("alpha", shape)
-        self.input_spec = InputSpec(ndim=len(input_shape), axes=size)
+        self.input_spec = InputSpec(ndim=len(input_shape), axes={**size})
 
     def call(self, inputs: Tensor) -> Tensor:
         return ops.relu(inputs) - self.alpha * ops.relu(-inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from carnyx import activations, constraints, initializers, ops, regularizers
 from carnyx.config import standardize_data_format
@@ -25,13 +25,13 @@ class _AnyConv(Layer):
     causal = True  # whether padding="causal" exists, in one dimension
 
     # The arguments that each subclass places in Keras's order.
-    kernel_size: Any
-    strides: Any
-    padding: Any
-    data_format: Any
-    dilation_rate: Any
-    activation: Any
-    use_bias: bool
+    kernel_size: ClassVar[Any]
+    strides: ClassVar[Any]
+    padding: ClassVar[Any]
+    data_format: ClassVar[Any]
+    dilation_rate: ClassVar[Any]
+    activation: ClassVar[Any]
+    use_bias: ClassVar[bool]
 
     def __init_subclass__(cls, rank: int = 0, **keywords: Any) -> None:
         cls.rank = rank or cls.rank

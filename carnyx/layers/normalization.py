@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from carnyx import config, constraints, initializers, ops, regularizers
 from carnyx._core.variable import Variable
@@ -33,8 +33,8 @@ def _many(axis: Any) -> list[int]:
 class _Affine(Layer):
     """gamma and beta, read in full precision whatever the compute dtype."""
 
-    scale: bool
-    center: bool
+    scale: ClassVar[bool]
+    center: ClassVar[bool]
 
     supports_masking = True
 

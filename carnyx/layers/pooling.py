@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from carnyx import ops
 from carnyx.config import standardize_data_format
@@ -18,7 +18,7 @@ class _Ranked(Layer):
     """A reduction of windows or of all space, for one rank."""
 
     rank = 0
-    reduce: Callable[..., Tensor]
+    reduce: ClassVar[Callable[..., Tensor]]
 
     def __init_subclass__(
         cls, rank: int = 0, reduce: Any = None, **keywords: Any

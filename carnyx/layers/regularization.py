@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from carnyx import ops, random, regularizers
 from carnyx._core.seed import SeedGenerator
@@ -18,8 +18,8 @@ from carnyx.typing import Tensor
 class _Noisy(Layer):
     """Does something in training only, if `rate` is above 0, with keys of its own."""
 
-    rate: float
-    seed: int | None
+    rate: ClassVar[float]
+    seed: ClassVar[int | None]
 
     supports_masking = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -162,7 +162,7 @@ class _Spatial(Layer):
 
 
 class _Cropping(_Spatial):
-    cropping: Any
+    cropping: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -215,7 +215,7 @@ class Cropping3D(_Cropping, rank=3):
 
 
 class _ZeroPadding(_Spatial):
-    padding: Any
+    padding: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -257,7 +257,7 @@ class ZeroPadding3D(_ZeroPadding, rank=3):
 
 
 class _UpSampling(_Spatial):
-    size: Any
+    size: ClassVar[Any]
 
     def call(self, inputs: Tensor) -> Tensor:
         each = (self.size,) if self.rank == 1 else self.size
