@@ -64,8 +64,7 @@ class Run:
             "logs": _without_arrays(as_floats(self.logs), arrays, "logs"),
             "finished": self.finished,
             "stopping": bool(self.model.stop_training),
-            # the feed itself may be some batches ahead
-            "feed": self.feed.position() | {"epoch": self.epoch, "index": self.step},
+            "feed": self.feed.position(self.step) | {"epoch": self.epoch},
             "callbacks": states,
             "variables": len(variables),
         }

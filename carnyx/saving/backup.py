@@ -88,7 +88,7 @@ def write_backup(
 
 def _storable(array: np.ndarray) -> np.ndarray:
     """Dtypes that NumPy does not know (bfloat16, …) as integers of their size."""
-    array = np.ascontiguousarray(array)
+    array = np.require(array, requirements="C")
     if array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1:
         return array
     return array.view(f"u{array.dtype.itemsize}")
@@ -103,7 +103,7 @@ def _described(array: np.ndarray) -> dict[str, Any]:
 
 
 def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view("u1"))
+    return zlib.crc32(np.require(array, requirements="C").reshape(-1).view("u1"))
 
 
 def _sync_file(path: Path) -> None:
