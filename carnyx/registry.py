@@ -316,7 +316,7 @@ def _address(cls: type) -> dict[str, Any]:
         module = module or _MODULES.get(family, f"keras.{family}")
         return {
             "module": module,
-            "class_name": cls.__name__,
+            "class_name": vars(cls).get("keras_class_name", cls.__name__),
             "registered_name": getattr(cls, "keras_registered_name", None),
         }
     return {

@@ -12,7 +12,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from carnyx import config, constraints, initializers, ops, random, regularizers
+from carnyx import (
+    config,
+    constraints,
+    initializers,
+    ops,
+    random,
+    registry,
+    regularizers,
+)
 from carnyx._core.seed import SeedGenerator
 from carnyx.configurable import field, fraction, one_of, positive
 from carnyx.errors import ArgumentError, ShapeError
@@ -71,11 +79,10 @@ class ProjectedAttention(Layer):
     seed: int | None = field(None)
 
     supports_masking = True
-    attention_axes: Any
-    heads: int  # of queries
-    kv_heads: int  # of keys and values; a divisor of the above
-    size: int  # of a head's query and key
-    value_size: int
+    heads = 0  # of queries
+    kv_heads = 0  # of keys and values; a divisor of the above
+    size = value_size = 0  # of a head's query and key, and of its value
+    attention_axes: Any = ()
 
     def __init_subclass__(cls, after: dict[str, str] | None = None, **keywords: Any):
         arrange(cls, cls._fields, after or {})
@@ -109,22 +116,20 @@ class ProjectedAttention(Layer):
             self._gate_dense = self._projection("gate", query_shape, gate, "sigmoid")
         self._value_dense = self._projection("value", value_shape, values)
         keys = tuple(range(-len(self.attention_axes), 0))
-        self._softmax = Softmax(keys, dtype=self.dtype_policy)
-        self._dropout_layer = Dropout(
-            self.dropout, seed=self.seed, dtype=self.dtype_policy
-        )
+        policy = {"dtype": self.dtype_policy}
+        self._softmax = Softmax(axis=keys, **policy)
+        self._dropout_layer = Dropout(rate=self.dropout, seed=self.seed, **policy)
         self._output_dense = self._output_projection(query_shape)
 
     def _projection(
         self, name: str, shape: Shape, sizes: tuple[int, ...], activation: Any = None
     ) -> EinsumDense:
         layer = EinsumDense(
-            "...d,dnh->...nh",
-            sizes,
-            activation,
-            "nh" if self.use_bias else None,
-            name=name,
-            **self._shared(),
+            equation="...d,dnh->...nh",
+            output_shape=sizes,
+            activation=activation,
+            bias_axes="nh" if self.use_bias else None,
+            **self._shared(name),
         )
         layer.build(shape)
         return layer
@@ -133,12 +138,10 @@ class ProjectedAttention(Layer):
         sizes = self._output_sizes(query_shape)
         features = LETTERS[: len(sizes)]
         layer = EinsumDense(
-            f"...nh,nh{features}->...{features}",
-            sizes,
-            None,
-            features if self.use_bias else None,
-            name="attention_output",
-            **self._shared(),
+            equation=f"...nh,nh{features}->...{features}",
+            output_shape=sizes,
+            bias_axes=features if self.use_bias else None,
+            **self._shared("attention_output"),
         )
         layer.build((*query_shape[:-1], self.heads, self.value_size))
         return layer
@@ -146,15 +149,15 @@ class ProjectedAttention(Layer):
     def _output_sizes(self, query_shape: Shape) -> tuple[int, ...]:
         return (query_shape[-1],)  # type: ignore[return-value]
 
-    def _shared(self) -> dict[str, Any]:
+    def _shared(self, name: str) -> dict[str, Any]:
         """Arguments of every projection; initializers anew, so that values differ."""
         names = [n for n in self._fields if n.startswith(("kernel_", "bias_"))]
         shared = {n: getattr(self, n) for n in (*names, "activity_regularizer")}
-        for name in ("kernel_initializer", "bias_initializer"):
-            known = shared[name]
+        for key in ("kernel_initializer", "bias_initializer"):
+            known = shared[key]
             if hasattr(known, "get_config"):
-                shared[name] = type(known).from_config(known.get_config())
-        return shared | {"dtype": self.dtype_policy}
+                shared[key] = type(known).from_config(known.get_config())
+        return shared | {"name": name, "dtype": self.dtype_policy}
 
     query_dense = property(lambda self: self._query_dense)
     key_dense = property(lambda self: self._key_dense)
@@ -237,7 +240,8 @@ class ProjectedAttention(Layer):
         Shapes: (b, t, n, h), (b, s, n, h), (b, s, n, h) -> (b, t, n, h), (b, n, t, s)
         """
         drops = bool(training) and self.dropout > 0
-        if not (drops or return_attention_scores or query.ndim != 4):
+        fits = query.ndim == 4 and self.size == self.value_size
+        if fits and not (drops or return_attention_scores):
             output = ops.dot_product_attention(
                 query, key, value,
                 mask=self._with_heads(attention_mask, 4),
@@ -249,7 +253,8 @@ class ProjectedAttention(Layer):
         if self.flash_attention:
             raise ArgumentError(
                 f"{label(self)} got flash_attention=True, whose kernel has no scores "
-                "to return and attends over one axis; use None or False."
+                "to return, attends over one axis, and wants heads of one size; use "
+                "None or False."
             )
         if use_causal_mask:
             attention_mask = self._mask(query, value, (None,) * 4, True)
@@ -350,6 +355,7 @@ class GroupedQueryAttention(ProjectedAttention):
     num_query_heads: int = field(check=positive)
     num_key_value_heads: int = field(check=positive)
 
+    keras_class_name = "GroupQueryAttention"  # in files; the other name makes paths
     attention_axes = (1,)
 
     def __post_init__(self) -> None:
@@ -363,13 +369,15 @@ class GroupedQueryAttention(ProjectedAttention):
         self.size = self.value_size = self.head_dim
 
 
+registry.add_builtin(GroupedQueryAttention, "layers", "GroupQueryAttention")
+
+
 class SequenceAttention(Layer):
     """What attention without projections shares; a subclass gives the scores."""
 
-    dropout: float
-    seed: int | None
-
     supports_masking = True
+    dropout: Any = 0.0
+    seed: Any = None
 
     def __post_init__(self) -> None:
         if self.dropout > 0:
@@ -456,7 +464,7 @@ class Attention(SequenceAttention):
         if self.score_mode == "dot":
             return scale * ops.matmul(query, jnp.swapaxes(key, -2, -1))
         pairs = jnp.tanh(scale * (query[:, :, None] + key[:, None]))
-        return self.concat_score_weight.value * jnp.sum(pairs, -1)
+        return ops.multiply(self.concat_score_weight, jnp.sum(pairs, -1))
 
 
 class AdditiveAttention(SequenceAttention):

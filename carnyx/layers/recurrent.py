@@ -300,7 +300,7 @@ class RNN(Layer):
 
     def _step(self, loop: Loop, training: bool) -> Callable[..., Any]:
         cell = self.cell
-        call = cell if callable(cell) else cell.call
+        call: Any = cell if callable(cell) else cell.call
         how = {"training": training} if isinstance(cell, Layer) else {}
 
         def one(x: Tensor, states: Any) -> Any:

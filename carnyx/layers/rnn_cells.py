@@ -58,8 +58,8 @@ class Cell(Layer):
     gates = 1
     masks_each_gate = False  # whether inputs too are dropped for each gate anew
     channel_axis = -1
-    units: int
-    state_size: Any
+    units: Any = 0
+    state_size: Any = 0
 
     def __init_subclass__(cls, after: dict[str, str] | None = None, **keywords: Any):
         arrange(cls, cls._fields, after or {})
@@ -75,7 +75,7 @@ class Cell(Layer):
         features = known_size(input_shape, -1, self)
         self._make_weights((features, width), (self.units, width), (width,))
 
-    def _make_weights(self, kernel: Shape, recurrent: Shape, bias: Shape) -> None:
+    def _make_weights(self, kernel: Any, recurrent: Any, bias: Any) -> None:
         self.kernel = self.weight("kernel", kernel)
         self.recurrent_kernel = self.weight(
             "recurrent_kernel",
@@ -355,7 +355,7 @@ class StackedRNNCells(Layer):
         for cell, own in zip(self.cells, states, strict=True):
             given = list(own) if tree.is_nested(own) else [own]
             how = {"training": training} if isinstance(cell, Layer) else {}
-            call = cell if callable(cell) else cell.call
+            call: Any = cell if callable(cell) else cell.call
             inputs, after = call(inputs, given, **how)
             new.append(tree.pack_sequence_as(own, tree.flatten(after)))
         return inputs, new
