@@ -1,7 +1,7 @@
 """`python -m benchmarks [workload ...]`: one table of everything, in one run.
 
-Every figure is from a process of its own; the libraries take turns, and the median of
-the rounds is shown, so that a noisy hour hits all of them.
+Every library has a process of its own, and all take turns epoch by epoch, so that a
+noisy hour hits them alike; shares are medians of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -18,100 +18,152 @@ from typing import Any
 
 from benchmarks.workloads import WORKLOADS
 
-BACKENDS = {"jax": "jax", "tensorflow": "tensorflow", "torch": "torch"}
+MODULES = {
+    "by-hand": "jax",
+    "keras-jax": "keras",
+    "keras-tensorflow": "tensorflow",
+    "keras-torch": "torch",
+    "torch-raw": "torch",
+}
+IMPORTS = {
+    "jax": "import jax",
+    "carnyx": "import carnyx, carnyx.layers",
+    "keras": "import keras",
+}
 
 
 def libraries() -> list[str]:
     """What can be measured here."""
-    found = ["carnyx", "by-hand"]
-    if importlib.util.find_spec("keras"):
-        found += [
-            f"keras-{backend}"
-            for backend, module in BACKENDS.items()
-            if importlib.util.find_spec(module)
-        ]
-    return found
+    there = [n for n, module in MODULES.items() if importlib.util.find_spec(module)]
+    if importlib.util.find_spec("keras") is None:
+        there = [name for name in there if not name.startswith("keras-")]
+    return ["carnyx", *there]
 
 
-def measure(library: str, name: str) -> dict[str, Any] | None:
-    """One process; None where it failed."""
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.worker", library, name],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    if run.returncode:
-        sys.stderr.write(f"{library} {name} failed:\n{run.stderr[-600:]}\n")
-        return None
-    return json.loads(run.stdout.strip().splitlines()[-1])
+class Turns:
+    """A worker's process."""
+
+    def __init__(self, library: str, workload: str) -> None:
+        self.library = library
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", library, workload, "--turns"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        self.first = self._answer()["first"]
+
+    def take(self, what: str) -> float | None:
+        """One epoch or one loop of predictions: milliseconds."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        while line and line[0] not in "{0123456789n":
+            line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.library} ended without an answer.")
+        return json.loads(line)
+
+    def end(self) -> None:
+        """Let it go."""
+        self.process.kill()
+        self.process.wait()
 
 
-def import_times() -> dict[str, float]:
-    """Seconds from nothing to each import, the least of five."""
-    times = {}
-    for code in ("import jax", "import carnyx, carnyx.layers", "import keras"):
-        script = f"import time; t = time.perf_counter(); {code}; "
-        script += "print(time.perf_counter() - t)"
-        rounds = []
-        for _ in range(5):
+def import_times(rounds: int = 7) -> dict[str, float]:
+    """Seconds from nothing to each import, the least of some rounds in turn."""
+    times: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    for _ in range(rounds):
+        for name, code in IMPORTS.items():
+            script = f"import time; t = time.perf_counter(); {code}; "
+            script += "print(time.perf_counter() - t)"
             run = subprocess.run(
                 [sys.executable, "-c", script],
                 capture_output=True,
                 text=True,
-                env={**os.environ, "KERAS_BACKEND": "jax"},
+                env=os.environ | {"KERAS_BACKEND": "jax"},
             )
             if run.returncode == 0:
-                rounds.append(float(run.stdout.split()[-1]))
-        if rounds:
-            times[code] = min(rounds)
-    return times
+                times[name].append(float(run.stdout.split()[-1]))
+    return {name: min(found) for name, found in times.items() if found}
+
+
+def measure(workload: str, names: list[str], rounds: int) -> dict[str, Any]:
+    """What each library's process measured, all taking turns."""
+    turns = []
+    for name in names:
+        try:
+            turns.append(Turns(name, workload))
+        except RuntimeError as error:
+            print(f"  {error}", file=sys.stderr)
+    results: dict[str, Any] = {
+        t.library: {"first": t.first, "epoch": [], "predict": []} for t in turns
+    }
+    for what in ("epoch", "predict"):
+        for _ in range(rounds):
+            for t in turns:
+                results[t.library][what].append(t.take(what))
+    for t in turns:
+        t.end()
+    return results
+
+
+def _share(results: dict[str, Any], name: str, base: str, what: str) -> str:
+    if base not in results or None in results[name][what]:
+        return "-"
+    pairs = zip(results[name][what], results[base][what], strict=True)
+    return f"{statistics.median(a / b for a, b in pairs):.2f}"
+
+
+def print_table(workload: str, results: dict[str, Any]) -> None:
+    """A row for each library."""
+    goal = WORKLOADS[workload].goal
+    print(f"\n### {workload} (goal: {goal:.2f} of Keras on JAX)\n")
+    print("| library | ms a step: median | least | of keras-jax | of by-hand "
+          "| first epoch, s | predict one, ms | of keras-jax |")  # fmt: skip
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    for name, row in results.items():
+        one = None if None in row["predict"] else statistics.median(row["predict"])
+        cells = [
+            name,
+            f"{statistics.median(row['epoch']):.3f}",
+            f"{min(row['epoch']):.3f}",
+            _share(results, name, "keras-jax", "epoch"),
+            _share(results, name, "by-hand", "epoch"),
+            f"{row['first']:.2f}",
+            f"{one:.3f}" if one else "-",
+            _share(results, name, "keras-jax", "predict"),
+        ]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workloads", nargs="*", default=list(WORKLOADS))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*", help="libraries to measure")
+    parser.add_argument("--no-imports", action="store_true")
     options = parser.parse_args()
-    names = options.only or libraries()
     import jax
 
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, JAX {jax.__version__}"
     )
-    for code, seconds in import_times().items():
-        print(f"  {code}: {seconds:.2f} s")
+    if not options.no_imports:
+        for name, seconds in import_times().items():
+            print(f"  import {name}: {seconds:.2f} s")
     for workload in options.workloads or WORKLOADS:
-        results: dict[str, list[dict[str, Any]]] = {n: [] for n in names}
-        for _ in range(options.rounds):
-            for name in names:
-                result = measure(name, workload)
-                if result is not None:
-                    results[name].append(result)
-        _print_table(workload, results)
-
-
-def _print_table(workload: str, results: dict[str, list[dict[str, Any]]]) -> None:
-    def median(name: str, key: str) -> float | None:
-        values = [r[key] for r in results.get(name, []) if key in r]
-        return statistics.median(values) if values else None
-
-    base = median("keras-jax", "median")
-    goal = WORKLOADS[workload].goal
-    print(f"\n{workload} (goal: {goal:.2f} of Keras on JAX)")
-    print("  library            ms/step   of keras-jax   first step s   predict one ms")
-    for name in results:
-        step = median(name, "median")
-        if step is None:
-            continue
-        share = f"{step / base:.2f}" if base else "-"
-        predict = median(name, "predict")
-        one = f"{predict:.2f}" if predict else "-"
-        first = median(name, "first") or 0.0
-        print(f"  {name:<18}{step:9.3f}{share:>13}{first:15.2f}{one:>17}")
+        names = options.only or libraries()
+        print_table(workload, measure(workload, names, options.rounds))
 
 
 if __name__ == "__main__":

@@ -142,36 +142,56 @@ def transformer(rng: Any) -> tuple[Params, Callable[..., Any]]:
     return params, loss
 
 
-def adam_loop(
-    name: str, x: np.ndarray, y: np.ndarray, batch: int
-) -> Callable[[int], None]:
-    """A training loop; call it with a number of epochs."""
+def _adam(state: Any, grads: Params, t: Any) -> Any:
+    params, (m, v) = state
+    m = [a + 0.1 * (g - a) for a, g in zip(m, grads, strict=True)]
+    v = [a + 0.001 * (g * g - a) for a, g in zip(v, grads, strict=True)]
+    rate = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    params = [
+        p - rate * a / (jnp.sqrt(b) + 1e-7)
+        for p, a, b in zip(params, m, v, strict=True)
+    ]
+    return params, (m, v)
+
+
+def _rmsprop(state: Any, grads: Params, t: Any) -> Any:
+    params, (v,) = state
+    v = [0.9 * a + 0.1 * g * g for a, g in zip(v, grads, strict=True)]
+    params = [
+        p - 1e-3 * g / jnp.sqrt(a + 1e-7)
+        for p, g, a in zip(params, grads, v, strict=True)
+    ]
+    return params, (v,)
+
+
+def training(name: str, x: np.ndarray, y: np.ndarray, batch: int) -> Callable[[], None]:
+    """A training loop: call it for an epoch in a new order."""
     params, loss = globals()[name](np.random.default_rng(0))
-    state = [params, [jnp.zeros_like(p) for p in params]]
-    state.append([jnp.zeros_like(p) for p in params])
-    state += [jnp.zeros((), "int32"), jnp.zeros((), "float32")]
+    update, slots = (_rmsprop, 1) if name == "mlp" else (_adam, 2)
+    zeros = [[jnp.zeros_like(p) for p in params] for _ in range(slots)]
+    state = (params, tuple(zeros)), jnp.zeros((), "int32"), jnp.zeros((), "float32")
 
     def step(state: Any, x: Any, y: Any) -> Any:
-        params, m, v, t, total = state
+        held, t, total = state
         key = jax.random.fold_in(jax.random.PRNGKey(0), t)
-        value, grads = jax.value_and_grad(loss)(params, x, y, key)
-        t = t + 1
-        m = [a + 0.1 * (g - a) for a, g in zip(m, grads, strict=True)]
-        v = [a + 0.001 * (g * g - a) for a, g in zip(v, grads, strict=True)]
-        rate = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        params = [
-            p - rate * a / (jnp.sqrt(b) + 1e-7)
-            for p, a, b in zip(params, m, v, strict=True)
-        ]
-        return [params, m, v, t, total + value]
+        value, grads = jax.value_and_grad(loss)(held[0], x, y, key)
+        return update(held, grads, t + 1), t + 1, total + value
 
-    run = jax.jit(step, donate_argnums=0)
+    run, rng = jax.jit(step, donate_argnums=0), np.random.default_rng(1)
 
-    def epochs(count: int) -> None:
+    def many(state: Any, batches: Any) -> Any:
+        return lax.scan(lambda s, b: (step(s, *b), None), state, batches)[0]
+
+    fused = jax.jit(many, donate_argnums=0)
+
+    def epoch() -> None:
         nonlocal state
-        for _ in range(count):
-            for i in range(0, len(x), batch):
-                state = run(state, x[i : i + batch], y[i : i + batch])
-            jax.block_until_ready(state)
+        order = rng.permutation(len(x)).reshape(-1, batch)
+        if name == "tiny":  # all that dispatch costs is saved by one program an epoch
+            state = fused(state, (x[order], y[order]))
+        else:
+            for rows in order:
+                state = run(state, x[rows], y[rows])
+        jax.block_until_ready(state)
 
-    return epochs
+    return epoch

@@ -1,53 +1,64 @@
-"""One measurement in a process of its own; prints a line of JSON.
+"""One library on one workload, in a process of its own.
 
     python -m benchmarks.worker carnyx tiny
-    python -m benchmarks.worker keras-jax tiny
-    python -m benchmarks.worker by-hand tiny
+
+prints a line of JSON. With `--turns` it takes its turns from the standard input
+instead: a line `epoch` or `predict` runs that once and prints the milliseconds.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.workloads import WORKLOADS, Workload
 
-def main(library: str, name: str, repeats: int = 5) -> dict[str, Any]:
-    """Milliseconds a step (least and median of epochs) and the time to a first step."""
-    begun = time.perf_counter()
-    if library.startswith("keras-"):
-        os.environ["KERAS_BACKEND"] = library.removeprefix("keras-")
-    from benchmarks.workloads import WORKLOADS
+BY_HAND = {"by-hand": "benchmarks.by_hand", "torch-raw": "benchmarks.torch_raw"}
 
-    workload = WORKLOADS[name]
-    x, y = workload.data()
-    if library == "by-hand":
-        from benchmarks.by_hand import adam_loop
 
-        epochs = adam_loop(name, x, y, workload.batch)
-        run: Callable[[], Any] = lambda: epochs(1)  # noqa: E731
-        model = None
-    else:
-        model = workload.build(_library(library))
-        run = lambda: model.fit(  # noqa: E731
-            x, y, batch_size=workload.batch, verbose=0, shuffle=True
-        )
-    run()
-    first = time.perf_counter() - begun
-    run()
-    times = []
-    for _ in range(repeats):
+class Worker:
+    """What can be timed of a library, and the seconds to the end of a first epoch."""
+
+    def __init__(self, library: str, name: str) -> None:
+        begun = time.perf_counter()
+        self.workload: Workload = WORKLOADS[name]
+        self.x, self.y = self.workload.data()
+        self.run, self.model = _prepared(library, name, self.workload, self.x, self.y)
+        self.run()
+        self.first = time.perf_counter() - begun
+        self.run()
+
+    def epoch(self) -> float:
+        """Milliseconds a step, over an epoch."""
         start = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - start) / workload.steps * 1e3)
-    times.sort()
-    result = {"least": times[0], "median": times[len(times) // 2], "first": first}
-    if model is not None:
-        result["predict"] = _predict_one(model, x)
-    return result
+        self.run()
+        return (time.perf_counter() - start) / self.workload.steps * 1e3
+
+    def predict(self, repeats: int = 30) -> float | None:
+        """Milliseconds of `predict` on one sample, in a loop."""
+        if self.model is None:
+            return None
+        one = self.x[:1]
+        self.model.predict(one, verbose=0)
+        start = time.perf_counter()
+        for _ in range(repeats):
+            self.model.predict(one, verbose=0)
+        return (time.perf_counter() - start) / repeats * 1e3
+
+
+def _prepared(
+    library: str, name: str, workload: Workload, x: Any, y: Any
+) -> tuple[Callable[[], Any], Any]:
+    if library in BY_HAND:
+        module = __import__(BY_HAND[library], fromlist=["training"])
+        return module.training(name, x, y, workload.batch), None
+    model = workload.build(_library(library))
+    return lambda: model.fit(x, y, batch_size=workload.batch, verbose=0), model
 
 
 def _library(name: str) -> Any:
@@ -55,21 +66,25 @@ def _library(name: str) -> Any:
         import carnyx
 
         return carnyx
+    os.environ["KERAS_BACKEND"] = name.removeprefix("keras-")
     import keras
 
     return keras
 
 
-def _predict_one(model: Any, x: Any) -> float:
-    """Milliseconds of `predict` on one sample, in a loop."""
-    one = x[:1]
-    for _ in range(5):
-        model.predict(one, verbose=0)
-    start = time.perf_counter()
-    for _ in range(30):
-        model.predict(one, verbose=0)
-    return (time.perf_counter() - start) / 30 * 1e3
+def main(library: str, name: str, *options: str) -> None:
+    """Measure once, or take turns."""
+    worker = Worker(library, name)
+    if "--turns" in options:
+        print(json.dumps({"first": worker.first}), flush=True)
+        for line in sys.stdin:
+            print(json.dumps(getattr(worker, line.strip())()), flush=True)
+        return
+    times = [worker.epoch() for _ in range(5)]
+    result = {"least": min(times), "median": statistics.median(times)}
+    result |= {"first": worker.first, "predict": worker.predict()}
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:3])))
+    main(*sys.argv[1:])
