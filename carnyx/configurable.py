@@ -111,7 +111,7 @@ class Configurable:
         elif "__init__" in vars(cls):
             cls.__init__ = _recorded(cls, vars(cls)["__init__"])
         if "get_config" not in vars(cls) and (own or "__init__" in vars(cls)):
-            cls.get_config = _derived_get_config(cls, own)
+            cls.get_config = _derived_get_config(cls, own)  # type: ignore
         if registry.is_own(cls) and not cls.__name__.startswith("_"):
             registry.add_builtin(cls)
 
@@ -258,7 +258,7 @@ def _derived_get_config(
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
     def get_config(self: Any) -> dict[str, Any]:
-        config = super(cls, self).get_config()
+        config = super(cls, self).get_config()  # type: ignore
         if names:
             own_values = {n: getattr(self, n) for n in names}
         else:

@@ -11,7 +11,7 @@ from carnyx import _settings
 from carnyx.errors import DeviceError
 
 
-def find_device(name: Any) -> jax.Device:
+def find_device(name: Any) -> Any:
     """A device from `"gpu:1"`, `"/gpu:1"`, `"/device:GPU:1"`, `"cpu"`, or itself.
 
     Raises:
@@ -22,9 +22,9 @@ def find_device(name: Any) -> jax.Device:
     kind, _, number = name.lower().strip("/").removeprefix("device:").partition(":")
     kind = "gpu" if kind == "cuda" else kind
     index = int(number) if number.isdigit() else 0
-    for devices in ([d for d in _all_devices() if _kind(d) == kind],):
-        if index < len(devices) and (number == "" or number.isdigit()):
-            return devices[index]
+    found = [d for d in _all_devices() if _kind(d) == kind]
+    if index < len(found) and (number == "" or number.isdigit()):
+        return found[index]
     there = ", ".join(f"{_kind(d)}:{d.id}" for d in _all_devices())
     raise DeviceError(
         f"Device {name!r} is not there; this machine has {there}. Ask for one of "
@@ -32,11 +32,11 @@ def find_device(name: Any) -> jax.Device:
     )
 
 
-def _kind(device: jax.Device) -> str:
+def _kind(device: Any) -> str:
     return "gpu" if device.platform in ("gpu", "cuda", "rocm") else device.platform
 
 
-def _all_devices() -> list[jax.Device]:
+def _all_devices() -> list[Any]:
     """The default platform's devices, then the host's."""
     devices = list(jax.devices())
     if devices[0].platform != "cpu":

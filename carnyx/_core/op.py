@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from carnyx._core.infer import infer
 from carnyx._core.node import Node, OpCall
@@ -12,10 +12,7 @@ from carnyx._core.operators import OPS
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def op(fn: F | None = None, *, name: str | None = None) -> Any:
+def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
     """Make a function on arrays an op.
 
     Given arrays it computes; variables are read; given a symbolic tensor, anywhere in

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
+from jax.core import Tracer
 
 from carnyx.errors import ArgumentError
 
@@ -160,4 +160,4 @@ class StatelessScope:
 
 def is_tracer(x: Any) -> bool:
     """True for a value that is being traced by JAX."""
-    return isinstance(x, jax.core.Tracer)
+    return isinstance(x, Tracer)

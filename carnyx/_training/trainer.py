@@ -38,7 +38,8 @@ def unpack(data: Any) -> tuple[Any, Any, Any]:
             f"A batch has {len(data)} parts; expected (x,), (x, y) or "
             "(x, y, sample_weight)."
         )
-    return (*data, None, None)[:3]
+    x, y, sample_weight, *_ = (*data, None, None)
+    return x, y, sample_weight
 
 
 class Compiled:
@@ -147,16 +148,13 @@ class Trainer:
         """Compile as saved; the optimizer gets its variables if the model has its."""
         families = {"optimizer": "optimizers", "loss": "losses"}
         families |= {"metrics": "metrics", "weighted_metrics": "metrics"}
-        self.compile(
-            **{
-                key: value  # a name stays one: it is the metric's in the history
-                if isinstance(value, str)
-                else registry.deserialize_keras_object(
-                    value, family=families.get(key, "")
-                )
-                for key, value in config.items()
-            }
-        )
+        given: dict[str, Any] = {
+            key: value  # a name stays one: it is the metric's in the history
+            if isinstance(value, str)
+            else registry.deserialize_keras_object(value, family=families.get(key, ""))
+            for key, value in config.items()
+        }
+        self.compile(**given)
         if self.built:  # type: ignore[attr-defined]
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from carnyx import registry, saving, tree
 from carnyx._core.symbol import KerasTensor, any_symbolic
@@ -29,11 +29,11 @@ class Model(Trainer, Layer):
     10
     """
 
-    _functional: type[Model]  # set by functional.py, which stands above this file
+    _functional: ClassVar[type[Model]]  # set by functional.py, which stands above this file
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Model and _is_functional_call(args, kwargs):
-            cls = Model._functional
+            return super().__new__(Model._functional)
         return super().__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
