@@ -25,7 +25,7 @@ from carnyx import (
 )
 from carnyx._core import structure
 from carnyx._core.infer import infer
-from carnyx._core.masks import set_mask
+from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.naming import auto_name
 from carnyx._core.node import Node, Operation
 from carnyx._core.operators import OPS
@@ -398,7 +398,9 @@ class Layer(Operation, Configurable):
                 return jnp.asarray(x, target if floating else None)
             if _call.is_tensor(x) and target and is_float(x.dtype):
                 if x.dtype != target:
-                    return OPS["cast"](x, target)
+                    cast = OPS["cast"](x, target)
+                    set_mask(cast, get_mask(x))
+                    return cast
             return x
 
         return tree.map_structure(one, args), tree.map_structure(one, kwargs)

@@ -223,6 +223,13 @@ def test_masks_go_through_a_stack():
     assert get_mask(mean) is None and get_mask(layers.Flatten()(x)) is None
 
 
+def test_a_mask_survives_the_cast_to_a_compute_dtype():
+    x = np.zeros((1, 4, 2), "float32")
+    x[0, :2] = 1
+    mean = layers.GlobalAveragePooling1D(dtype="mixed_bfloat16")(layers.Masking()(x))
+    assert mean.dtype == "bfloat16" and mean.tolist() == [[1, 1]]
+
+
 def test_a_frozen_batch_normalization_uses_the_moving_statistics():
     layer = layers.BatchNormalization()
     x = np.random.default_rng(0).normal(3, 2, (8, 2)).astype("float32")
