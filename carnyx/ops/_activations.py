@@ -27,14 +27,7 @@ __all__ = [
 
 _unary = functools.partial(unary, module="carnyx.ops.nn")
 
-relu = _unary(
-    jax.nn.relu,
-    """max(x, 0).
-
-    >>> relu([-1.0, 2.0]).tolist()
-    [0.0, 2.0]
-    """,
-)
+relu = _unary(jax.nn.relu, "max(x, 0).")
 relu6 = _unary(jax.nn.relu6, "min(max(x, 0), 6).")
 sigmoid = _unary(jax.nn.sigmoid, "1 / (1 + exp(-x)).")
 sparse_sigmoid = _unary(
@@ -51,11 +44,11 @@ silu = _unary(
     References: Ramachandran, Zoph & Le 2017, arXiv:1710.05941
     """,
 )
-swish = _unary(jax.nn.silu, "x sigmoid(x): `silu`.", name="swish")
+swish = silu
 log_sigmoid = _unary(jax.nn.log_sigmoid, "log(sigmoid(x)).")
 hard_sigmoid = _unary(jax.nn.hard_sigmoid, "relu6(x + 3) / 6.")
 hard_silu = _unary(jax.nn.hard_silu, "x relu6(x + 3) / 6.", name="hard_silu")
-hard_swish = _unary(jax.nn.hard_silu, "`hard_silu`.", name="hard_swish")
+hard_swish = hard_silu
 hard_tanh = _unary(jax.nn.hard_tanh, "x clipped to [-1, 1].")
 tanh_shrink = _unary(lambda x: x - jnp.tanh(x), "x - tanh(x).", name="tanh_shrink")
 selu = _unary(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,27 +59,46 @@ def _winner_forward(x, w, shape):
 
 
 def _winner_backward(w, shape, winner, g):
-    if w.size == w.strides and not any(map(any, w.pads)):
-        return (_unpool(g, winner, w, shape),)
-    x = jax.ShapeDtypeStruct(shape, g.dtype)
     shares = [jnp.where(winner == i, g, 0) for i in range(volume(w.size))]
-    return jax.linear_transpose(w.views, x)(shares)
+    return (_spread(shares, w, shape),)
 
 
-def _unpool(g: jax.Array, winner: jax.Array, w: Window, shape) -> jax.Array:
-    """Windows side by side: each input asks whether it won, in one pass."""
-    inner = [axis + 1 + i for i, axis in enumerate(w.axes)]  # after each pooled axis
-    place = jnp.arange(volume(w.size), dtype=jnp.uint8).reshape(w.size)
-    asks = jnp.expand_dims(
-        place, [i for i in range(g.ndim + len(inner)) if i not in inner]
-    )  # noqa: E501
-    won = jnp.expand_dims(winner, inner) == asks
-    dx = jnp.where(won, jnp.expand_dims(g, inner), 0)
-    covered = list(shape)
-    for axis, k in zip(w.axes, w.size, strict=True):
-        covered[axis] = g.shape[axis] * k
-    rest = [(0, n - m) for n, m in zip(shape, covered, strict=True)]
-    return jnp.pad(dx.reshape(covered), rest)
+def _spread(parts: list[jax.Array], w: Window, shape: tuple[int, ...]) -> jax.Array:
+    """The transpose of `w.views`: each part added where it lay.
+
+    Inputs i·stride + p with one phase p are summed on their own, then the phases are
+    interleaved: no zeros between elements, which XLA is slow to add.
+    """
+    reach = [
+        max(-(-(low + shape[a]) // s), parts[0].shape[a] + (k - 1) // s)
+        for a, s, k, (low, _) in zip(w.axes, w.strides, w.size, w.pads)
+    ]
+    phases: dict[tuple[int, ...], Any] = {}
+    for offset, part in zip(w.offsets, parts):
+        pads = [(0, 0)] * part.ndim
+        for axis, o, s, n in zip(w.axes, offset, w.strides, reach):
+            pads[axis] = (o // s, n - part.shape[axis] - o // s)
+        phase = tuple(o % s for o, s in zip(offset, w.strides))
+        phases[phase] = phases.get(phase, 0) + jnp.pad(part, pads)
+    zeros = jnp.zeros_like(next(iter(phases.values())))
+
+    def interleaved(phase: tuple[int, ...]) -> jax.Array:
+        at = len(phase)
+        if at == len(w.size):
+            return phases.get(phase, zeros)
+        each = [interleaved((*phase, i)) for i in range(w.strides[at])]
+        joined = jnp.stack(each, w.axes[at] + 1)
+        return joined.reshape(_merged(joined.shape, w.axes[at]))
+
+    cut = [slice(None)] * len(shape)
+    for axis, (low, _) in zip(w.axes, w.pads):
+        cut[axis] = slice(low, low + shape[axis])
+    return interleaved(())[tuple(cut)]
+
+
+def _merged(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """The sizes with `axis` and the next as one."""
+    return (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
 
 
 _max_with_winner.defvjp(_winner_forward, _winner_backward)
