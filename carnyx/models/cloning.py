@@ -43,7 +43,9 @@ def clone_model(
     clone = _cloner(clone_function, call_function, recursive)
     if isinstance(model, Sequential):
         if call_function is not None:
-            raise ArgumentError("call_function is for functional models; got Sequential.")
+            raise ArgumentError(
+                "call_function is for functional models; got Sequential."
+            )
         return _clone_sequential(model, input_tensors, clone)
     if type(model) is Functional or (
         isinstance(model, Functional) and clone_function is not None

@@ -43,8 +43,8 @@ def _layer_record(
     operation: Any, nodes: list[Node], places: dict[int, int]
 ) -> dict[str, Any]:
     if isinstance(operation, OpCall):
-        record, calls = op_record(operation, nodes[0])
-        arguments = [calls]
+        record, *call = op_record(operation, nodes[0])
+        arguments = [call]
     else:
         record = registry.serialize_keras_object(operation)
         arguments = [(n.args, n.kwargs) for n in nodes if not n.is_input]
@@ -116,11 +116,9 @@ class _Rebuild:
             if operation is None:
                 operation = registry.deserialize_keras_object(record, family="layers")
             self.operations[name] = operation
-            self.outputs[name] = []
-            if nodes:
-                pending += [(name, node) for node in nodes]
-            else:
-                self.outputs[name].append(operation.output)
+            pending += [(name, node) for node in nodes]
+            made = () if nodes else getattr(operation, "inbound_nodes", ())
+            self.outputs[name] = [node.outputs for node in made]  # an Input's
         self._run(pending)
 
     def _run(self, pending: list[tuple[str, Any]]) -> None:
@@ -145,8 +143,7 @@ class _Rebuild:
 
     def _is_ready(self, node: Any) -> bool:
         return all(
-            len(self.outputs.get(name, ())) > number
-            for name, number, _ in _needs(node)
+            len(self.outputs.get(name, ())) > number for name, number, _ in _needs(node)
         )
 
     def tensor(self, history: Any) -> KerasTensor:

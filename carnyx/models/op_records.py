@@ -7,8 +7,8 @@ stand in the node.
 
 from __future__ import annotations
 
-import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from carnyx import ops, registry
@@ -16,7 +16,7 @@ from carnyx._core.node import Node, OpCall
 from carnyx._core.op import record
 from carnyx._core.operators import OPS
 from carnyx._core.symbol import any_symbolic
-from carnyx.errors import UnknownNameError, nearest
+from carnyx.errors import GraphError, UnknownNameError, nearest
 
 _MODULES = ("numpy", "nn", "math", "linalg", "image", "core")
 
@@ -28,11 +28,21 @@ _CLASS_NAMES = {
     "ctc_decode": "CTCDecode", "allclose": "AllClose",
     "searchsorted": "SearchSorted", "isin": "IsIn", "ssim": "SSIM",
     "rgb_to_grayscale": "RGBToGrayscale", "rgb_to_hsv": "RGBToHSV",
-    "hsv_to_rgb": "HSVToRGB",
+    "hsv_to_rgb": "HSVToRGB", "layer_normalization": "LayerNorm",
+    "rms_normalization": "RMSNorm", "batch_normalization": "BatchNorm",
 }  # fmt: skip
-_OP_NAMES = {class_name: name for name, class_name in _CLASS_NAMES.items()}
 
-_SAME = {"TrueDivide": "Divide"}  # a second name, which Keras records for x / y
+# Second names of the same class; x / y is recorded as TrueDivide.
+_SAME = {
+    "TrueDivide": "Divide", "Abs": "Absolute", "Conj": "Conjugate",
+    "BitwiseNot": "BitwiseInvert", "LeftShift": "BitwiseLeftShift",
+    "RightShift": "BitwiseRightShift",
+}  # fmt: skip
+
+# Ops of the same modules for which Keras has no class, as they take no symbols there.
+_WITHOUT_CLASS = frozenset(
+    "bartlett blackman extract_patches_3d hamming hanning kaiser rearrange".split()
+)
 
 # Parameters that Keras's classes take in `call`; all others are their constructor's.
 _CALLED = frozenset(
@@ -40,25 +50,31 @@ _CALLED = frozenset(
     "operands variable x indices values inputs updates start_indices a b fun primals "
     "tangents abs_ angle data segment_ids targets predictions y query key value bias "
     "mask scale kernel depthwise_kernel pointwise_kernel target output x1 x2 "
-    "target_length output_length sequence_lengths kwargs start stop step condition "
+    "target_length output_length sequence_lengths start stop step condition "
     "condlist choicelist default sorted_sequence q array constant_values images image1 "
-    "image2 coordinates transform start_points end_points translation".split()
+    "image2 coordinates transform start_points end_points translation mean "
+    "variance gamma".split()
 )
 _EXCEPTIONS: dict[str, dict[str, bool]] = {
     "digitize": {"bins": True},
     "isclose": {"rtol": True, "atol": True},
     "average": {"weights": True},
     "full_like": {"fill_value": True},
+    "batch_normalization": {"offset": True},
+    "layer_normalization": {"beta": True},
+    "einsum": {"kwargs": True},
     "full": {"fill_value": True},
     "trapezoid": {"x": False},
     "squareplus": {"b": False},
     "scatter": {"shape": False},
+    "scale_and_translate": {"output_shape": True},
 }
 
 
 def _is_called(op_name: str, parameter: str) -> bool:
     exceptions = _EXCEPTIONS.get(op_name, {})
-    return exceptions.get(parameter, parameter in _CALLED)
+    own = module_of(op_name) == _OWN
+    return own or exceptions.get(parameter, parameter in _CALLED)
 
 
 def class_name_of(op_name: str) -> str:
@@ -71,24 +87,36 @@ def class_name_of(op_name: str) -> str:
     return _CLASS_NAMES.get(op_name, camel)
 
 
+_OWN = "carnyx.ops"
+
+
 def module_of(op_name: str) -> str:
-    """The module of that class."""
+    """The module of that class; our own, where Keras has none."""
     for module in _MODULES:
-        if op_name in getattr(ops, module).__all__:
+        if op_name in getattr(ops, module).__all__ and op_name not in _WITHOUT_CLASS:
             return f"keras.src.ops.{module}"
-    return "keras.src.ops.numpy"
+    return _OWN
 
 
-def op_record(operation: OpCall, node: Node) -> tuple[dict[str, Any], tuple]:
-    """The record without its nodes, and the `(args, kwargs)` of its one call."""
+def op_record(operation: OpCall, node: Node) -> tuple[dict[str, Any], list, dict]:
+    """The record without its nodes, and the args and kwargs of its one call."""
     name = operation.fn.op_name
-    bound = inspect.signature(operation.fn).bind(*node.args, **node.kwargs)
-    config, args = {"name": operation.name}, []
-    for parameter, value in bound.arguments.items():
-        if _is_called(name, parameter):
-            args.append(value)
+    signature = inspect.signature(operation.fn)
+    bound = signature.bind(*node.args, **node.kwargs)
+    bound.apply_defaults()
+    config: dict[str, Any] = {"name": operation.name}
+    args, kwargs = [], {}
+    for p, value in bound.arguments.items():
+        kind = signature.parameters[p].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            place = kwargs if _is_called(name, p) else config
+            place |= {k: registry.serialize_keras_object(v) for k, v in value.items()}
+        elif not _is_called(name, p):
+            config[p] = registry.serialize_keras_object(value)
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            args += value
         else:
-            config[parameter] = registry.serialize_keras_object(value)
+            args.append(value)
     class_name = class_name_of(name)
     entry = {
         "module": module_of(name),
@@ -96,49 +124,58 @@ def op_record(operation: OpCall, node: Node) -> tuple[dict[str, Any], tuple]:
         "config": config,
         "registered_name": class_name,
     }
-    return entry, (args, {})
+    return entry, args, kwargs
 
 
-@functools.cache
-def _by_class_name() -> dict[str, str]:
-    return {class_name_of(name): name for name in OPS}
-
-
-class _Bound:
-    """An op with the constructor's arguments in place; calling it records a node."""
-
-    def __init__(self, fn: Any, name: str, config: dict[str, Any]) -> None:
-        self.fn, self.name, self.config = fn, name, config
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        parameters = inspect.signature(self.fn).parameters
-        called = [p for p in parameters if _is_called(self.fn.op_name, p)]
-        given = dict(zip(called, args, strict=False)) | kwargs | self.config
-        given = {p: given[p] for p in parameters if p in given}
-        if isinstance(given.get("key"), list):  # JSON has no tuples
-            given["key"] = tuple(given["key"])
-        if any_symbolic(given):
-            return record(OpCall(self.fn, self.name), (), given)
-        return self.fn(**given)
-
-
-def op_from_record(entry: dict[str, Any]) -> _Bound | None:
-    """The op that a record names, or None where it names a layer.
+def op_from_record(entry: dict[str, Any]) -> Callable[..., Any] | None:
+    """What makes the call that a record names, or None where it names a layer.
 
     Raises:
         UnknownNameError: for a class of Keras's ops that there is no op for.
     """
     module = str(entry.get("module") or "")
-    if not module.startswith("keras.src.ops."):
+    if module != _OWN and not module.startswith("keras.src.ops."):
         return None
     class_name = entry["class_name"]
-    name = _by_class_name().get(_SAME.get(class_name, class_name))
+    known = {class_name_of(name): name for name in OPS}
+    name = known.get(str(_SAME.get(class_name, class_name)))
     if name is None:
         raise UnknownNameError(
             f"Op {class_name!r} (module {module!r}) is not known."
-            f"{nearest(class_name, _by_class_name())}"
+            f"{nearest(class_name, known)}"
         )
     config = dict(entry["config"])
     label = config.pop("name", None) or entry.get("name")
     config = {k: registry.deserialize_keras_object(v) for k, v in config.items()}
-    return _Bound(OPS[name], str(label), config)
+    fn = OPS[name]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = _bound(fn, args, config | kwargs)
+        if any_symbolic(bound.arguments):
+            return record(OpCall(fn, str(label)), bound.args, bound.kwargs)
+        return fn(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def _bound(fn: Any, args: tuple, named: dict[str, Any]) -> inspect.BoundArguments:
+    """The constructor's and the call's arguments, as the op takes them together."""
+    signature, values = inspect.signature(fn), {}
+    waiting = list(args)
+    for p, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            values[p], named = named, {}
+        elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            values[p], waiting = tuple(waiting), []
+        elif p in named:
+            values[p] = named.pop(p)
+        elif waiting and _is_called(fn.op_name, p):
+            values[p] = waiting.pop(0)
+    if waiting or named:
+        raise GraphError(
+            f"The record of op {fn.op_name!r} has arguments {waiting or sorted(named)} "
+            f"that it does not take; it takes {signature}."
+        )
+    if isinstance(values.get("key"), list):  # JSON has no tuples
+        values["key"] = tuple(values["key"])
+    return inspect.BoundArguments(signature, values)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import Any
 from carnyx import registry, tree
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError, GraphError, NotBuiltError
-from carnyx.layers import Input, InputLayer
+from carnyx.layers import InputLayer
 from carnyx.layers.base import Layer
 from carnyx.models.functional import Functional
 from carnyx.models.model import Model
@@ -123,9 +123,9 @@ class Sequential(Model):
                 "pass input_shape to build()."
             )
         else:
-            inputs = Input(batch_shape=tuple(input_shape), dtype=self.compute_dtype)
-            stack = self._stack
-            self._stack = [inputs.node.operation, *stack]
+            shape, stack = tuple(input_shape), self._stack
+            first = InputLayer(batch_shape=shape, dtype=self.compute_dtype)
+            inputs, self._stack = first.output, [first, *stack]
         x = inputs
         for layer in stack:
             x = layer(x)
@@ -223,5 +223,3 @@ class Sequential(Model):
         if model._body is None and shape:
             model.build(tuple(shape))
         return model
-
-

@@ -43,7 +43,9 @@ def print_summary(
     )  # fmt: skip
     with console.capture() as captured:
         console.print(f'[bold]Model: "{model.name}"[/bold]')
-        console.print(_table(model, expand_nested, show_trainable, layer_range, positions))
+        console.print(
+            _table(model, expand_nested, show_trainable, layer_range, positions)
+        )
         for line in _totals(model):
             console.print(" " + line)
     text = captured.get()
@@ -206,7 +208,8 @@ def _totals(model: Any) -> list[str]:
     trainable = {id(v): v for v in model.trainable_weights}
     fixed = {id(v): v for v in model.non_trainable_weights}
     optimizer = getattr(model, "optimizer", None)
-    slots = {id(v): v for v in optimizer.variables} if _is_built(optimizer) else {}
+    built = optimizer is not None and optimizer.built
+    slots = {id(v): v for v in optimizer.variables} if built else {}
     parts = [
         ("Total params", {**trainable, **fixed, **slots}),
         ("Trainable params", trainable),
@@ -218,10 +221,6 @@ def _totals(model: Any) -> list[str]:
         f"({readable_size(sum(v.nbytes for v in group.values()))})"
         for title, group in parts
     ]
-
-
-def _is_built(optimizer: Any) -> bool:
-    return optimizer is not None and optimizer.built
 
 
 def readable_size(size: float) -> str:

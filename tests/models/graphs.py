@@ -175,7 +175,9 @@ def feed(model: Any, batch: int = 2) -> Any:
         shape = tuple(batch if d is None else d for d in tensor.shape)
         values = 1 + np.arange(np.prod(shape)).reshape(shape)
         whole = "int" in str(tensor.dtype)
-        return (values % 5).astype("int32") if whole else np.sin(values).astype("float32")
+        return (
+            (values % 5).astype("int32") if whole else np.sin(values).astype("float32")
+        )
 
     # Keras's Sequential has no `input` until it is called in a graph
     inputs = vars(model).get("_functional", model).input

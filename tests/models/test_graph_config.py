@@ -28,7 +28,8 @@ def built(writer, name):
 def same(one, two, x):
     """The outputs of two models, as NumPy arrays, are equal in structure and value."""
     one, two = (
-        carnyx.tree.map_structure(np.asarray, model(copy.copy(x))) for model in (one, two)
+        carnyx.tree.map_structure(np.asarray, model(copy.copy(x)))
+        for model in (one, two)
     )
     assert jax.tree_util.tree_structure(one) == jax.tree_util.tree_structure(two)
     for a, b in zip(jax.tree_util.tree_leaves(one), jax.tree_util.tree_leaves(two)):
