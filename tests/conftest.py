@@ -13,6 +13,10 @@ for setting in ("CARNYX_HOME", "CARNYX_FLAGS", "THEANO_FLAGS"):
     os.environ.pop(setting, None)
 
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("carnyx", deadline=None, max_examples=30)  # compiling takes time
+settings.load_profile("carnyx")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

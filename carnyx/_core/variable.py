@@ -282,4 +282,5 @@ def as_array(value: Any, dtype: Any, copy: bool = False) -> Any:
     """A JAX array of that dtype; host data is moved without compiling a program."""
     if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):
         return jnp.array(value, dtype) if copy else jnp.asarray(value, dtype)
-    return jax.device_put(np.asarray(value, jnp.dtype(dtype)), may_alias=False)
+    # a copy of our own: the move is asynchronous, and the caller may write to `value`
+    return jax.device_put(np.array(value, jnp.dtype(dtype)), may_alias=False)
