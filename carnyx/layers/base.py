@@ -116,7 +116,7 @@ class Layer(Operation, Configurable):
         structure.touch()
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_made", "built", "dtype_policy", "_trainable", "name"):
+        if "_made" not in self.__dict__:
             raise AttributeError(
                 f"{type(self).__name__} has no {name!r} yet: call super().__init__() "
                 "at the start of its __init__()."
