@@ -95,11 +95,23 @@ def graph_from_config(
     config: dict[str, Any], custom_objects: dict[str, Any] | None = None
 ) -> tuple[Any, Any]:
     """Make the layers, call them as recorded; returns inputs and outputs."""
+    records, old = config["layers"], _is_old(config)
+    first = _first_numbers(config) if old else {}
+    if old:
+        records = [_renewed(record, first) for record in records]
     with registry.custom_object_scope(custom_objects or {}):
-        rebuild = _Rebuild(config["layers"])
-    inputs = _from_histories(config["input_layers"], rebuild)
-    outputs = _from_histories(config["output_layers"], rebuild)
-    return inputs, outputs
+        rebuild = _Rebuild(records)
+    if not old:
+        first = {n: _first_number(o) for n, o in rebuild.operations.items()}
+
+    def tensors(value: Any) -> Any:
+        if _is_history(value):
+            return rebuild.tensor(_from_zero(value, first))
+        if isinstance(value, dict):
+            return {k: tensors(v) for k, v in value.items()}
+        return [tensors(v) for v in value]
+
+    return tensors(config["input_layers"]), tensors(config["output_layers"])
 
 
 class _Rebuild:
@@ -131,7 +143,7 @@ class _Rebuild:
                     waiting.append((name, node))
                     blocked.add(name)
                     continue
-                args, kwargs = _call_arguments(node, self.tensor)
+                args, kwargs = self._value(node["args"]), self._value(node["kwargs"])
                 self.outputs[name].append(self.operations[name](*args, **kwargs))
             if len(waiting) == len(pending):
                 names = sorted({name for name, _ in waiting})
@@ -141,14 +153,28 @@ class _Rebuild:
                 )
             pending = waiting
 
-    def _is_ready(self, node: Any) -> bool:
-        return all(
-            len(self.outputs.get(name, ())) > number for name, number, _ in _needs(node)
-        )
+    def _is_ready(self, value: Any) -> bool:
+        """Whether the tensors in a recorded call have been made."""
+        if _is_tensor_record(value):
+            name, number, _ = value["config"]["keras_history"]
+            return len(self.outputs.get(name, ())) > number
+        if isinstance(value, dict):
+            value = list(value.values())
+        return not isinstance(value, list) or all(map(self._is_ready, value))
+
+    def _value(self, value: Any) -> Any:
+        """What a call was given, with tensors and objects for their records."""
+        if _is_tensor_record(value):
+            return self.tensor(value["config"]["keras_history"])
+        if isinstance(value, list):
+            return [self._value(v) for v in value]
+        if isinstance(value, dict) and not registry.is_serialized(value):
+            return {k: self._value(v) for k, v in value.items()}
+        return registry.deserialize_keras_object(value)
 
     def tensor(self, history: Any) -> KerasTensor:
         """The tensor `[layer, how-manyeth call, which output]`."""
-        name, number, index = history[:3]
+        name, number, index = history
         try:
             return tree.flatten(self.outputs[name][number])[index]
         except (KeyError, IndexError):
@@ -173,66 +199,60 @@ def _is_history(value: Any) -> bool:
     )
 
 
-def _needs(node: Any) -> list[Any]:
-    """The histories of all tensors that a recorded call takes."""
-    found: list[Any] = []
+def _from_zero(history: Any, first: dict[str, int]) -> list[Any]:
+    name, number, index = history[:3]
+    return [name, number - first.get(name, 0), index]
+
+
+# ---- from data of Keras 2 ----------------------------------------------------------
+
+
+def _nodes_of(config: dict[str, Any]) -> list[Any]:
+    return [n for record in config["layers"] for n in record.get("inbound_nodes", ())]
+
+
+def _is_old(config: dict[str, Any]) -> bool:
+    return any(not isinstance(n, dict) or "args" not in n for n in _nodes_of(config))
+
+
+def _first_numbers(config: dict[str, Any]) -> dict[str, int]:
+    """By layer, the number of its first call: 1 for models with an input, else 0."""
+    first: dict[str, int] = {}
 
     def visit(value: Any) -> None:
-        if _is_tensor_record(value):
-            found.append(value["config"]["keras_history"])
-        elif _is_history(value):
-            found.append(value[:3])
-            if len(value) == 4:
-                visit(list(value[3].values()))
-        elif isinstance(value, list | tuple):
+        if _is_history(value):
+            first[value[0]] = min(value[1], first.get(value[0], value[1]))
+            value = value[3:]
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list):
             for item in value:
                 visit(item)
-        elif isinstance(value, dict):
-            for item in value.values():
-                visit(item)
 
-    visit(node)
-    return found
+    visit([_nodes_of(config), config["output_layers"]])
+    return first
 
 
-def _call_arguments(node: Any, tensor: Any) -> tuple[list[Any], dict[str, Any]]:
-    if isinstance(node, dict) and "args" in node:
-        args = [_value(a, tensor) for a in node["args"]]
-        return args, {k: _value(v, tensor) for k, v in node["kwargs"].items()}
-    return _old_call_arguments(node, tensor)
+def _renewed(record: dict[str, Any], first: dict[str, int]) -> dict[str, Any]:
+    """A layer's record with its calls, lists of `[name, call, output, …]`, as today."""
 
+    def tensors(value: Any) -> Any:
+        if _is_history(value):
+            history = {"keras_history": _from_zero(value, first)}
+            return {"class_name": "__keras_tensor__", "config": history}
+        if isinstance(value, list):
+            return [tensors(v) for v in value]
+        if isinstance(value, dict):  # tf.keras wrote a dict for dict inputs
+            return {k: tensors(v) for k, v in value.items()}
+        return value
 
-def _value(value: Any, tensor: Any) -> Any:
-    if _is_tensor_record(value):
-        return tensor(value["config"]["keras_history"])
-    if isinstance(value, list | tuple):
-        return type(value)(_value(v, tensor) for v in value)
-    if isinstance(value, dict) and not registry.is_serialized(value):
-        return {k: _value(v, tensor) for k, v in value.items()}
-    return registry.deserialize_keras_object(value)
+    def call(node: Any) -> dict[str, Any]:
+        entries = [node] if _is_history(node) else node
+        single = isinstance(entries, list) and len(entries) == 1
+        kwargs: dict[str, Any] = {}
+        for entry in entries if isinstance(entries, list) else ():
+            kwargs |= entry[3] if len(entry) == 4 else {}
+        args = [tensors(entries[0] if single else entries)]
+        return {"args": args, "kwargs": tensors(kwargs)}
 
-
-def _old_call_arguments(node: Any, tensor: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Calls as Keras 2 wrote them: a list of `[name, call, output, arguments]`."""
-    if isinstance(node, dict):  # tf.keras wrote a dict for dict inputs
-        return [{k: tensor(v) for k, v in node.items()}], {}
-    entries = [node] if _is_history(node) else node
-    kwargs: dict[str, Any] = {}
-    for entry in entries:
-        kwargs |= entry[3] if len(entry) == 4 else {}
-    kwargs = {
-        k: tensor(v) if _is_history(v) else registry.deserialize_keras_object(v)
-        for k, v in kwargs.items()
-    }
-    tensors = [tensor(entry) for entry in entries]
-    return [tensors[0] if len(tensors) == 1 else tensors], kwargs
-
-
-def _from_histories(value: Any, rebuild: _Rebuild) -> Any:
-    if _is_history(value):
-        name, number, index = value
-        first = _first_number(rebuild.operations.get(name))
-        return rebuild.tensor([name, number - first, index])
-    if isinstance(value, dict):
-        return {k: _from_histories(v, rebuild) for k, v in value.items()}
-    return [_from_histories(v, rebuild) for v in value]
+    return {**record, "inbound_nodes": [call(n) for n in record["inbound_nodes"]]}

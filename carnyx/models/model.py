@@ -34,7 +34,7 @@ class Model(Trainer, Layer):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Model and _is_functional_call(args, kwargs):
             return super().__new__(Model._functional)
-        return super().__new__(cls)
+        return super().__new__(cls)  # type: ignore[arg-type]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if _is_functional_call(args, kwargs):  # super().__init__(inputs, outputs)
@@ -174,6 +174,14 @@ class Model(Trainer, Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """The model of a config, with fresh weights; `Model` reads functional ones."""
+        if cls is Model and {"layers", "input_layers"} <= set(config):
+            return Model._functional.from_config(config, custom_objects)
+        with registry.custom_object_scope(custom_objects or {}):
+            return super().from_config(config)
 
     @property
     def input_shape(self) -> Any:

@@ -81,3 +81,69 @@ def test_json_opens(name, writer, reader):
     model = built(writer, name)
     again = LIBRARIES[reader].models.model_from_json(model.to_json())
     same(filled(again), model, feed(model))
+
+
+def old_form(value):
+    """A config of today with its calls as Keras 2 wrote them."""
+    config = value["config"]
+    nested = {x["name"] for x in config["layers"] if "layers" in x["config"]}
+
+    def histories(argument):
+        if isinstance(argument, list):
+            return [h for part in argument for h in histories(part)]
+        name, number, index = argument["config"]["keras_history"]
+        return [[name, number + (name in nested), index, {}]]
+
+    for layer in config["layers"]:
+        if layer["name"] in nested and "input_layers" in layer["config"]:
+            old_form(layer)
+        calls = []
+        for node in layer["inbound_nodes"]:
+            call = histories(node["args"])
+            kwargs = {k: v for k, v in node["kwargs"].items() if v is not None}
+            for name, argument in kwargs.items():
+                if isinstance(argument, list):
+                    kwargs[name] = [h[:3] for h in histories(argument)]
+                elif isinstance(argument, dict):
+                    kwargs[name] = histories(argument)[0][:3]
+            call[0][3] = kwargs
+            calls.append(call)
+        layer["inbound_nodes"] = calls
+    if isinstance(config["output_layers"][0], str):
+        outputs = config["output_layers"]
+        inside = next(x for x in config["layers"] if x["name"] == outputs[0])["config"]
+        outputs[1] += outputs[0] in nested and "input_layers" not in inside
+    return value
+
+
+@pytest.mark.parametrize(
+    "name",
+    "shared_layer at_two_depths nested_functional nested_sequential "
+    "nested_two_outputs call_arguments states".split(),
+)
+def test_calls_as_keras_2_wrote_them(name):
+    model = built("carnyx", name)
+    old = old_form(json.loads(model.to_json()))
+    assert all(
+        isinstance(node, list)
+        for layer in old["config"]["layers"]
+        for node in layer["inbound_nodes"]
+    )
+    again = carnyx.models.model_from_json(json.dumps(old))
+    same(filled(again), model, feed(model))
+
+
+def test_layers_may_stand_in_any_order():
+    config = built("carnyx", "at_two_depths").get_config()
+    config["layers"] = config["layers"][::-1]
+    again = carnyx.Model.from_config(config)
+    assert [x.name for x in again.layers] == ["input_layer", "b", "a"]
+
+
+@pytest.mark.parametrize("history", [["b", 5, 0], ["a", 0, 0], ["who", 0, 0]])
+def test_a_graph_that_cannot_begin_is_refused(history):
+    config = built("carnyx", "at_two_depths").get_config()
+    b = next(x for x in config["layers"] if x["name"] == "b")
+    b["inbound_nodes"][0]["args"][0]["config"]["keras_history"] = history
+    with pytest.raises(carnyx.errors.GraphError, match="circle"):
+        carnyx.Model.from_config(config)
