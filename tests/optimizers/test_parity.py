@@ -74,7 +74,8 @@ def names_start_anew(keras_oracle):
 
 def _label(case):
     name, arguments = case
-    return f"{name}({', '.join(f'{k}={v}' for k, v in arguments.items())})"
+    said = [f"{k}={getattr(v, '__name__', v)}" for k, v in arguments.items()]
+    return f"{name}({', '.join(said)})"
 
 
 def _make(library, variable, case):
