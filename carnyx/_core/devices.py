@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -47,12 +46,13 @@ def _all_devices() -> list[Any]:
     return devices
 
 
-@functools.cache
-def _apply(name: str | None) -> None:
-    if name is not None:
-        jax.config.update("jax_default_device", find_device(name))
+_applied: list[str | None] = [None]
 
 
 def ensure_device() -> None:
-    """Make the configured device JAX's default; called before the first array."""
-    _apply(_settings.get("device"))
+    """Make the configured device JAX's default; called before arrays are made."""
+    name = _settings.get("device")
+    if name != _applied[0]:
+        device = None if name is None else find_device(name)
+        jax.config.update("jax_default_device", device)
+        _applied[0] = name

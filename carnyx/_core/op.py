@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from carnyx._core.devices import ensure_device
 from carnyx._core.infer import infer
 from carnyx._core.node import Node, OpCall
 from carnyx._core.operators import OPS
@@ -39,6 +40,7 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
         if kinds & _VARIABLE:
             args = tuple(_read(a) for a in args)
             kwargs = {k: _read(v) for k, v in kwargs.items()}
+        ensure_device()
         return fn(*args, **kwargs)
 
     call.op_name = public  # type: ignore[attr-defined]

@@ -98,8 +98,9 @@ def test_wrong_values_from_code() -> None:
         keras.config.enable_unsafe_deserialization()
 
 
-def test_a_device_that_is_not_there_is_an_error_that_lists_what_is() -> None:
-    code = "import carnyx; carnyx.Variable(0.0)"
+@pytest.mark.parametrize("use", ["carnyx.Variable(0.0)", "carnyx.ops.zeros(2)"])
+def test_a_device_that_is_not_there_is_an_error_that_lists_what_is(use: str) -> None:
+    code = f"import carnyx; {use}"
     run = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
