@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,15 +55,38 @@ def steps_of(
             yield first, last, run
             done = last + 1
     batches = feed.epoch(epoch, done)
-    if not isinstance(feed, ArrayFeed):
+    together = 1 if one_by_one or not program.compiled else at_least
+    if not isinstance(feed, ArrayFeed) and together == 1:
         batches = prefetch(batches, jax.device_put)
+    left = None if limit is None else max(limit - done, 0)
     with contextlib.closing(batches):  # type: ignore[type-var]
-        while limit is None or done < limit:
-            batch = next(batches, None)
-            if batch is None:
-                return
-            yield done, done, functools.partial(program, trimmed(batch))
-            done += 1
+        some = (trimmed(batch) for batch in itertools.islice(batches, left))
+        for group in _groups(some, together):
+            if len(group) == 1:
+                run = functools.partial(program, group[0])
+            else:
+                run = functools.partial(program.run_chunk, _stacked(group), len(group))
+            yield done, done + len(group) - 1, run
+            done += len(group)
+
+
+def _groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Neighbouring batches of equal shapes, in full groups of `size`, else alone."""
+    if size == 1:
+        yield from ([batch] for batch in batches)
+    while waiting := list(itertools.islice(batches, size)):
+        if len(waiting) == size and len({_sizes(b) for b in waiting}) == 1:
+            yield waiting
+        else:
+            yield from ([batch] for batch in waiting)
+
+
+def _sizes(batch: Any) -> Any:
+    return tuple(np.shape(leaf) for leaf in jax.tree_util.tree_leaves(batch))
+
+
+def _stacked(batches: list[Any]) -> Any:
+    return jax.tree_util.tree_map(lambda *leaves: np.stack(leaves), *batches)
 
 
 def _chunks(

@@ -54,7 +54,7 @@ class Run:
             copy = jax.device_put(value, value.sharding, may_alias=False)
             arrays[f"{i:05d} {variable.path}"] = copy
         states = [
-            {"class": type(c).__name__, "state": _without_arrays(c.state(), arrays, str(i))}
+            {"class": type(c).__name__, "state": _without_arrays(_state_of(c), arrays, str(i))}
             for i, c in enumerate(self.callbacks.callbacks)
         ]
         return arrays, {
@@ -90,7 +90,9 @@ class Run:
 
     def _variables(self) -> list[Any]:
         held = self.model._held()
-        return [*held.store.variables, global_seed_generator().state]
+        seed = global_seed_generator().state
+        rest = [] if any(v is seed for v in held.store.variables) else [seed]
+        return [*held.store.variables, *rest]
 
     def _restore_callbacks(self, saved: backup.Backup) -> None:
         waiting = list(saved.content["callbacks"])
@@ -105,7 +107,13 @@ class Run:
                 )
                 continue
             waiting.remove(found)
-            callback.restore(_with_arrays(found["state"], saved.arrays))
+            if hasattr(callback, "restore"):
+                callback.restore(_with_arrays(found["state"], saved.arrays))
+
+
+def _state_of(callback: Any) -> dict[str, Any]:
+    """What a callback remembers; one written for Keras does not say."""
+    return callback.state() if hasattr(callback, "state") else {}
 
 
 def _check_same_model(

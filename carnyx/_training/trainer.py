@@ -15,7 +15,7 @@ from carnyx._core.scope import pure
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import adapt, train_validation_split
 from carnyx._data.batches import one_batch
-from carnyx._training import loop
+from carnyx._training import loop, simple_steps
 from carnyx._training.compile import CompiledLoss, CompiledMetrics
 from carnyx._training.predicting import PredictProgram
 from carnyx._training.programs import StepProgram
@@ -59,6 +59,7 @@ class Compiled:
         self.held: HeldState | None = None
         self.held_key: Any = None  # under which `held` is known to be right
         self.ready = False
+        self.tried: set[str] = set()  # steps in the simple style that have been
 
 
 class Trainer:
@@ -281,6 +282,11 @@ class Trainer:
 
         `state` is `(trainable_variables, non_trainable_variables,
         optimizer_variables, metrics_variables)`, lists of arrays; `data` a batch.
+
+        A class may write `train_step(self, data)` instead: it computes with layers,
+        takes gradients with `value_and_grad`, applies optimizers (as many as it keeps
+        in attributes), updates metrics and returns logs. `test_step` and
+        `predict_step` may have that form, too.
         """
         x, y, sample_weight = unpack(data)
         trainable, buffers, slots, metrics = state
@@ -313,6 +319,28 @@ class Trainer:
         x, _, _ = unpack(data)
         return self.stateless_call(trainable, buffers, x, training=False)  # type: ignore[attr-defined]
 
+    def value_and_grad(
+        self, fn: Any, variables: Any = None, has_aux: bool = False
+    ) -> tuple[Any, list[Any]]:
+        """What `fn()` computes with layers, and its gradient for each variable.
+
+        What `fn` assigns (moving averages, seeds, metrics) stays assigned. Multiply
+        the loss by `optimizer.scale_loss` where the optimizer scales losses.
+
+        Args:
+            fn: a function of nothing that returns a scalar.
+            variables: the trainable variables of the model by default.
+            has_aux: `fn` returns a pair, and only its first part is differentiated.
+
+        >>> import carnyx as keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> x = keras.ops.ones((1, 2))
+        >>> loss, (kernel, bias) = model.value_and_grad(lambda: model(x)[0, 0])
+        >>> kernel.tolist(), bias.tolist()
+        ([[1.0], [1.0]], [1.0])
+        """
+        return simple_steps.value_and_grad(self, fn, variables, has_aux)
+
     def _update_metrics(
         self, values: Any, loss: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any
     ) -> tuple[dict[str, Any], list[Any]]:
@@ -326,9 +354,18 @@ class Trainer:
 
     # ---- programs ----------------------------------------------------------------
 
-    def _prepare(self, spec: Any, training: bool) -> None:
+    def _prepare(
+        self, spec: Any, training: bool, batch_size: int | None = None
+    ) -> None:
         """Build model, losses, metrics and optimizer for batches like `spec`."""
         compiled = self._need_compiled("fit" if training else "evaluate")
+        name = "train_step" if training else "test_step"
+        if simple_steps.is_simple(self, name):
+            if name not in compiled.tried:
+                step = getattr(self, name)
+                simple_steps.prepare(self, step, loop.trimmed(spec), batch_size)
+                compiled.tried.add(name)
+            return
         x, y, _ = spec
         if not compiled.ready:
             y_pred = self._predicted_spec(x)
@@ -349,11 +386,17 @@ class Trainer:
     def _held(self) -> HeldState:
         """The state of all variables, as one store."""
         compiled = self._need_compiled("fit")
-        key = structure.version(), compiled.ready, self.optimizer.built
+        simple = simple_steps.is_simple(self, "train_step")
+        key: Any = structure.version(), compiled.ready, self.optimizer.built
+        if simple:
+            key += tuple(map(id, simple_steps.extra_variables(self)))
         if compiled.held is not None and compiled.held_key == key:
             return compiled.held
         compiled.held_key = key
-        slots = self.optimizer.variables if self.optimizer.built else []
+        if simple:
+            slots = simple_steps.extra_variables(self)
+        else:
+            slots = self.optimizer.variables if self.optimizer.built else []
         parts = TrainState(
             self.trainable_variables,  # type: ignore[attr-defined]
             self.non_trainable_variables,  # type: ignore[attr-defined]
@@ -365,21 +408,24 @@ class Trainer:
             compiled.programs.clear()
         return compiled.held
 
-    def _program(self, kind: str, step: Any) -> StepProgram:
+    def _program(self, name: str, step: Any) -> StepProgram:
         held = self._held()
         programs = self._need_compiled("fit").programs
-        key = kind, self.run_eagerly
+        key = name, self.run_eagerly
         if key not in programs:
+            if simple_steps.is_simple(self, name):
+                step = simple_steps.checked_logs(getattr(self, name))
+                step = simple_steps.pure_step(step, held.store.variables, held.cuts)
             programs[key] = StepProgram(step, held, compiled=not self.run_eagerly)
         return programs[key]
 
     def train_program(self) -> StepProgram:
         """The program of a training step; compiled once, reused by every call."""
-        return self._program("train", self.train_step)
+        return self._program("train_step", self.train_step)
 
     def test_program(self) -> StepProgram:
         """The program of an evaluation step."""
-        return self._program("test", self._whole_test_step)
+        return self._program("test_step", self._whole_test_step)
 
     def _whole_test_step(self, state: TrainState, data: Any) -> tuple[Any, TrainState]:
         trainable, buffers, slots, metrics = state
@@ -396,13 +442,19 @@ class Trainer:
             return self._predictor
         variables = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
         if self._predictor is None or not self._predictor.fits(variables, eager):
-            self._predictor = PredictProgram(self.predict_step, variables, not eager)
+            step = self.predict_step
+            if simple_steps.is_simple(self, "predict_step"):
+                cuts = [0, len(variables[0]), len(variables[0]) + len(variables[1])]
+                step = simple_steps.pure_step(step, [*variables[0], *variables[1]], cuts)
+            self._predictor = PredictProgram(step, variables, not eager)
         self._predictor.key = structure.version(), eager
         return self._predictor
 
     def finish_training(self, trained: bool) -> None:
         """After the last epoch: averaged weights take their place, if so chosen."""
-        if trained:
+        if trained and simple_steps.is_simple(self, "train_step"):
+            simple_steps.finish(self)
+        elif trained:
             self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
 
     # ---- fit, evaluate, predict --------------------------------------------------
@@ -450,7 +502,16 @@ class Trainer:
             x, y, sample_weight, batch_size=batch_size, steps=steps_per_epoch,
             shuffle=shuffle, class_weight=class_weight,
         )  # fmt: skip
-        self._prepare(feed.spec(), training=True)
+        self._prepare(feed.spec(), training=True, batch_size=feed.batch_size)
+        validation_feed: Any = None
+        if validation_data is not None:
+            vx, vy, vw = unpack(validation_data)
+            validation_feed = adapt(
+                vx, vy, vw, batch_size=validation_batch_size or batch_size,
+                steps=validation_steps, shuffle=False,
+            )  # fmt: skip
+            if not self._need_compiled("fit").ready:  # a step in the simple style
+                self._prepare(validation_feed.spec(), False, validation_feed.batch_size)
         self._held()
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(
@@ -459,12 +520,7 @@ class Trainer:
                 steps=steps_per_epoch or feed.length,
             )  # fmt: skip
         validate = None
-        if validation_data is not None:
-            vx, vy, vw = unpack(validation_data)
-            validation_feed = adapt(
-                vx, vy, vw, batch_size=validation_batch_size or batch_size,
-                steps=validation_steps, shuffle=False,
-            )  # fmt: skip
+        if validation_feed is not None:
             validate = lambda: loop.evaluate(  # noqa: E731
                 self, validation_feed, callbacks, validation_steps
             )
@@ -495,7 +551,7 @@ class Trainer:
         feed = adapt(
             x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
         )
-        self._prepare(feed.spec(), training=False)
+        self._prepare(feed.spec(), training=False, batch_size=feed.batch_size)
         self._held()
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(
@@ -583,7 +639,7 @@ class Trainer:
     ) -> tuple:
         self._need_compiled("train_on_batch" if training else "test_on_batch")
         feed = _whole(x, y, sample_weight, class_weight)
-        self._prepare(feed.spec(), training)
+        self._prepare(feed.spec(), training, feed.batch_size)
         return loop.trimmed(next(iter(feed.epoch(0))))
 
 

@@ -97,6 +97,19 @@ def test_a_convolution_is_not_fused_on_a_cpu() -> None:
     assert not model.train_program()._chunks
 
 
+def test_steps_per_execution_with_a_source_of_batches() -> None:
+    x, y = _data(84)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    histories = []
+    for steps in (1, 4):
+        model = _model(dropout=0.3)
+        model.compile("adam", loss, steps_per_execution=steps)
+        batches = [(x[i : i + 8], y[i : i + 8]) for i in range(0, 84, 8)]
+        histories.append(model.fit(iter(batches), verbose=0).history["loss"])
+        assert bool(model.train_program()._chunks) == (steps == 4)
+    np.testing.assert_allclose(*histories, rtol=1e-5)
+
+
 def test_sizes_of_data_do_not_compile_again_and_again() -> None:
     model = _model()
     for n in (64, 96, 200, 64, 128, 328):  # multiples of the batch: one program
