@@ -3,7 +3,9 @@
 from carnyx._data.arrays import ArrayFeed as ArrayFeed
 from carnyx._data.arrays import train_validation_split as train_validation_split
 from carnyx._data.choose import adapt as adapt
+from carnyx._data.dataset import Dataset as Dataset
 from carnyx._data.feed import Feed as Feed
 from carnyx._data.prefetching import prefetch as prefetch
-from carnyx._data.sources import SequenceFeed as SequenceFeed
-from carnyx._data.sources import StreamFeed as StreamFeed
+from carnyx._data.py_dataset import PyDataset as PyDataset
+from carnyx._data.sequences import SequenceFeed as SequenceFeed
+from carnyx._data.streams import StreamFeed as StreamFeed

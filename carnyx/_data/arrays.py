@@ -12,17 +12,16 @@ import numpy as np
 
 from carnyx import tree
 from carnyx._data.batches import (
-    as_array,
     common_size,
-    is_array,
     map_named,
     named_leaves,
     spec_of,
     spread_weights,
-    target_dtype,
     weigh,
 )
 from carnyx._data.feed import Batch, Feed
+from carnyx._data.hosts import is_array, target_dtype
+from carnyx._data.rows import Rows, as_rows, is_lazy
 from carnyx.errors import DataError
 
 
@@ -33,7 +32,8 @@ class ArrayFeed(Feed):
     endless stream of passes over the data, and all its batches are full.
 
     Args:
-        x: nested arrays, or what gives them; samples along the first axes.
+        x: nested arrays, or what gives them; samples along the first axes. Of mapped
+            files, HDF5 and sparse matrices, a batch at a time is read.
         batch_size: None is 32, or what divides the samples into `steps`.
         shuffle: True: all samples anew every pass; `"batch"`: within each batch.
     """
@@ -51,7 +51,7 @@ class ArrayFeed(Feed):
     ) -> None:
         super().__init__(seed if shuffle else seed or 0)
         weights = weigh(y, spread_weights(y, sample_weight), class_weight)
-        batch = map_named(lambda n, v: as_array(v, n), (x, y, weights))
+        batch = map_named(lambda n, v: as_rows(v, n), (x, y, weights))
         named = named_leaves(batch)
         self.num_samples: int = common_size(named)
         self._leaves, self._form = jax.tree_util.tree_flatten(batch)
@@ -59,6 +59,7 @@ class ArrayFeed(Feed):
         self.shuffle = shuffle
         self.batch_size: int = _batch_size(batch_size, steps, self.num_samples)
         self.length: int = math.ceil(self.num_samples / self.batch_size)
+        self.reads = any(isinstance(leaf, Rows) for leaf in self._leaves)
         self._window: int | None = None  # samples an epoch, where not all
         if steps is not None and steps < self.length:
             self.length, self._window = steps, steps * self.batch_size
@@ -98,13 +99,14 @@ class ArrayFeed(Feed):
         rows = self._rows(epoch, start * size, (start + count) * size)
         self._epoch, self._index = epoch, start + count
 
-        def stack(leaf: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        def stack(leaf: Any, dtype: np.dtype) -> np.ndarray:
             shape = (capacity, size, *leaf.shape[1:])
-            if count == capacity and (leaf.dtype != dtype or isinstance(rows, slice)):
+            taken = leaf.dtype != dtype or isinstance(rows, slice) or self.reads
+            if count == capacity and taken:
                 return _take(leaf, rows).astype(dtype, copy=False).reshape(shape)
             out = (np.empty if count == capacity else np.zeros)(shape, dtype)
             filled = out.reshape(capacity * size, *leaf.shape[1:])[: count * size]
-            if leaf.dtype != dtype or isinstance(rows, slice):
+            if taken:
                 filled[...] = _take(leaf, rows)
             else:
                 np.take(leaf, rows, axis=0, out=filled, mode="clip")
@@ -141,7 +143,9 @@ class ArrayFeed(Feed):
         return np.concatenate([rows.reshape(-1), full + random.permutation(n - full)])
 
 
-def _take(leaf: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+def _take(leaf: Any, rows: slice | np.ndarray) -> np.ndarray:
+    if isinstance(leaf, Rows):
+        return leaf.read(rows)
     return np.asarray(leaf[rows] if isinstance(rows, slice) else leaf.take(rows, 0))
 
 
@@ -165,14 +169,14 @@ def train_validation_split(arrays: Any, validation_split: float) -> tuple[Any, A
             f"validation_split got {validation_split}; it is a share between 0 and 1."
         )
     leaves = [leaf for leaf in tree.flatten(arrays) if leaf is not None]
-    other = [type(leaf).__name__ for leaf in leaves if not is_array(leaf)]
+    other = [type(v).__name__ for v in leaves if not (is_array(v) or is_lazy(v))]
     if other or not leaves:
         raise DataError(
             f"validation_split needs arrays; got {', '.join(other) or 'nothing'}. For "
             "a source of batches pass validation_data."
         )
     arrays = tree.map_structure(
-        lambda v: as_array(v, "the data"), arrays, none_is_leaf=False
+        lambda v: as_rows(v, "the data"), arrays, none_is_leaf=False
     )
     leaves = [leaf for leaf in tree.flatten(arrays) if leaf is not None]
     size = common_size([(f"array {i}", leaf) for i, leaf in enumerate(leaves)])

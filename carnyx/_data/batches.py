@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,57 +10,10 @@ import numpy as np
 
 from carnyx import config, tree
 from carnyx._core.symbol import KerasTensor
-from carnyx.dtype_policies import is_float
+from carnyx._data.hosts import as_array, target_dtype
 from carnyx.errors import DataError
 
 PARTS = ("x", "y", "sample_weight")
-_NARROW = {"int64": "int32", "uint64": "uint32", "complex128": "complex64"}
-
-
-def target_dtype(dtype: Any, name: str) -> np.dtype:
-    """The dtype in which data of `dtype` reaches a model."""
-    target = _target(np.dtype(dtype), config.floatx())
-    if target is None:
-        raise DataError(
-            f"{name} has dtype {dtype}; a model takes numbers. Encode strings and "
-            "dates first (TextVectorization, StringLookup), and pad ragged rows."
-        )
-    return target
-
-
-@functools.cache
-def _target(dtype: np.dtype, floatx: str) -> np.dtype | None:
-    if dtype.kind in "OSUTMm":  # objects, strings, dates
-        return None
-    if is_float(dtype.name):
-        return np.dtype(floatx)
-    return np.dtype(_NARROW.get(dtype.name, dtype))
-
-
-def is_array(value: Any) -> bool:
-    """Whether a leaf is an array, or gives one (`__array__`): frames, tensors."""
-    return isinstance(value, np.ndarray | jax.Array) or hasattr(value, "__array__")
-
-
-def as_array(value: Any, name: str) -> np.ndarray:
-    """The leaf as a NumPy array with samples along its first axis."""
-    if not is_array(value):
-        raise DataError(
-            f"{name} is {_described(value)}; expected an array, or a dict, list or "
-            "tuple of arrays. numpy.asarray makes one."
-        )
-    array = np.asarray(value)
-    if array.ndim == 0:
-        raise DataError(
-            f"{name} is a single value, {array!r}; the first axis of data counts "
-            "samples. A batch of one is x[None]."
-        )
-    if array.dtype == object:  # a frame of mixed columns
-        try:
-            return array.astype(config.floatx())
-        except (TypeError, ValueError):
-            target_dtype(array.dtype, name)
-    return array
 
 
 def one_batch(x: Any, most: int) -> np.ndarray | None:
@@ -69,11 +21,6 @@ def one_batch(x: Any, most: int) -> np.ndarray | None:
     if not isinstance(x, np.ndarray) or x.ndim == 0 or not 0 < len(x) <= most:
         return None
     return x.astype(target_dtype(x.dtype, "x"), copy=False)
-
-
-def _described(value: Any) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} ({text if len(text) < 40 else text[:37] + '...'})"
 
 
 def named_leaves(batch: Any) -> list[tuple[str, Any]]:

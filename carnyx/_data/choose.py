@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from carnyx._data import hub
 from carnyx._data.arrays import ArrayFeed
-from carnyx._data.batches import is_array
+from carnyx._data.dataset import Dataset, DatasetFeed
 from carnyx._data.feed import Feed
-from carnyx._data.sources import SequenceFeed, StreamFeed
+from carnyx._data.hosts import comes_from, is_array
+from carnyx._data.rows import Rows, is_lazy
+from carnyx._data.sequences import SequenceFeed
+from carnyx._data.streams import GrainFeed, StreamFeed, TorchFeed
 from carnyx.errors import DataError
 
 
@@ -30,26 +34,62 @@ def adapt(
         shuffle: samples of arrays, batches of what has an index; an iterable keeps
             its own order.
     """
-    if is_array(x) or isinstance(x, dict | list | tuple):
+    if isinstance(x, Feed):
+        _need_alone(x, y, sample_weight)
+        return x
+    if comes_from(x, "datasets") and hasattr(x, "column_names"):
+        _need_alone(x, y, sample_weight)
+        x, y = _of_hub(x, batch_size)
+    arrays = is_array(x) or is_lazy(x) or isinstance(x, Rows | dict | list | tuple)
+    if arrays or hasattr(x, "column_name"):
         return ArrayFeed(
             x, y, sample_weight, batch_size, steps, shuffle, class_weight, seed
         )
-    indexed = hasattr(x, "__getitem__") and hasattr(x, "__len__")
-    source = isinstance(x, Feed) or indexed or hasattr(x, "__iter__")
-    if isinstance(x, str | bytes) or not source:
+    indexed = hasattr(x, "__getitem__") and (
+        hasattr(x, "__len__") or hasattr(x, "num_batches")
+    )
+    if isinstance(x, str | bytes) or not (indexed or hasattr(x, "__iter__")):
         raise DataError(
-            f"x is {x!r}; expected arrays (NumPy, JAX, nested in dicts, lists or "
-            "tuples), a generator or iterable of batches, or an object with "
-            "__getitem__ and __len__ (PyDataset)."
+            f"x is {x!r}; expected arrays (NumPy, JAX, pandas, polars, SciPy, HDF5; "
+            "nested in dicts, lists or tuples), a generator or iterable of batches (of "
+            "torch, tf.data, Grain), or an object with __getitem__ and __len__ "
+            "(PyDataset)."
         )
+    _need_alone(x, y, sample_weight)
+    own_order = _of_library(x, steps, class_weight)
+    if own_order is not None:
+        return own_order
+    if indexed:
+        return SequenceFeed(x, steps, shuffle, class_weight, seed)
+    return StreamFeed(x, steps, class_weight)
+
+
+def _of_hub(x: Any, batch_size: int | None) -> tuple[Any, Any]:
+    if isinstance(x, dict):
+        raise DataError(
+            f"x is a {type(x).__name__}; choose a split: x[{next(iter(x))!r}]."
+        )
+    if hasattr(x, "__getitem__"):
+        return hub.columns(x)
+    return hub.HubStream(x, batch_size), None
+
+
+def _of_library(x: Any, steps: Any, class_weight: Any) -> Feed | None:
+    """A feed for what has an order, and a position, of its own."""
+    if isinstance(x, Dataset):
+        return DatasetFeed(x, steps, class_weight)
+    if comes_from(x, "grain"):
+        to_iterate = getattr(x, "to_iter_dataset", lambda: x)()  # of a MapDataset
+        return GrainFeed(to_iterate, steps, class_weight)
+    if comes_from(x, "torch") and hasattr(x, "batch_sampler"):
+        return TorchFeed(x, steps, class_weight)
+    return None
+
+
+def _need_alone(x: Any, y: Any, sample_weight: Any) -> None:
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise DataError(
                 f"x is a {type(x).__name__}, a source of batches, so {name} must come "
                 "with its batches: (x, y) or (x, y, sample_weight)."
             )
-    if isinstance(x, Feed):
-        return x
-    if indexed:
-        return SequenceFeed(x, steps, shuffle, class_weight, seed)
-    return StreamFeed(x, steps, class_weight)

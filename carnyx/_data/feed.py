@@ -8,6 +8,7 @@ wherever it is asked; that is what makes resuming exact.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,27 @@ import numpy as np
 from carnyx._core.seed import make_default_seed
 
 Batch = tuple[Any, Any, Any]
+
+
+class Waiting:
+    """The seconds that an epoch's training has waited for data, with nothing to do."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """An epoch begins."""
+        self.seconds, self._since = 0.0, time.perf_counter()
+
+    def share(self) -> float:
+        """The waiting's part of the epoch's time so far."""
+        return self.seconds / max(time.perf_counter() - self._since, 1e-9)
+
+    def __str__(self) -> str:
+        """What a progress bar says of it; nothing, where it hardly matters."""
+        if self.seconds < 0.2 or self.share() < 0.1:
+            return ""
+        return f"waiting for data {self.share():.0%}"
 
 
 class Feed:
@@ -31,11 +53,16 @@ class Feed:
     """Batches an epoch; None where only the end will tell."""
     batch_size: int | None = None
     num_samples: int | None = None
+    reads: bool = True
+    """Whether making a batch may take time: it is then made ahead, by a thread."""
+    name: str = "the data"
+    """What the source is called in messages."""
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = make_default_seed() if seed is None else int(seed)
         self._epoch = self._index = 0
         self._order: tuple[Any, Any] = (None, None)
+        self.waiting = Waiting()
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the `start`-th on."""
@@ -51,17 +78,21 @@ class Feed:
         """One batch as symbolic tensors, the batch size None; takes no data away."""
         raise NotImplementedError(f"{type(self).__name__} must define spec.")
 
-    def position(self, index: int | None = None) -> dict[str, int]:
+    def position(
+        self, index: int | None = None, epoch: int | None = None
+    ) -> dict[str, Any]:
         """Where the feed stands, as plain JSON.
 
         Args:
             index: how many batches of the epoch were used, where some of those given
                 out wait in `prefetch`; None is all of them.
+            epoch: the one that the reader is in (None), or the next, at its beginning.
         """
         index = self._index if index is None else index
-        return {"seed": self.seed, "epoch": self._epoch, "index": index}
+        epoch = self._epoch if epoch is None else epoch
+        return {"seed": self.seed, "epoch": epoch, "index": index}
 
-    def restore(self, position: dict[str, int]) -> None:
+    def restore(self, position: dict[str, Any]) -> None:
         """Go to a position: `epoch(position["epoch"], position["index"])` goes on."""
         self.seed = position["seed"]
         self._epoch, self._index = position["epoch"], position["index"]

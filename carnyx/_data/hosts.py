@@ -1,0 +1,142 @@
+"""Any library's arrays as NumPy's; none is imported that the user has not imported."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from carnyx import config
+from carnyx.dtype_policies import is_float
+from carnyx.errors import DataError
+
+_NARROW = {"int64": "int32", "uint64": "uint32", "complex128": "complex64"}
+
+
+def comes_from(value: Any, *libraries: str) -> bool:
+    """Whether a class of the object, or one that it inherits, is of a library."""
+    return any(library in libraries for library in _roots(type(value)))
+
+
+@functools.cache
+def _roots(kind: type) -> tuple[str, ...]:
+    return tuple(c.__module__.split(".")[0] for c in kind.__mro__)
+
+
+def target_dtype(dtype: Any, name: str) -> np.dtype:
+    """The dtype in which data of `dtype` reaches a model."""
+    target = _target(np.dtype(dtype), config.floatx())
+    if target is None:
+        raise DataError(
+            f"{name} has dtype {dtype}; a model takes numbers. Encode strings and "
+            "dates first (TextVectorization, StringLookup), and pad ragged rows."
+        )
+    return target
+
+
+@functools.cache
+def _target(dtype: np.dtype, floatx: str) -> np.dtype | None:
+    if dtype.kind in "OSUTMm":  # objects, strings, dates
+        return None
+    if is_float(dtype.name):
+        return np.dtype(floatx)
+    return np.dtype(_NARROW.get(dtype.name, dtype))
+
+
+# ---- from other libraries
+
+
+def _from_torch(tensor: Any) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    narrow = str(tensor.dtype) == "torch.bfloat16"  # which NumPy does not have
+    return (tensor.float() if narrow else tensor).numpy()
+
+
+def _from_tensorflow(tensor: Any) -> np.ndarray:
+    if hasattr(tensor, "to_tensor"):  # ragged: padded with zeros
+        tensor = tensor.to_tensor()
+    elif hasattr(tensor, "dense_shape") and not hasattr(tensor, "numpy"):
+        tensor = sys.modules["tensorflow"].sparse.to_dense(tensor)
+    return np.asarray(tensor)
+
+
+def _from_pandas(frame: Any) -> np.ndarray:
+    """A column of numbers becomes one of two axes, as in Keras; NA becomes NaN."""
+    values = np.asarray(frame)
+    if values.dtype == object and hasattr(frame, "to_numpy"):
+        try:
+            values = frame.to_numpy(dtype=config.floatx(), na_value=np.nan)
+        except (TypeError, ValueError):
+            return values
+    return values[:, None] if values.ndim == 1 and hasattr(frame, "index") else values
+
+
+def _from_polars(frame: Any) -> np.ndarray:
+    values = np.asarray(frame.to_numpy())
+    return values[:, None] if values.ndim == 1 else values
+
+
+_READERS: dict[str, Callable[[Any], np.ndarray]] = {
+    "torch": _from_torch,
+    "tensorflow": _from_tensorflow,
+    "pandas": _from_pandas,
+    "polars": _from_polars,
+    "scipy": lambda matrix: matrix.toarray(),
+}
+
+
+def is_array(value: Any) -> bool:
+    """Whether a leaf is an array, or gives one: frames, tensors, sparse matrices."""
+    known = isinstance(value, np.ndarray | jax.Array) or hasattr(value, "__array__")
+    return known or hasattr(value, "tocsr")
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """The leaf as a NumPy array with samples along its first axis."""
+    if not is_array(value):
+        raise DataError(
+            f"{name} is {_described(value)}; expected an array, or a dict, list or "
+            "tuple of arrays. numpy.asarray makes one."
+        )
+    array = np.asarray(value) if isinstance(value, np.ndarray) else _read(value)
+    if array.ndim == 0:
+        raise DataError(
+            f"{name} is a single value, {array!r}; the first axis of data counts "
+            "samples. A batch of one is x[None]."
+        )
+    if array.dtype == object:  # a frame of mixed columns
+        try:
+            return array.astype(config.floatx())
+        except (TypeError, ValueError):
+            raise DataError(_not_numbers(value, name)) from None
+    return array
+
+
+def _read(value: Any) -> np.ndarray:
+    for root in _roots(type(value)):
+        if root in _READERS:
+            return _READERS[root](value)
+    return np.asarray(value)
+
+
+def _not_numbers(value: Any, name: str) -> str:
+    """Which columns of a frame are no numbers, where it is a frame."""
+    dtypes = getattr(value, "dtypes", None)
+    columns = getattr(value, "columns", None)
+    found = ""
+    if dtypes is not None and columns is not None:
+        bad = [c for c in columns if getattr(value[c].dtype, "kind", "O") in "OSUTMm"]
+        found = f" in the columns {bad}" if bad else ""
+    return (
+        f"{name} has dtype object{found}; a model takes numbers. Encode strings and "
+        "dates first (TextVectorization, StringLookup), and pad ragged rows."
+    )
+
+
+def _described(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} ({text if len(text) < 40 else text[:37] + '...'})"
