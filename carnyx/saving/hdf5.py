@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import mmap
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _SPECIAL = {
     name: np.dtype(getattr(ml_dtypes, name))
     for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4")
 }
+_HEAP = b"GCOL\1\0\0\0"  # how a heap of strings begins
 _ATTRIBUTE_BYTES = 60_000  # HDF5 keeps an attribute's header below 64 KiB
 
 
@@ -82,6 +84,7 @@ def opened(data: bytes | str, source: str, size: int) -> Iterator[Tree]:
     """
     import h5py
 
+    _check_heaps(data, source)
     try:
         file = h5py.File(io.BytesIO(data) if isinstance(data, bytes) else data, "r")
     except (OSError, RuntimeError, ValueError, KeyError) as error:
@@ -97,10 +100,37 @@ def opened(data: bytes | str, source: str, size: int) -> Iterator[Tree]:
         yield tree
 
 
-def _walk(file: Any, tree: Tree, size: int) -> None:
-    import h5py
+def _check_heaps(data: bytes | str, source: str) -> None:
+    """Look over the heaps of strings, since HDF5 never returns from a broken one."""
+    if isinstance(data, bytes):
+        _check_each_heap(data, source)
+        return
+    with open(data, "rb") as stream:
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            _check_each_heap(content, source)
 
-    seen, total = {h5py.h5o.get_info(file.id).addr}, 0
+
+def _check_each_heap(content: Any, source: str) -> None:
+    """A heap is a header with its size, then objects: number, size, padded content."""
+    start = content.find(_HEAP)
+    while start >= 0:
+        end = start + int.from_bytes(content[start + 8 : start + 16], "little")
+        place = start + 16
+        while place + 16 <= min(end, len(content)):
+            length = int.from_bytes(content[place + 8 : place + 16], "little")
+            if content[place : place + 2] != b"\0\0":  # not the free space at the end
+                length = 16 + (length + 7 & ~7)
+            if length == 0 or place + length > end:
+                raise damaged(source, "the HDF5 structure", "a broken heap of strings")
+            place += length
+        start = content.find(_HEAP, start + 1)
+
+
+def _walk(file: Any, tree: Tree, size: int) -> None:
+    from h5py import Dataset, h5o  # type: ignore
+    from h5py import Group as Folder
+
+    seen, total = {h5o.get_info(file.id).addr}, 0
     waiting = [("", file)]
     while waiting:
         place, group = waiting.pop()
@@ -112,14 +142,14 @@ def _walk(file: Any, tree: Tree, size: int) -> None:
                 what = f"is a {kind}, which leads elsewhere"
                 raise refused(tree.source, repr(path), what, _PLAIN)
             item = group[name]
-            address = h5py.h5o.get_info(item.id).addr
+            address = h5o.get_info(item.id).addr
             if address in seen or len(seen) > MAX_OBJECTS:
                 what = "is reached twice, or one of far too many objects"
                 raise refused(tree.source, repr(path), what, _PLAIN)
             seen.add(address)
-            if isinstance(item, h5py.Group):
+            if isinstance(item, Folder):
                 waiting.append((path, item))
-            elif isinstance(item, h5py.Dataset):
+            elif isinstance(item, Dataset):
                 stored = _stored(item, tree.source, path)
                 total += (
                     int(np.prod(stored.shape, dtype=object)) * stored.dtype.itemsize
@@ -213,11 +243,13 @@ def put_array(group: Any, name: str, value: Any) -> None:
     dataset = group.create_dataset(name, data=raw)
     if special:
         dataset.attrs["dtype"] = array.dtype.name
-    dataset.attrs["crc32"] = np.uint32(_crc(array))
+    dataset.attrs["crc32"] = np.uint32(_crc(raw))
 
 
 def _crc(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
+    """Of the values, and of how they are to be understood."""
+    form = zlib.crc32(f"{array.dtype.str}{array.shape}".encode())
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), form)
 
 
 def put_names(group: Any, attribute: str, names: list[str]) -> None:

@@ -20,7 +20,7 @@ def parse(raw: bytes | str, file: object, member: str) -> Any:
         UnsafeModelError: too large, too deep, or a key that comes twice.
         FileError: no JSON.
     """
-    data = raw.encode() if isinstance(raw, str) else raw
+    data = raw.encode(errors="surrogateescape") if isinstance(raw, str) else raw
     if len(data) > MAX_BYTES:
         what = f"has {readable(len(data))} of JSON, more than {readable(MAX_BYTES)}"
         raise refused(file, member, what, "No model's description is that long.")

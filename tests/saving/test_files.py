@@ -297,6 +297,17 @@ def test_values_have_checksums(tmp_path):
         model.load_weights(path)
 
 
+def test_a_broken_heap_of_strings_does_not_hang(tmp_path):
+    path = tmp_path / "m.weights.h5"
+    small().save_weights(path)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"GCOL") + 64
+    data[place : place + 1000] = bytes(1000)
+    path.write_bytes(data)
+    with pytest.raises(FileError, match="heap of strings"):
+        small().load_weights(path)
+
+
 # ---- crashes -----------------------------------------------------------------
 
 KILLED = """

@@ -18,7 +18,7 @@ OWN = ("subclassed", "own_layer")  # classes that must be registered in the read
 # Keras cannot read its own HDF5 files of recorded ops; embeddings' masks are such.
 IN_H5 = [n for n in BUILDERS if n not in ("subclassed", "recorded_ops", "recurrent")]
 WAYS = ["keras to carnyx", "carnyx to keras", "carnyx to carnyx"]
-TRAINS = ("sequential", "functional", "nested")  # the others fill their state
+TRAINS = ("sequential", "functional")  # the others fill their state
 
 
 @dataclass

@@ -9,6 +9,7 @@ group whose attribute `weight_names` gives the order of its arrays; a group
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 from carnyx import registry
@@ -64,6 +65,9 @@ def _group(tree: hdf5.Tree, place: str) -> Group:
 
 
 def _object(tree: hdf5.Tree, attribute: str, content: str) -> dict[str, Any]:
+    checksum = tree.attributes[""].get(f"{attribute}_crc32")
+    if checksum is not None and int(checksum) != _crc(content):
+        raise damaged(tree.source, attribute, "the text has changed (checksum)")
     value = jsons.parse(content, tree.source, attribute)
     if not isinstance(value, dict):
         raise damaged(tree.source, attribute, "it is no JSON object")
@@ -115,20 +119,30 @@ def write(path: PathLike, description: ModelDescription) -> None:
             return
         file.attrs["keras_version"] = KERAS_VERSION
         file.attrs["backend"] = "jax"
-        file.attrs["model_config"] = json.dumps(_legacy_record(description.config))
+        _put_json(file, "model_config", _legacy_record(description.config))
         if description.compile_config is not None:
             training = dict(description.compile_config)
             optimizer = training.pop("optimizer")
             keys = ("class_name", "config")
             training["optimizer_config"] = {k: optimizer[k] for k in keys}
             training["loss"] = _full_names(training.get("loss"))
-            file.attrs["training_config"] = json.dumps(training)
+            _put_json(file, "training_config", training)
         _put_weights(file.create_group(WEIGHTS), description)
         for group in description.optimizer.values():
             _put_group(file.create_group(OPTIMIZER), group)
 
     with replacing(path) as stream:
         hdf5.write(stream, fill)
+
+
+def _put_json(file: Any, attribute: str, value: Any) -> None:
+    content = json.dumps(value)
+    file.attrs[attribute] = content
+    file.attrs[f"{attribute}_crc32"] = _crc(content)
+
+
+def _crc(content: str) -> int:
+    return zlib.crc32(content.encode(errors="surrogateescape"))
 
 
 def _full_names(loss: Any) -> Any:
