@@ -7,11 +7,12 @@ from typing import Any
 
 from carnyx import tree
 from carnyx._core.node import Node, OpCall
+from carnyx._core.op import record
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError, GraphError
-from carnyx.layers import Input, InputLayer
+from carnyx.layers import InputLayer
 from carnyx.layers.base import Layer
-from carnyx.models.functional import Functional
+from carnyx.models.functional import Functional, _takes_own_arguments
 from carnyx.models.model import Model
 from carnyx.models.sequential import Sequential
 
@@ -22,7 +23,7 @@ def clone_model(
     clone_function: Callable[[Layer], Any] | None = None,
     call_function: Callable[..., Any] | None = None,
     recursive: bool = False,
-    **kwargs: Any,
+    cache: dict[int, Any] | None = None,
 ) -> Model:
     """A model of the same layers, made anew.
 
@@ -31,6 +32,7 @@ def clone_model(
         clone_function: `layer -> layer`, what stands in a layer's place.
         call_function: `(layer, *args, **kwargs) -> outputs`, how a clone is called;
             functional models only.
+        cache: clones by the id of what they stand for; filled as they are made.
         recursive: whether `clone_function` sees the layers of models inside, too.
 
     >>> import carnyx as keras
@@ -40,35 +42,59 @@ def clone_model(
     """
     if not isinstance(model, Model):
         raise ArgumentError(f"clone_model got {model!r}; expected a Model.")
-    clone = _cloner(clone_function, call_function, recursive)
+    options = {"clone_function": clone_function, "call_function": call_function}
+    clone = _cloner(options, recursive, {} if cache is None else cache)
     if isinstance(model, Sequential):
         if call_function is not None:
             raise ArgumentError(
-                "call_function is for functional models; got Sequential."
+                f"clone_model got call_function for {model.name!r}, a Sequential; it "
+                "is for functional models."
             )
-        return _clone_sequential(model, input_tensors, clone)
-    if type(model) is Functional or (
-        isinstance(model, Functional) and clone_function is not None
-    ):
-        return _clone_functional(model, input_tensors, clone, call_function)
-    if input_tensors is not None or clone_function is not None:
+        return _compiled_as(model, _clone_sequential(model, input_tensors, clone))
+    asked = clone_function is not None or input_tensors is not None
+    if isinstance(model, Functional) and (asked or not _makes_its_graph(type(model))):
+        copy = _clone_functional(model, input_tensors, clone, call_function)
+        return _compiled_as(model, copy)
+    if asked or call_function is not None:
         raise ArgumentError(
-            f"{model.name!r} is a subclass of Model: its layers are made by its own "
-            "code, so input_tensors and clone_function have no meaning."
+            f"clone_model got {model.name!r}, whose layers are made by the code of "
+            f"{type(model).__name__}; input_tensors, clone_function and call_function "
+            "are for Sequential and functional models."
         )
-    return _copy(model)
+    return _compiled_as(model, _copy(model))
 
 
 def _copy(layer: Any) -> Any:
     return type(layer).from_config(layer.get_config())
 
 
-def _cloner(function: Any, call_function: Any, recursive: bool) -> Callable[..., Any]:
+def _compiled_as(model: Model, copy: Any) -> Any:
+    if model.compiled:
+        copy.compile_from_config(model.get_compile_config())
+    return copy
+
+
+def _makes_its_graph(cls: type[Functional]) -> bool:
+    return cls is not Functional and _takes_own_arguments(cls)
+
+
+def _cloner(
+    options: dict[str, Any], recursive: bool, cache: dict[int, Any]
+) -> Callable[[Any], Any]:
+    """`layer -> clone`, the same clone whenever it is the same layer."""
+    function = options["clone_function"] or _copy
+
     def clone(layer: Any) -> Any:
-        if recursive and isinstance(layer, Functional | Sequential):
-            return clone_model(layer, clone_function=function, recursive=True)
-        if function is None or isinstance(layer, InputLayer):
-            return _copy(layer)
+        if id(layer) not in cache:
+            cache[id(layer)] = make(layer)
+        return cache[id(layer)]
+
+    def make(layer: Any) -> Any:
+        if recursive and isinstance(layer, Sequential):
+            only = {"clone_function": function}  # its layers are not called one by one
+            return clone_model(layer, recursive=True, cache=cache, **only)
+        if recursive and isinstance(layer, Functional):
+            return clone_model(layer, recursive=True, cache=cache, **options)
         return function(layer)
 
     return clone
@@ -76,53 +102,46 @@ def _cloner(function: Any, call_function: Any, recursive: bool) -> Callable[...,
 
 def _clone_sequential(model: Sequential, inputs: Any, clone: Any) -> Sequential:
     layers = [clone(x) for x in model.layers]
+    first = model._stack[0] if model._stack else None
     if inputs is not None:
-        (symbol,) = tree.flatten(inputs)
-        return Sequential([_input_of(symbol), *layers], name=model.name)
-    first = model._stack[:1]
-    if first and isinstance(first[0], InputLayer):
-        layers = [_copy(first[0]), *layers]
+        (symbol,) = _symbols(inputs, 1)
+        name = first.name if isinstance(first, InputLayer) else None
+        layers = [InputLayer(input_tensor=symbol, name=name), *layers]
+    elif isinstance(first, InputLayer):
+        layers = [_copy(first), *layers]
     return Sequential(layers, name=model.name, trainable=model.trainable)
 
 
-def _input_of(symbol: Any) -> Any:
-    if not is_symbolic(symbol):
+def _symbols(tensors: Any, count: int) -> list[Any]:
+    flat = tree.flatten(tensors)
+    if len(flat) != count or not all(is_symbolic(t) for t in flat):
         raise GraphError(
-            f"input_tensors got {symbol!r}; expected a symbolic tensor from "
-            "carnyx.Input()."
+            f"clone_model got input_tensors={tensors!r}; the model takes {count} "
+            "symbolic tensors, made by carnyx.Input(shape=...)."
         )
-    return symbol.node.operation if symbol.node and symbol.node.is_input else symbol
+    return flat
 
 
 def _clone_functional(
     model: Functional, inputs: Any, clone: Any, call_function: Any
 ) -> Functional:
     if inputs is None:
-        fresh = [
-            Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs
-        ]
+        fresh = [_copy(t.node.operation).output for t in model.inputs]
     else:
-        fresh = [t for t in tree.flatten(inputs) if _input_of(t) is not None]
-        if len(fresh) != len(model.inputs):
-            raise GraphError(
-                f"input_tensors has {len(fresh)} tensors, the model "
-                f"{len(model.inputs)} inputs."
-            )
-    clones: dict[int, Any] = {}
+        fresh = _symbols(inputs, len(model.inputs))
 
     def call(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
         operation = node.operation
         if isinstance(operation, OpCall):
-            return operation.fn(*args, **kwargs)
-        if id(operation) not in clones:
-            clones[id(operation)] = clone(operation)
-        layer = clones[id(operation)]
+            return record(OpCall(operation.fn, operation.name), args, kwargs)
+        layer = clone(operation)
         if call_function is not None:
             return call_function(layer, *args, **kwargs)
         return layer(*args, **kwargs)
 
     outputs = model._graph.run(fresh, call)
-    return Functional(
+    own = _makes_its_graph(type(model))
+    return (Functional if own else type(model))(
         tree.pack_sequence_as(model._inputs, fresh),
         tree.pack_sequence_as(model._outputs, outputs),
         name=model.name,

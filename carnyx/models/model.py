@@ -29,12 +29,13 @@ class Model(Trainer, Layer):
     10
     """
 
-    _functional: ClassVar[type[Model]]  # set by functional.py, which stands above this file
+    # Set by functional.py, which stands above this file.
+    _functional: ClassVar[type[Model]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Model and _is_functional_call(args, kwargs):
-            return super().__new__(Model._functional)
-        return super().__new__(cls)  # type: ignore[arg-type]
+            cls = Model._functional
+        return super().__new__(cls)  # pyright: ignore[reportArgumentType]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if _is_functional_call(args, kwargs):  # super().__init__(inputs, outputs)
@@ -152,7 +153,9 @@ class Model(Trainer, Layer):
         saving.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     @show_user_lines
-    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+    def save_weights(
+        self, filepath: Any, overwrite: bool = True, **kwargs: Any
+    ) -> None:
         """Save the weights to a `.weights.h5` (or `.h5`) file."""
         saving.save_weights(self, filepath, overwrite=overwrite, **kwargs)
 

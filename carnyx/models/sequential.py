@@ -106,8 +106,6 @@ class Sequential(Model):
         self._body, self.built = None, False
         if len(self._stack) > 1 and isinstance(self._stack[0], InputLayer):
             self.build(self._stack[0].batch_shape)
-        elif self._stack and isinstance(self._stack[0], InputLayer):
-            self.built = True
 
     def build(self, input_shape: Any = None) -> None:
         """Create the weights for inputs of this shape (with the batch axis)."""
@@ -131,8 +129,8 @@ class Sequential(Model):
             x = layer(x)
             if len(tree.flatten(x)) != 1:
                 raise GraphError(
-                    f"Layer {layer.name!r} of {self.name!r} gives several outputs; in a "
-                    "Sequential each has one. Use the functional API."
+                    f"Layer {layer.name!r} of {self.name!r} gives several outputs; in "
+                    "a Sequential each has one. Use the functional API."
                 )
         self._body = Functional(inputs, x, name=self.name)
         self.built = True

@@ -6,21 +6,20 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from carnyx import tree
-from carnyx._core.node import OpCall
-from carnyx.errors import ArgumentError
+from carnyx._core.node import Node, OpCall
+from carnyx.errors import ArgumentError, CarnyxError
+from carnyx.models.op_records import class_name_of
 
-
-class Row(NamedTuple):
-    """One line of the table."""
-
-    name: str
-    shape: str
-    params: str
-    connected: str
-    trainable: str
+_COLUMNS = {
+    "Layer (type)": "left",
+    "Output Shape": "left",
+    "Param #": "right",
+    "Connected to": "left",
+    "Trainable": "center",
+}
 
 
 def print_summary(
@@ -35,90 +34,101 @@ def print_summary(
     """Print the table; see `Model.summary`."""
     from rich.console import Console
 
-    to_terminal = print_fn is None and sys.stdout.isatty()
-    width = line_length or max(shutil.get_terminal_size((80, 20)).columns, 60)
+    nodes = _nodes(model)
+    chain = _is_chain(nodes)
+    titles = [t for t in _COLUMNS if t != "Connected to" or not chain]
+    titles = [t for t in titles if t != "Trainable" or show_trainable]
+    terminal = shutil.get_terminal_size().columns
+    length = line_length or min(
+        (88 if chain else 108) + 12 * show_trainable, terminal - 4
+    )
+    table = _table(titles, _widths(positions, titles, length), length)
+    operations = model.operations if hasattr(model, "operations") else model.layers
+    for operation in _in_range(list(operations), layer_range):
+        for row in _rows(operation, nodes, expand_nested):
+            table.add_row(*(row[title].replace("[", "\\[") for title in titles))
+
+    colours = print_fn is None and sys.stdout.isatty()
     console = Console(
-        width=width, force_terminal=to_terminal, no_color=not to_terminal,
+        width=max(terminal, length), force_terminal=colours, no_color=not colours,
         highlight=False, file=sys.stdout,
     )  # fmt: skip
     with console.capture() as captured:
-        console.print(f'[bold]Model: "{model.name}"[/bold]')
-        console.print(
-            _table(model, expand_nested, show_trainable, layer_range, positions)
-        )
+        name = model.name.replace("[", "\\[")
+        console.print(f'[bold]Model: "{name}"[/bold]')
+        console.print(table)
         for line in _totals(model):
-            console.print(" " + line)
-    text = captured.get()
-    if print_fn is not None:
-        print_fn(text)
-    else:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+            console.print(line)
+    (print_fn or sys.stdout.write)(captured.get())
 
 
-def _table(
-    model: Any, expand: bool, show_trainable: bool, layer_range: Any, positions: Any
-) -> Any:
-    from rich import box
-    from rich.table import Table
+def _table(titles: list[str], widths: list[int], length: int) -> Any:
+    from rich.table import Column, Table
 
-    show_connected = not _is_chain(model)
-    table = Table(box=box.HEAVY_HEAD, show_lines=show_connected)
-    titles = ["Layer (type)", "Output Shape", "Param #"]
-    titles += ["Connected to"] if show_connected else []
-    titles += ["Trainable"] if show_trainable else []
-    ratios = _ratios(positions, len(titles))
-    for title, ratio in zip(titles, ratios, strict=True):
-        right = title == "Param #"
-        table.add_column(
-            title, ratio=ratio, justify="right" if right else "left", overflow="fold"
-        )
-    table.expand = True
-    for row in _rows(model, expand, layer_range):
-        cells = [row.name, row.shape, row.params]
-        cells += [row.connected] if show_connected else []
-        cells += [row.trainable] if show_trainable else []
-        table.add_row(*(cell.replace("[", "\\[") for cell in cells))
-    return table
+    columns = [
+        Column(t, justify=_COLUMNS[t], width=w)  # type: ignore[arg-type]
+        for t, w in zip(titles, widths, strict=True)
+    ]
+    return Table(*columns, width=length, show_lines=True)
 
 
-def _ratios(positions: Any, count: int) -> list[int]:
-    """Relative widths; `positions` are the right edges, as shares of the line."""
+def _widths(positions: Any, titles: list[str], length: int) -> list[int]:
+    """The columns' widths; `positions` are right edges, as shares of the line."""
     if positions is None:
-        return [45, 33, 22, 30, 14][:count]
-    if len(positions) < count:
+        connected = "Connected to" in titles
+        positions = [0.3, 0.56, 0.74, 1.0] if connected else [0.45, 0.8, 1.0]
+    if "Trainable" in titles and len(positions) < len(titles):
+        positions = [0.9 * p for p in positions] + [1.0]
+    if len(positions) != len(titles):
         raise ArgumentError(
-            f"positions has {len(positions)} entries, the table {count} columns."
+            f"summary() got {len(positions)} positions; the table has the "
+            f"{len(titles)} columns {titles}."
         )
-    edges = [0, *positions[:count]]
-    shares = [b - a for a, b in zip(edges, edges[1:], strict=False)]
-    scale = 100 / sum(shares)
-    return [max(1, round(s * scale)) for s in shares]
+    edges = [int(p * length) for p in positions]
+    widths = [b - a for a, b in zip([0, *edges], edges)]
+    if min(widths) < 4:
+        raise ArgumentError(
+            f"summary() got columns of {widths} characters; a column needs 4 or more. "
+            "Pass a larger line_length, or other positions."
+        )
+    return widths
 
 
-def _is_chain(model: Any) -> bool:
-    """Whether every layer takes just the output of the one before."""
+def _nodes(model: Any) -> list[Node] | None:
+    """The calls that the model consists of, where it is a graph."""
     graph = getattr(model, "_graph", None)
-    if graph is None:
+    return None if graph is None else graph.nodes
+
+
+def _is_chain(nodes: list[Node] | None) -> bool:
+    """Whether every layer is called once and takes just what the one before gave."""
+    if nodes is None:
         return True
-    consumers: dict[int, int] = {}
-    for node in graph.nodes:
-        if len(node.inputs) > 1:
-            return False
-        for tensor in node.inputs:
-            consumers[id(tensor.node)] = consumers.get(id(tensor.node), 0) + 1
-    calls = len(graph.nodes) == len(graph.operations)
-    return calls and all(n == 1 for n in consumers.values())
+    sources = [id(node.inputs[0].node) for node in nodes if len(node.inputs) == 1]
+    layers = {id(node.operation) for node in nodes}
+    return len(layers) == len(nodes) == len(set(sources)) + 1
 
 
-def _rows(model: Any, expand: bool, layer_range: Any) -> list[Row]:
-    operations = getattr(model, "operations", None) or model.layers
-    rows = []
-    for operation in _in_range(list(operations), layer_range):
-        rows.append(_row(model, operation))
-        if expand and getattr(operation, "layers", None) and hasattr(operation, "fit"):
-            inner = _rows(operation, True, None)
-            rows += [row._replace(name="    └ " + row.name.strip()) for row in inner]
+def _rows(operation: Any, nodes: Any, expand: bool, depth: int = 0) -> list[dict]:
+    """The row of a layer and, where wanted, of those inside, by column."""
+    prefix = "   " * depth + "└ " if depth else ""
+    if isinstance(operation, OpCall):
+        kind, params, trainable = class_name_of(operation.fn.op_name), "0", "-"
+    else:
+        kind = type(operation).__name__
+        built = operation.built
+        params = f"{operation.count_params():,}" if built else "0 (unbuilt)"
+        trainable = "NY"[operation.trainable] if operation.weights else "-"
+    row = {
+        "Layer (type)": f"{prefix}{operation.name} ({kind})",
+        "Output Shape": _shape(operation, nodes),
+        "Param #": params,
+        "Connected to": _connections(operation, nodes),
+        "Trainable": trainable,
+    }
+    rows = [row]
+    for inner in getattr(operation, "layers", ()) if expand else ():
+        rows += _rows(inner, _nodes(operation), expand, depth + 1)
     return rows
 
 
@@ -127,89 +137,56 @@ def _in_range(operations: list[Any], layer_range: Any) -> list[Any]:
         return operations
     first, last = layer_range
     names = [o.name for o in operations]
-    starts = [i for i, n in enumerate(names) if n == first or re.match(first, n)]
-    ends = [i for i, n in enumerate(names) if n == last or re.match(last, n)]
+    starts = [i for i, n in enumerate(names) if re.match(first, n)]
+    ends = [i for i, n in enumerate(names) if re.match(last, n)]
     if not starts or not ends:
         raise ArgumentError(
-            f"layer_range={layer_range!r} matches no layers of {names}."
+            f"summary() got layer_range={layer_range!r}; the layers are {names}."
         )
-    low, high = sorted((starts[0], ends[-1]))
+    low, high = starts[0], ends[-1]
+    if low > high:
+        low, high = ends[0], starts[-1]
     return operations[low : high + 1]
 
 
-def _row(model: Any, operation: Any) -> Row:
-    if isinstance(operation, OpCall):
-        kind = "".join(p.capitalize() for p in operation.fn.op_name.split("_"))
-        params = "0"
-        trainable = "-"
+def _shape(operation: Any, nodes: list[Node] | None) -> str:
+    """The output shape in this graph, else of the last call, else as built."""
+    calls = [n for n in nodes or () if n.operation is operation]
+    calls = calls or operation.inbound_nodes
+    if calls:
+        outputs = calls[-1].outputs
+        outputs = list(outputs) if isinstance(outputs, tuple) else outputs
+        shapes = tree.map_structure(lambda t: str(t.shape), outputs)
     else:
-        kind = type(operation).__name__
-        unbuilt = not operation.built
-        params = "0 (unbuilt)" if unbuilt else f"{operation.count_params():,}"
-        trainable = "-" if not operation.weights else _yes_no(operation.trainable)
-    return Row(
-        f"{operation.name} ({kind})",
-        _shape(model, operation),
-        params,
-        _connections(model, operation),
-        trainable,
-    )
+        shapes = _built_shapes(operation)
+    flat = tree.flatten(shapes)
+    return flat[0] if len(flat) == 1 else str(shapes).replace("'", "")
 
 
-def _yes_no(value: bool) -> str:
-    return "Y" if value else "N"
-
-
-def _shape(model: Any, operation: Any) -> str:
-    """The output shape in this model, else of the first call, else as built."""
-    nodes = _nodes(model, operation)
-    outputs = [n.outputs for n in nodes] or [n.outputs for n in operation.inbound_nodes]
-    if outputs:
-        shapes = [_shape_text(o) for o in outputs]
-        return shapes[0] if len(set(shapes)) == 1 else ", ".join(shapes)
-    shapes = getattr(operation, "build_shapes", None)
-    if not operation.built or not shapes:
+def _built_shapes(layer: Any) -> Any:
+    given = getattr(layer, "build_shapes", None)
+    if not layer.built or not given:
         return "?"
     try:
-        out = operation.compute_output_shape(*shapes.values())
-    except Exception:  # a layer whose shapes only its own call knows
-        return "?"
-    return _tuple_text(out)
+        shapes = layer.compute_output_shape(*given.values())
+    except (CarnyxError, NotImplementedError, TypeError, ValueError):
+        return "?"  # a layer whose shapes only its own call knows
+    return tree.map_shape_structure(lambda shape: str(tuple(shape)), shapes)
 
 
-def _shape_text(outputs: Any) -> str:
-    shapes = [str(t.shape) for t in tree.flatten(outputs) if t is not None]
-    return shapes[0] if len(shapes) == 1 else f"[{', '.join(shapes)}]"
-
-
-def _tuple_text(shape: Any) -> str:
-    return str(tuple(shape) if tree.is_shape(shape) else shape)
-
-
-def _nodes(model: Any, operation: Any) -> list[Any]:
-    graph = getattr(model, "_graph", None)
-    body = getattr(model, "_body", None)
-    graph = graph or (body._graph if body is not None else None)
-    if graph is None:
-        return []
-    return [n for n in graph.nodes if n.operation is operation]
-
-
-def _connections(model: Any, operation: Any) -> str:
-    sources = []
-    for node in _nodes(model, operation):
-        for tensor in node.inputs:
-            producer, call, index = tensor._keras_history
-            sources.append(f"{producer.name}[{call}][{index}]")
-    return ", ".join(sources) or "-"
+def _connections(operation: Any, nodes: list[Node] | None) -> str:
+    tensors = [t for n in nodes or () if n.operation is operation for t in n.inputs]
+    sources = [t._keras_history for t in tensors]
+    named = (f"{s.operation.name}[{s.node_index}][{s.tensor_index}]" for s in sources)
+    return ", ".join(named) or "-"
 
 
 def _totals(model: Any) -> list[str]:
     trainable = {id(v): v for v in model.trainable_weights}
     fixed = {id(v): v for v in model.non_trainable_weights}
     optimizer = getattr(model, "optimizer", None)
-    built = optimizer is not None and optimizer.built
-    slots = {id(v): v for v in optimizer.variables} if built else {}
+    slots = optimizer.variables if optimizer is not None and optimizer.built else ()
+    slots = {id(v): v for v in slots}
     parts = [
         ("Total params", {**trainable, **fixed, **slots}),
         ("Trainable params", trainable),
@@ -217,7 +194,7 @@ def _totals(model: Any) -> list[str]:
     ]
     parts += [("Optimizer params", slots)] if slots else []
     return [
-        f"[bold]{title}: [/bold]{sum(v.size for v in group.values()):,} "
+        f"[bold] {title}: [/bold]{sum(v.size for v in group.values()):,} "
         f"({readable_size(sum(v.nbytes for v in group.values()))})"
         for title, group in parts
     ]
