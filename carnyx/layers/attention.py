@@ -159,11 +159,6 @@ class ProjectedAttention(Layer):
                 shared[key] = type(known).from_config(known.get_config())
         return shared | {"name": name, "dtype": self.dtype_policy}
 
-    query_dense = property(lambda self: self._query_dense)
-    key_dense = property(lambda self: self._key_dense)
-    value_dense = property(lambda self: self._value_dense)
-    output_dense = property(lambda self: self._output_dense)
-
     # ---- the computation
 
     def call(
@@ -317,6 +312,12 @@ class MultiHeadAttention(
     output_shape: Any = field(None, _tuple)
     attention_axes: Any = field(None, _tuple)
 
+    # Public here only, as in Keras: files place the weights by these names.
+    query_dense = property(lambda self: self._query_dense)
+    key_dense = property(lambda self: self._key_dense)
+    value_dense = property(lambda self: self._value_dense)
+    output_dense = property(lambda self: self._output_dense)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.value_dim = self.value_dim or self.key_dim
@@ -347,8 +348,8 @@ class GroupedQueryAttention(ProjectedAttention):
     >>> layer = GroupedQueryAttention(4, num_query_heads=6, num_key_value_heads=2)
     >>> layer(np.ones((3, 5, 8)), np.ones((3, 7, 8))).shape
     (3, 5, 8)
-    >>> layer.key_dense.kernel.shape
-    (8, 2, 4)
+    >>> [w.shape for w in layer.weights if w.path.endswith("key/kernel")]
+    [(8, 2, 4)]
     """
 
     head_dim: int = field(check=positive)

@@ -19,13 +19,13 @@ OTHER = {"activation": "relu", "recurrent_activation": "hard_sigmoid"}
 
 
 def _rnn(*cells, **more):
-    """An RNN over cells given as pairs of class name and units."""
+    """An RNN over stacked cells, given as pairs of class name and units."""
 
     def arguments(k):
         made = [
             getattr(k.layers, c)(n, name=f"{c}_{n}".lower(), seed=1) for c, n in cells
         ]
-        return {"cell": made if len(made) > 1 else made[0], **more}
+        return {"cell": k.layers.StackedRNNCells(made, name="cells"), **more}
 
     return arguments
 

@@ -196,3 +196,18 @@ def test_errors_say_what_to_do():
         layers.Attention()(x)
     with pytest.raises(ArgumentError, match="score_mode='cosine'; expected one of"):
         layers.Attention(score_mode="cosine")
+
+
+def test_files_go_both_ways(tmp_path):
+    def model(k):
+        x = k.Input((4, 5))
+        h = k.layers.MultiHeadAttention(2, 3, use_gate=True)(x, x)
+        h = k.layers.GroupQueryAttention(2, 4, 2)(h, h)
+        return k.Model(x, k.layers.Bidirectional(k.layers.LSTM(2))(h))
+
+    (x,) = arrays((2, 4, 5))
+    ours, theirs = model(carnyx), model(keras)
+    ours.save(tmp_path / "ours.keras")
+    theirs.save(tmp_path / "theirs.keras")
+    assert_close(keras.models.load_model(tmp_path / "ours.keras")(x), ours(x))
+    assert_close(carnyx.models.load_model(tmp_path / "theirs.keras")(x), theirs(x))

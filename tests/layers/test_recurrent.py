@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import carnyx
 from carnyx import layers
 from carnyx._core.scope import scoped
 from carnyx.errors import ArgumentError, ShapeError
@@ -105,6 +106,22 @@ def test_stateful_over_three_batches():
     assert_close(ours(batches[0]), first)
     with pytest.raises(ShapeError, match="got a batch of 3.*built for batches of 2"):
         ours(np.ones((3, 4, 3)))
+
+
+def test_stateful_in_a_model():
+    (x,) = arrays((4, 3, 2))
+    symbol = layers.Input((3, 2), batch_size=2)
+    steps = layers.LSTM(3, stateful=True)
+    model = carnyx.Model(symbol, steps(symbol))
+    first = model.predict(x, batch_size=2, verbose=0)
+    again = layers.LSTM(3)
+    again.build(x.shape)
+    again.set_weights(steps.get_weights())
+    joined = again(np.concatenate([x[:2], x[2:]], 1))
+    assert_close(first[2:], joined, 1e-4)
+    assert not np.allclose(model.predict(x[:2], verbose=0), first[:2])
+    steps.reset_state()
+    assert_close(model.predict(x[:2], verbose=0), first[:2])
 
 
 def test_states_of_a_run_are_carried_but_are_no_weights():
