@@ -444,8 +444,7 @@ class Trainer:
         if self._predictor is None or not self._predictor.fits(variables, eager):
             step = self.predict_step
             if simple_steps.is_simple(self, "predict_step"):
-                cuts = [0, len(variables[0]), len(variables[0]) + len(variables[1])]
-                step = simple_steps.pure_step(step, [*variables[0], *variables[1]], cuts)
+                step = simple_steps.pure_prediction(step, variables)
             self._predictor = PredictProgram(step, variables, not eager)
         self._predictor.key = structure.version(), eager
         return self._predictor
