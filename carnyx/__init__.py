@@ -7,6 +7,7 @@ from carnyx import config as config
 from carnyx import constraints as constraints
 from carnyx import datasets as datasets
 from carnyx import dtype_policies as dtype_policies
+from carnyx import errors as errors
 from carnyx import initializers as initializers
 from carnyx import layers as layers
 from carnyx import losses as losses
