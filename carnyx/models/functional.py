@@ -144,7 +144,7 @@ class Functional(Model):
                 f"{label(self)} got no input {missing[0]!r}; it got "
                 f"{sorted(inputs)}, and takes {keys}."
             )
-        return [inputs[k] for k in keys]
+        return tree.flatten([inputs[k] for k in keys])
 
     def _fitted(self, value: Any, symbol: KerasTensor) -> Any:
         if value is None:

@@ -1,4 +1,4 @@
-"""`Sequential`, functional models and subclasses: what they hold, and how it changes."""
+"""`Sequential`, functional models and subclasses: what they hold, how it changes."""
 
 import keras as oracle
 import numpy as np
@@ -132,6 +132,17 @@ def test_inputs_in_many_forms():
         forms = [[X, one], (X, one), {"a": X, "b": one}, {"b": one, "a": X}]
         forms += [[X, one[:, 0]], [X.astype("float64"), one.astype("int32")]]
         return [np.asarray(model(form)).tolist() for form in forms]
+
+    both(look)
+
+
+def test_lists_inside_dicts():
+    def look(k):
+        q, r = k.Input((4,), name="q"), [k.Input((4,), name=n) for n in ("r1", "r2")]
+        model = k.Model({"q": q, "r": r}, {"out": [q + r[0], q * r[1]]})
+        again = k.models.model_from_json(model.to_json())
+        out = again({"q": X, "r": [X * 2, X * 3]})["out"]
+        return [np.asarray(one).tolist() for one in out], again.input_shape
 
     both(look)
 
