@@ -129,7 +129,9 @@ class Configurable:
             config = {k: _revived(cls, k, v) for k, v in config.items()}
         if registry.is_own(cls) and cls._fields:
             # Keras writes None for features that a class here does not have.
-            config = {k: v for k, v in config.items() if v is not None or _takes(cls, k)}
+            config = {
+                k: v for k, v in config.items() if v is not None or _takes(cls, k)
+            }
         try:
             return cls(**config)
         except TypeError as error:

@@ -84,9 +84,7 @@ def assert_same_structure(a: Any, b: Any) -> None:
 
     >>> assert_same_structure([1, 2], [3, 4])
     """
-    first, second = (
-        jax.tree_util.tree_structure(s, is_leaf=_is_none) for s in (a, b)
-    )
+    first, second = (jax.tree_util.tree_structure(s, is_leaf=_is_none) for s in (a, b))
     if first != second:
         raise ArgumentError(
             f"Two structures differ: {first} and {second}. "
@@ -147,9 +145,7 @@ def _is_size(d: Any) -> bool:
     return isinstance(d, int) or hasattr(d, "__index__")
 
 
-def traverse(
-    func: Callable[[Any], Any], structure: Any, top_down: bool = True
-) -> Any:
+def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) -> Any:
     """Walk every node; what `func` returns, unless None, takes the node's place.
 
     >>> traverse(lambda x: sum(x) if isinstance(x, tuple) else None, [(1, 2), 3])

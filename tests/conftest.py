@@ -15,7 +15,9 @@ for setting in ("CARNYX_HOME", "CARNYX_FLAGS", "THEANO_FLAGS"):
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-settings.register_profile("carnyx", deadline=None, max_examples=30)  # compiling takes time
+settings.register_profile(
+    "carnyx", deadline=None, max_examples=30
+)  # compiling takes time
 settings.load_profile("carnyx")
 
 

@@ -51,7 +51,9 @@ class Graph:
                 continue
             args, kwargs = node.fill(known)
             out = call(node, args, kwargs)
-            for tensor, value in zip(node.output_tensors, tree.flatten(out), strict=False):
+            for tensor, value in zip(
+                node.output_tensors, tree.flatten(out), strict=False
+            ):
                 known[id(tensor)] = value
         return [known[id(t)] for t in self.outputs]
 

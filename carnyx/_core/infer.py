@@ -108,13 +108,17 @@ def _symbol(axis: int) -> Any:
 def _symbols() -> tuple[Any, ...]:
     names = [f"d{i}" for i in range(_MAX_RANK)]
     return tuple(
-        export.symbolic_shape(", ".join(names), constraints=[f"{n} >= 2" for n in names])
+        export.symbolic_shape(
+            ", ".join(names), constraints=[f"{n} >= 2" for n in names]
+        )
     )
 
 
 def _specs(out: Any) -> Any:
     return jax.tree_util.tree_map(
-        lambda s: KerasTensor([d if isinstance(d, int) else None for d in s.shape], s.dtype),
+        lambda s: KerasTensor(
+            [d if isinstance(d, int) else None for d in s.shape], s.dtype
+        ),
         out,
     )
 

@@ -13,6 +13,7 @@ from carnyx._core.operators import OPS
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 
+
 def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
     """Make a function on arrays an op.
 

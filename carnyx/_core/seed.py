@@ -38,7 +38,9 @@ class SeedGenerator(Configurable):
         if seed is None:
             seed = make_default_seed()
         if not isinstance(seed, int) and not hasattr(seed, "__index__"):
-            raise ArgumentError(f"SeedGenerator got seed={seed!r}; expected an integer.")
+            raise ArgumentError(
+                f"SeedGenerator got seed={seed!r}; expected an integer."
+            )
         self.name = name or "seed_generator"
         self._initial_seed = seed
         with name_scope(self.name):

@@ -14,7 +14,10 @@ def prepare_jax() -> None:
     The folder is `$CARNYX_CACHE`, else `carnyx/programs` in the user's cache folder;
     `JAX_COMPILATION_CACHE_DIR` and JAX's own settings win.
     """
-    if jax.config.jax_compilation_cache_dir or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    if (
+        jax.config.jax_compilation_cache_dir
+        or "JAX_COMPILATION_CACHE_DIR" in os.environ
+    ):
         return
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = os.environ.get("CARNYX_CACHE", str(Path(base) / "carnyx" / "programs"))

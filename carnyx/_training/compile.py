@@ -51,7 +51,7 @@ class CompiledLoss:
         )
         used = [o for o, loss in zip(self.outputs, self.losses, strict=True) if loss]
         if not used:
-            raise ArgumentError("Every loss is None; give a loss to one output at least.")
+            raise ArgumentError("Every loss is None; give one output a loss at least.")
         if len(used) > 1:
             self.metrics = [metrics_lib.Mean(name=f"{o.name}_loss") for o in used]
         self.built = True
@@ -122,12 +122,16 @@ class CompiledMetrics:
     name = "compile_metrics"
 
     def __init__(
-        self, metrics: Any = None, weighted_metrics: Any = None, output_names: Any = None
+        self,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        output_names: Any = None,
     ) -> None:
         self.given, self.given_weighted = metrics, weighted_metrics
         self.output_names = output_names
         self.outputs: list[Output] = []
-        self.rows: list[tuple[int, str, Any, bool]] = []  # output, name, metric, weighted
+        # place of the output, name, metric, whether it takes the sample weights
+        self.rows: list[tuple[int, str, Any, bool]] = []
         self.built = False
 
     def build(self, y_true: Any, y_pred: Any) -> None:

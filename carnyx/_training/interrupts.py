@@ -23,7 +23,8 @@ class BetweenSteps:
     """
 
     def __init__(self, terminate: bool = False) -> None:
-        self._raises: dict[int, type[BaseException]] = {signal.SIGINT: KeyboardInterrupt}
+        self._raises: dict[int, type[BaseException]] = {}
+        self._raises[signal.SIGINT] = KeyboardInterrupt
         if terminate:
             self._raises[signal.SIGTERM] = Terminated
         self._pending: set[int] = set()

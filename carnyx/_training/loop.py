@@ -12,13 +12,19 @@ import jax
 import numpy as np
 
 from carnyx import config
-from carnyx._data import ArrayFeed, Feed, prefetch
+from carnyx._data import (
+    ArrayFeed,
+    Feed,
+    described,
+    explain_loss,
+    prefetch,
+    tell_of_waiting,
+)
 from carnyx._training.interrupts import BetweenSteps, Terminated
 from carnyx._training.programs import StepProgram
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx.callbacks import CallbackList
-from carnyx.errors import DataError
-
+from carnyx.errors import DataError, add_note_once
 
 EXIT_TERMINATED = 143  # 128 + SIGTERM, what a shell reports of a process it ends
 
@@ -54,20 +60,51 @@ def steps_of(
         ):
             yield first, last, run
             done = last + 1
-    batches = feed.epoch(epoch, done)
     together = 1 if one_by_one or not program.compiled else at_least
-    if not isinstance(feed, ArrayFeed) and together == 1:
-        batches = prefetch(batches, jax.device_put)
     left = None if limit is None else max(limit - done, 0)
+    ready = _ahead(_ready(feed.epoch(epoch, done), left, together), feed, program)
+    with contextlib.closing(ready):  # type: ignore[type-var]
+        for count, batch in ready:
+            last = done + count - 1
+            yield done, last, _named(program, feed, done, batch, count)
+            done += count
+
+
+def _ahead(ready: Iterator[Any], feed: Feed, program: StepProgram) -> Iterator[Any]:
+    """What is ready, made ahead and on its way to the device, if it takes time."""
+
+    def put(pair: Any) -> Any:
+        return pair[0], jax.device_put(pair[1])
+
+    if not feed.reads:
+        return ready
+    return prefetch(ready, put, waiting=feed.waiting, idle=program.is_idle)
+
+
+def _named(program: StepProgram, feed: Feed, step: int, batch: Any, count: int) -> Any:
+    """The run of one step or of a stack; an error says with which data."""
+
+    def run() -> Any:
+        try:
+            return program.run_chunk(batch, count) if count > 1 else program(batch)
+        except Exception as error:
+            parts = described((*batch, None, None)[:3])
+            add_note_once(
+                error, f"in step {step} of the epoch, on {parts} of {feed.name}"
+            )
+            raise
+
+    return run
+
+
+def _ready(
+    batches: Iterator[Any], left: int | None, together: int
+) -> Iterator[tuple[int, Any]]:
+    """Batches, or stacks of several, with their number."""
     with contextlib.closing(batches):  # type: ignore[type-var]
         some = (trimmed(batch) for batch in itertools.islice(batches, left))
         for group in _groups(some, together):
-            if len(group) == 1:
-                run = functools.partial(program, group[0])
-            else:
-                run = functools.partial(program.run_chunk, _stacked(group), len(group))
-            yield done, done + len(group) - 1, run
-            done += len(group)
+            yield len(group), _stacked(group) if len(group) > 1 else group[0]
 
 
 def _groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
@@ -108,12 +145,17 @@ def _chunks(
     if chunk == 1:
         return
     capacity = 1 if one_by_one else min(chunk, _power_of_two(full))
-    for done in range(start, full, capacity):
-        count = min(capacity, full - done)
-        stacked = trimmed(feed.chunk(epoch, done, count, capacity))
-        yield done, done + count - 1, functools.partial(
-            program.run_chunk, stacked, count
-        )
+    counts = ((n, min(capacity, full - n)) for n in range(start, full, capacity))
+    stacks = (
+        (count, trimmed(feed.chunk(epoch, first, count, capacity)))
+        for first, count in counts
+    )
+    done, ready = start, _ahead(stacks, feed, program)
+    with contextlib.closing(ready):  # type: ignore[type-var]
+        for count, stack in ready:
+            run = functools.partial(program.run_chunk, stack, count)
+            yield done, done + count - 1, run
+            done += count
 
 
 def _power_of_two(n: int) -> int:
@@ -181,10 +223,13 @@ def _epoch(
         run.callbacks.on_epoch_begin(run.epoch)
     _steps(run, backups, interrupts, _at_most(steps, config.max_steps_per_epoch()))
     logs = run.logs = as_floats(run.logs)
+    run.feed.waiting.end()
+    tell_of_waiting(run.feed)
+    explain_loss(logs, run.feed, run.epoch)
     if not logs:
         raise DataError(
-            f"The training data gave no batch in epoch {run.epoch + 1}. A generator may "
-            "be exhausted (give steps_per_epoch times epochs batches, or a Sequence "
+            f"The training data gave no batch in epoch {run.epoch + 1}. A generator "
+            "may be exhausted (give steps_per_epoch times epochs batches, or a Sequence "
             "that can start again), or an array empty."
         )
     if validate is not None and _is_due(validation_freq, run.epoch):
@@ -201,6 +246,7 @@ def _steps(
 ) -> None:
     """The steps of an epoch that are still to do."""
     callbacks, model = run.callbacks, run.model
+    run.feed.waiting.begin()
     for first, last, step in steps_of(
         model.train_program(),
         run.feed,
@@ -248,9 +294,7 @@ def evaluate(
     return results
 
 
-def predict(
-    model: Any, feed: Feed, callbacks: CallbackList, steps: int | None
-) -> Any:
+def predict(model: Any, feed: Feed, callbacks: CallbackList, steps: int | None) -> Any:
     """The outputs for every batch, concatenated."""
     program = model.predict_program()
     callbacks.on_predict_begin()

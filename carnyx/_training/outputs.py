@@ -1,4 +1,4 @@
-"""Losses and metrics for each output of a model: by position, by name, or one for all."""
+"""Losses and metrics for each output: by position, by name, or one for all."""
 
 from __future__ import annotations
 

@@ -54,6 +54,11 @@ class StepProgram:
         logs, store.values = self._run(store.ready(), batch)
         return logs
 
+    def is_idle(self) -> bool:
+        """Whether the device has done the last step that it was given."""
+        values = self.held.store.values
+        return not values or values[-1].is_ready()
+
     # ---- many steps in one program
 
     def steps_in_chunk(self, batch: Any) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from carnyx import tree
 from carnyx._core.seed import global_seed_generator
-from carnyx.callbacks import BackupAndRestore, CallbackList
+from carnyx.callbacks import BackupAndRestore, CallbackList, ProgbarLogger
 from carnyx.errors import ArgumentError, FileError
 from carnyx.saving import backup
 
@@ -33,6 +33,9 @@ class Run:
         self.epoch = self.step = self.total = 0
         self.logs: dict[str, Any] = {}
         self.finished = False
+        for callback in callbacks.callbacks:
+            if isinstance(callback, ProgbarLogger):
+                callback.note = feed.waiting
 
     def advance(self, last: int) -> None:
         """The steps up to `last` of this epoch are done."""
@@ -54,7 +57,10 @@ class Run:
             copy = jax.device_put(value, value.sharding, may_alias=False)
             arrays[f"{i:05d} {variable.path}"] = copy
         states = [
-            {"class": type(c).__name__, "state": _without_arrays(_state_of(c), arrays, str(i))}
+            {
+                "class": type(c).__name__,
+                "state": _without_arrays(_state_of(c), arrays, str(i)),
+            }
             for i, c in enumerate(self.callbacks.callbacks)
         ]
         return arrays, {
@@ -64,7 +70,7 @@ class Run:
             "logs": _without_arrays(as_floats(self.logs), arrays, "logs"),
             "finished": self.finished,
             "stopping": bool(self.model.stop_training),
-            "feed": self.feed.position(self.step) | {"epoch": self.epoch},
+            "feed": self.feed.position(self.step, self.epoch),
             "callbacks": states,
             "variables": len(variables),
         }
@@ -101,8 +107,8 @@ class Run:
             found = next((s for s in waiting if s["class"] == kind), None)
             if found is None:
                 warnings.warn(
-                    f"{saved.folder} has no state of {kind}: the callback was not there "
-                    "when the job was saved, so it begins anew.",
+                    f"{saved.folder} has no state of {kind}: the callback was not "
+                    "there when the job was saved, so it begins anew.",
                     stacklevel=2,
                 )
                 continue
@@ -152,7 +158,9 @@ def _with_arrays(value: Any, arrays: dict[str, Any]) -> Any:
         if set(value) == {"__array__"}:
             return arrays[value["__array__"]]
         return {k: _with_arrays(v, arrays) for k, v in value.items()}
-    return [_with_arrays(v, arrays) for v in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_with_arrays(v, arrays) for v in value]
+    return value
 
 
 def as_floats(logs: Any) -> dict[str, Any]:

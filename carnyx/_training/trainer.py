@@ -561,19 +561,14 @@ class Trainer:
         return results if return_dict else self._as_list(results)
 
     def _as_list(self, results: dict[str, Any]) -> Any:
-        """Results in the order of `metrics`; a bare number if there is one."""
-        ordered = [v for v in results.values() if not isinstance(v, dict)]
-        names = self._result_names()
-        if set(names) >= set(results):
-            ordered = [results[n] for n in names if n in results]
-        return ordered[0] if len(ordered) == 1 else ordered
-
-    def _result_names(self) -> list[str]:
+        """Results in Keras's order: of `metrics`, then by name; one is bare."""
         names: list[str] = []
         for metric in self.metrics:
-            rows = getattr(metric, "rows", None)
-            names += [row[1] for row in rows] if rows is not None else [metric.name]
-        return names
+            inside = isinstance(metric, CompiledMetrics)
+            names += [m.name for m in metric.metrics] if inside else [metric.name]
+        first = [n for n in dict.fromkeys(names) if n in results]
+        ordered = [results[n] for n in [*first, *sorted(set(results) - set(first))]]
+        return ordered[0] if len(ordered) == 1 else ordered
 
     @show_user_lines
     def predict(
@@ -617,7 +612,11 @@ class Trainer:
 
     @show_user_lines
     def test_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        return_dict: bool = False,
     ) -> Any:
         """One step of evaluation; metrics go on from the last call."""
         batch = self._one_batch(x, y, sample_weight, None, training=False)

@@ -36,8 +36,8 @@ class BackupAndRestore(Callback):
         freq = self.save_freq
         if freq != "epoch" and not (isinstance(freq, int) and freq > 0):
             raise ArgumentError(
-                f"BackupAndRestore got save_freq={freq!r}; expected 'epoch' or a number "
-                "of steps above 0."
+                f"BackupAndRestore got save_freq={freq!r}; expected 'epoch' or a "
+                "number of steps above 0."
             )
         if not str(self.backup_dir):
             raise ArgumentError("BackupAndRestore needs a folder; backup_dir is empty.")

@@ -16,7 +16,6 @@ from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 from carnyx.layers.input_spec import static_shape
 
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -33,13 +32,11 @@ class Signature(NamedTuple):
         return name in self.names
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def signature_of(fn: Any) -> Signature:
     """The signature of a plain function (not a bound method)."""
     parameters = list(inspect.signature(fn).parameters.values())[1:]
-    plain = [
-        p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-    ]
+    plain = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     return Signature(
         tuple(p.name for p in plain),
         tuple(p.name for p in plain if p.default is p.empty),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ class Layer(Operation, Configurable):
     >>> import carnyx as keras
     >>> class Scale(keras.layers.Layer):
     ...     def build(self, input_shape):
-    ...         self.gain = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+    ...         self.gain = self.add_weight((input_shape[-1],), "ones")
     ...     def call(self, x):
     ...         return x * self.gain
     >>> Scale()(np.ones((2, 3))).shape
@@ -146,7 +146,9 @@ class Layer(Operation, Configurable):
         if set(shapes) - set(names):  # build's argument names differ from call's
             args, shapes = (*args, *kwargs.values()), {}
         dtype = self.compute_dtype
-        symbol = functools.partial(tree.map_shape_structure, lambda s: KerasTensor(s, dtype))
+        symbol = functools.partial(
+            tree.map_shape_structure, lambda s: KerasTensor(s, dtype)
+        )
         with _unchanged(self):
             given = {k: symbol(v) for k, v in shapes.items()}
             out = self.compute_output_spec(*map(symbol, args), **given)
@@ -406,7 +408,11 @@ class Layer(Operation, Configurable):
         return tree.map_structure(one, args), tree.map_structure(one, kwargs)
 
     def _compute(
-        self, args: tuple, kwargs: dict[str, Any], tensors: dict[str, Any], signature: Any
+        self,
+        args: tuple,
+        kwargs: dict[str, Any],
+        tensors: dict[str, Any],
+        signature: Any,
     ) -> Any:
         kwargs = kwargs | _call.fill_masks(signature, tensors, kwargs)
         training = self._training(signature, args, kwargs)
@@ -510,12 +516,13 @@ class Layer(Operation, Configurable):
     def _check_values(self, what: str, variables: Any, values: Any) -> None:
         if not self.built:
             raise NotBuiltError(
-                f"{label(self)} is not built, so it has no variables to be given values; "
-                "call it on data first."
+                f"{label(self)} is not built, so it has no variables to be given "
+                "values; call it on data first."
             )
         if len(variables) != len(values):
             raise ArgumentError(
-                f"{label(self)} has {len(variables)} {what} but got {len(values)} values."
+                f"{label(self)} has {len(variables)} {what} but got {len(values)} "
+                "values."
             )
 
     # ---- losses ----------------------------------------------------------------
@@ -525,7 +532,8 @@ class Layer(Operation, Configurable):
         for value in tree.flatten(loss):
             if callable(value) and not hasattr(value, "dtype"):
                 raise ArgumentError(
-                    f"{label(self)}: add_loss got a function; call it and pass the value."
+                    f"{label(self)}: add_loss got a function; call it and pass the "
+                    "value."
                 )
             if is_symbolic(value):
                 raise GraphError(

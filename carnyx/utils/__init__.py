@@ -25,3 +25,29 @@ from carnyx.utils.arrays import pack_x_y_sample_weight as pack_x_y_sample_weight
 from carnyx.utils.arrays import pad_sequences as pad_sequences
 from carnyx.utils.arrays import to_categorical as to_categorical
 from carnyx.utils.files import get_file as get_file
+
+__all__ = [
+    "CustomObjectScope",
+    "Progbar",
+    "clear_session",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
+    "get_custom_objects",
+    "get_file",
+    "get_registered_name",
+    "get_registered_object",
+    "get_source_inputs",
+    "is_interactive_logging_enabled",
+    "is_keras_tensor",
+    "normalize",
+    "pack_x_y_sample_weight",
+    "pad_sequences",
+    "register_keras_serializable",
+    "serialize_keras_object",
+    "set_random_seed",
+    "standardize_dtype",
+    "to_categorical",
+    "unpack_x_y_sample_weight",
+]

@@ -22,7 +22,9 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
     """
     if is_symbolic(x):
         if num_classes is None:
-            raise ArgumentError("to_categorical of a symbolic tensor needs num_classes.")
+            raise ArgumentError(
+                "to_categorical of a symbolic tensor needs num_classes."
+            )
         return ops.one_hot(x, num_classes)
     labels = np.asarray(x, dtype="int64")
     if labels.ndim > 1 and labels.shape[-1] == 1:

@@ -44,7 +44,7 @@ class Keras2Style(layers.Layer):
 
     def __init__(self, output_dim, **kwargs):
         self.output_dim = output_dim
-        super(Keras2Style, self).__init__(**kwargs)
+        super().__init__(**kwargs)
 
     def build(self, input_shape):
         self.kernel = self.add_weight(
@@ -53,7 +53,7 @@ class Keras2Style(layers.Layer):
             initializer="random_uniform",
             trainable=True,
         )
-        super(Keras2Style, self).build(input_shape)
+        super().build(input_shape)
 
     def call(self, x):
         return ops.dot(x, self.kernel)
@@ -82,7 +82,9 @@ class Unwritten(layers.Layer):
 
 def test_keras_3_style() -> None:
     layer = Keras3Style(2)
-    np.testing.assert_allclose(layer(X), np.maximum(X.sum(1, keepdims=True), 0) + [0, 0], 1e-5)
+    np.testing.assert_allclose(
+        layer(X), np.maximum(X.sum(1, keepdims=True), 0) + [0, 0], 1e-5
+    )
     layer(X, training=True)
     assert float(layer.seen.value) == 1.0
     assert [v.path.split("/")[-1] for v in layer.weights] == ["kernel", "seen"]
@@ -264,6 +266,8 @@ def test_losses_of_a_layer_called_alone() -> None:
     out: Any = layer(X)
     added, regularized = layer.losses
     np.testing.assert_allclose(added, 0.01 * np.abs(out).sum() / len(X), 1e-5)
-    np.testing.assert_allclose(regularized, 0.5 * (layer.kernel.numpy() ** 2).sum(), 1e-5)
+    np.testing.assert_allclose(
+        regularized, 0.5 * (layer.kernel.numpy() ** 2).sum(), 1e-5
+    )
     layer(X)
     assert len(layer.losses) == 2  # of the last call

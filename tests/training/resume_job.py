@@ -1,6 +1,6 @@
 """A training job for the tests of resuming: run it, kill it, run it again.
 
-    python resume_job.py FOLDER RESULT [SAVE_FREQ]
+python resume_job.py FOLDER RESULT [SAVE_FREQ]
 """
 
 from __future__ import annotations
@@ -45,8 +45,12 @@ def main(folder: str, result: str, save_freq: Any = 7) -> None:
     )
     callbacks = [
         tell,
-        keras.callbacks.EarlyStopping("val_loss", patience=9, restore_best_weights=True),
-        keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.1),
+        keras.callbacks.EarlyStopping(
+            "val_loss", patience=9, restore_best_weights=True
+        ),
+        keras.callbacks.ReduceLROnPlateau(
+            "loss", factor=0.5, patience=1, min_delta=0.1
+        ),
         keras.callbacks.BackupAndRestore(
             folder, save_freq=save_freq, delete_checkpoint=False
         ),

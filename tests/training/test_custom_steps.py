@@ -133,7 +133,8 @@ def test_losses_that_layers_add_and_states_that_they_change() -> None:
     history = model.fit(X, Y, batch_size=12, verbose=0, shuffle=False).history
     base = np.mean((model.predict(X, verbose=0) - Y) ** 2)
     np.testing.assert_allclose(history["loss"][0], base + 0.5 * np.mean(X**2), 1e-5)
-    assert float(model.layers[0].calls.numpy()) == 4 + 2  # fit's batches of 12, predict's of 32
+    # fit's batches of 12, predict's of 32
+    assert float(model.layers[0].calls.numpy()) == 4 + 2
 
 
 def test_losses_without_a_compiled_loss() -> None:

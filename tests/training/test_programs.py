@@ -200,6 +200,9 @@ def test_importing_starts_no_device_and_no_heavy_library() -> None:
         " 'tensorflow', 'torch', 'pandas'} & set(sys.modules); assert not heavy, heavy"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
     )
     assert run.returncode == 0, run.stderr

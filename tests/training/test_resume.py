@@ -1,4 +1,4 @@
-"""A job that is killed and started again gives, to the bit, what it would have given."""
+"""A job that was killed and started again gives, to the bit, the same."""
 
 from __future__ import annotations
 
