@@ -32,8 +32,8 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
     count = int(labels.max()) + 1 if num_classes is None else num_classes
     if labels.size and (labels.min() < 0 or labels.max() >= count):
         raise ArgumentError(
-            f"to_categorical got labels from {labels.min()} to {labels.max()}; expected "
-            f"0 to {count - 1} for num_classes={count}."
+            f"to_categorical got labels from {labels.min()} to {labels.max()}; "
+            f"expected 0 to {count - 1} for num_classes={count}."
         )
     return np.eye(count)[labels]
 
