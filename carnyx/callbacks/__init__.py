@@ -14,3 +14,4 @@ from carnyx.callbacks.progress import ProgbarLogger as ProgbarLogger
 from carnyx.callbacks.simple import CSVLogger as CSVLogger
 from carnyx.callbacks.simple import LambdaCallback as LambdaCallback
 from carnyx.callbacks.simple import TerminateOnNaN as TerminateOnNaN
+from carnyx.callbacks.tensorboard import TensorBoard as TensorBoard
