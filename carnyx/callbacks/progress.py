@@ -67,6 +67,7 @@ class Progbar:
         self.target, self.width, self.verbose = target, width, verbose
         self.interval, self.unit_name = interval, unit_name
         self.prefix = ""
+        self.note: Any = ""  # text behind the metrics
         self._as_given = set(stateful_metrics or ())
         self._averaged = None if stateless_metrics is None else set(stateless_metrics)
         self._values: dict[str, tuple[Any, int]] = {}  # sum and how many
@@ -131,6 +132,7 @@ class Progbar:
         info = f"{clock} {_per(seconds, self.unit_name)}"
         for name, (total, count) in self._values.items():
             info += f" - {name}: {_number(total, count)}"
+        info += f" - {self.note}" if str(self.note) else ""
         if self._live and self.verbose == 1:
             self._redraw(done, info, finalize)
         else:
@@ -153,11 +155,14 @@ class Progbar:
         write(f"\r{_BOLD}{done}{_PLAIN} {bar} {info}{rest}{end}")
 
     def _step_seconds(self, now: float) -> float:
-        """A step's time; without the first update, which has compiled, if it can be."""
+        """A step's time; without the first update, which has compiled.
+
+        Where that was many steps, fused, the few after it say less than all together.
+        """
         if not self._seen:
             return 0.0
         steps, since = self._first or (0, self._start)
-        if self._seen > steps:
+        if self._seen >= 2 * steps and self._seen > steps:
             return (now - since) / (self._seen - steps)
         return (now - self._start) / self._seen
 
@@ -199,6 +204,7 @@ class ProgbarLogger(Callback):
         self.target: int | None = None
         self.seen = 0
         self.progbar: Progbar | None = None
+        self.note: Any = ""  # of the data, if training waits for them
         self._in_fit = False
 
     def set_params(self, params: dict[str, Any] | None) -> None:
@@ -262,6 +268,7 @@ class ProgbarLogger(Callback):
         self.seen = 0
         # The loop's own averages are shown as they are.
         self.progbar = Progbar(self.target, verbose=self.verbose, stateless_metrics=())
+        self.progbar.note = self.note
         return self.progbar
 
     def _update(self, batch: int, logs: Any) -> None:
