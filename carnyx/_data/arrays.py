@@ -59,6 +59,10 @@ class ArrayFeed(Feed):
         self.shuffle = shuffle
         self.batch_size: int = _batch_size(batch_size, steps, self.num_samples)
         self.length: int = math.ceil(self.num_samples / self.batch_size)
+        self.advice = (
+            "Copy it into memory (numpy.array), read in larger batches, or in stored "
+            "order: shuffle='batch' or False."
+        )
         self.reads = any(isinstance(leaf, Rows) for leaf in self._leaves)
         self._window: int | None = None  # samples an epoch, where not all
         if steps is not None and steps < self.length:
@@ -89,6 +93,9 @@ class ArrayFeed(Feed):
                 for leaf, dtype in zip(self._leaves, self._dtypes)
             ]
             yield jax.tree_util.tree_unflatten(self._form, parts)
+
+    def again(self, number: int) -> Iterator[Batch]:
+        return self._batches(number, 0)
 
     def chunk(self, epoch: int, start: int, count: int, capacity: int) -> Batch:
         """`count` full batches stacked along a new first axis of size `capacity`.

@@ -97,7 +97,7 @@ class Dataset:
         return new
 
     def batch(self, batch_size: int, drop_remainder: bool = False) -> Dataset:
-        """`batch_size` elements along a new first axis; the last batch may be smaller."""
+        """`batch_size` elements along a new first axis; the last batch may be less."""
         return self._in_batches(batch_size, drop_remainder, _stack)
 
     def padded_batch(self, batch_size: int, drop_remainder: bool = False) -> Dataset:

@@ -23,15 +23,21 @@ class Waiting:
     """The seconds that an epoch's training has waited for data, with nothing to do."""
 
     def __init__(self) -> None:
+        self.told = False
         self.begin()
 
     def begin(self) -> None:
-        """An epoch begins."""
-        self.seconds, self._since = 0.0, time.perf_counter()
+        """The steps of an epoch begin."""
+        self.seconds, self._since, self._until = 0.0, time.perf_counter(), 0.0
+
+    def end(self) -> None:
+        """The steps of an epoch are done."""
+        self._until = time.perf_counter()
 
     def share(self) -> float:
         """The waiting's part of the epoch's time so far."""
-        return self.seconds / max(time.perf_counter() - self._since, 1e-9)
+        until = self._until or time.perf_counter()
+        return self.seconds / max(until - self._since, 1e-9)
 
     def __str__(self) -> str:
         """What a progress bar says of it; nothing, where it hardly matters."""
@@ -57,6 +63,13 @@ class Feed:
     """Whether making a batch may take time: it is then made ahead, by a thread."""
     name: str = "the data"
     """What the source is called in messages."""
+    advice: str = (
+        "Make batches in workers (PyDataset(workers=4), DataLoader(num_workers=4), "
+        "prefetch of tf.data or Grain), keep what is computed, or use larger batches."
+    )
+    """What to do where it is slow."""
+    watched: bool = False
+    """Whether batches are looked at for NaN, as a loss was."""
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = make_default_seed() if seed is None else int(seed)
@@ -73,6 +86,10 @@ class Feed:
 
     def _batches(self, number: int, start: int) -> Iterator[Batch]:
         raise NotImplementedError(f"{type(self).__name__} must define _batches.")
+
+    def again(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch, read again; none, where that cannot be."""
+        return iter(())
 
     def spec(self) -> Batch:
         """One batch as symbolic tensors, the batch size None; takes no data away."""

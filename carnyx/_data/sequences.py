@@ -98,6 +98,10 @@ class SequenceFeed(Feed):
             return in_threads(self._get, places, workers, ahead)
         return ((place, self._get(place)) for place in places)
 
+    def again(self, number: int) -> Iterator[Batch]:
+        places = (self._place(number, i) for i in range(self.length or 0))
+        return (self._checked(place, self._get(place)) for place in places)
+
     def _tell(self, hook: str) -> None:
         getattr(self.source, hook, lambda: None)()
 

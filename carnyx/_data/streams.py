@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from carnyx._data.batches import spec_of, to_batch
+from carnyx._data.checks import warn_of
 from carnyx._data.feed import Batch, Feed
 from carnyx._data.sequences import length_of, where
 from carnyx.errors import DataError
@@ -62,7 +63,10 @@ class StreamFeed(Feed):
 
     def _peek(self) -> bool:
         for item in self._items:
-            self._ahead.append(to_batch(item, self.class_weight, where(self._read)))
+            batch = to_batch(item, self.class_weight, where(self._read))
+            if self.watched and warn_of(batch, self._read, self.name, ""):
+                self.watched = False
+            self._ahead.append(batch)
             self._read += 1
             return True
         return False
