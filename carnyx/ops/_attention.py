@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 
 from carnyx import config
 from carnyx._core.op import op
+from carnyx._core.scope import fast_gradients
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import result_type, tensor
 from carnyx.typing import Tensor
@@ -41,24 +43,65 @@ def _fits_flash(query: jax.Array, bias: Any) -> bool:
     )  # fmt: skip
 
 
-def _einsums(q, k, v, bias, mask, scale: float, is_causal: bool, cap) -> jax.Array:
-    """Two einsums: as fast as any other form on a CPU."""
-    if k.shape[2] != q.shape[2]:  # groups of query heads share a key
-        k, v = (jnp.repeat(a, q.shape[2] // k.shape[2], 2) for a in (k, v))
+def _weights(q, k, bias, mask, scale: float, cap: float | None) -> jax.Array:
+    """softmax(q k' · scale + bias, where mask), in float32 at least."""
     wide = jnp.promote_types(q.dtype, jnp.float32)
     scores = jnp.einsum("btnh,bsnh->bnts", q, k, preferred_element_type=wide) * scale
     if bias is not None:
         scores += bias
     if cap is not None:
         scores = scores / (1 + jnp.abs(scores) / cap)
-    if is_causal:
-        causal = jnp.tril(jnp.ones(scores.shape[-2:], bool))
-        mask = causal if mask is None else mask & causal
     if mask is not None:
         # Finite, so that a row without any key gives a mean, not NaN.
         scores = jnp.where(mask, scores, -0.7 * jnp.finfo(wide).max)
-    weights = jax.nn.softmax(scores).astype(v.dtype)
-    return jnp.einsum("bnts,bsnh->btnh", weights, v)
+    return jax.nn.softmax(scores)
+
+
+def _mean(weights: jax.Array, v: jax.Array) -> jax.Array:
+    return jnp.einsum("bnts,bsnh->btnh", weights.astype(v.dtype), v)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _fast_attention(q, k, v, mask, scale: float) -> jax.Array:
+    return _mean(_weights(q, k, None, mask, scale, None), v)
+
+
+def _fast_forward(q, k, v, mask, scale):
+    weights = _weights(q, k, None, mask, scale, None)
+    output = _mean(weights, v)
+    return output, (q, k, v, mask, weights, output)
+
+
+def _fast_backward(scale, saved, g):
+    """18 ms with the forward pass where derived it is 34 (32 x 128 x 4 x 64, a CPU).
+
+    The softmax's gradient w (dw - sum(w dw)) needs no sum over weights, since
+    sum_s w dw = g · output; so there is little between the products.
+    """
+    q, k, v, mask, weights, output = saved
+    wide = weights.dtype
+    dv = jnp.einsum("bnts,btnh->bsnh", weights.astype(g.dtype), g)
+    dw = jnp.einsum("btnh,bsnh->bnts", g, v, preferred_element_type=wide)
+    total = jnp.einsum("btnh,btnh->bnt", g, output, preferred_element_type=wide)
+    ds = weights * (dw - total[..., None]) * scale
+    ds = (ds if mask is None else jnp.where(mask, ds, 0)).astype(q.dtype)
+    dq = jnp.einsum("bnts,bsnh->btnh", ds, k)
+    return dq, jnp.einsum("bnts,btnh->bsnh", ds, q), dv, None
+
+
+_fast_attention.defvjp(_fast_forward, _fast_backward)
+
+
+def _einsums(q, k, v, bias, mask, scale: float, is_causal: bool, cap) -> jax.Array:
+    """Two einsums: as fast as any other form on a CPU."""
+    if k.shape[2] != q.shape[2]:  # groups of query heads share a key
+        k, v = (jnp.repeat(a, q.shape[2] // k.shape[2], 2) for a in (k, v))
+    if is_causal:
+        causal = jnp.tril(jnp.ones((q.shape[1], k.shape[1]), bool))
+        mask = causal if mask is None else mask & causal
+    if bias is None and cap is None and fast_gradients():
+        return _fast_attention(q, k, v, mask, scale)
+    return _mean(_weights(q, k, bias, mask, scale, cap), v)
 
 
 @op
