@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from carnyx import tree
 from carnyx._core.seed import global_seed_generator
 from carnyx.callbacks import BackupAndRestore, CallbackList, ProgbarLogger
 from carnyx.errors import ArgumentError, FileError
@@ -139,18 +138,17 @@ def _check_same_model(
             )
 
 
-def _without_arrays(value: Any, arrays: dict[str, Any], prefix: str) -> Any:
+def _without_arrays(value: Any, arrays: dict[str, Any], name: str) -> Any:
     """Plain data; arrays in it move to `arrays` and leave their name."""
-
-    def one(path: Any, leaf: Any) -> Any:
-        if isinstance(leaf, np.ndarray | jax.Array) and leaf.ndim:
-            name = "/".join(("", prefix, *map(str, path)))
-            arrays[name] = leaf
-            return {"__array__": name}
-        return leaf.item() if hasattr(leaf, "item") else leaf
-
-    pairs = tree.flatten_with_path(value)
-    return tree.pack_sequence_as(value, [one(path, leaf) for path, leaf in pairs])
+    if isinstance(value, dict):  # not by tree, which would sort the keys
+        return {k: _without_arrays(v, arrays, f"{name}/{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        parts = enumerate(value)
+        return [_without_arrays(v, arrays, f"{name}/{i}") for i, v in parts]
+    if isinstance(value, np.ndarray | jax.Array) and value.ndim:
+        arrays[f"/{name}"] = value
+        return {"__array__": f"/{name}"}
+    return value.item() if hasattr(value, "item") else value
 
 
 def _with_arrays(value: Any, arrays: dict[str, Any]) -> Any:
