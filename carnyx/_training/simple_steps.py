@@ -200,7 +200,7 @@ def _count(model: Any) -> int:
 
 
 def _with_inner(found: list[Optimizer]) -> list[Optimizer]:
-    """Optimizers and those inside them; the outer ones first, as they build the rest."""
+    """Optimizers and those inside them; the outer ones, which build the rest, first."""
     for optimizer in found:
         found = found + _with_inner(list(owned(optimizer, (Optimizer,))))
     return found

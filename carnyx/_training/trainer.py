@@ -408,6 +408,12 @@ class Trainer:
             compiled.programs.clear()
         return compiled.held
 
+    def training_variables(self) -> list[Any]:
+        """What a training step changes, metrics apart: weights, buffers, seeds, the
+        states of optimizers."""
+        parts = self._held().parts
+        return [v for part in parts[:3] for v in part]
+
     def _program(self, name: str, step: Any) -> StepProgram:
         held = self._held()
         programs = self._need_compiled("fit").programs
@@ -516,7 +522,8 @@ class Trainer:
             callbacks = CallbackList(
                 callbacks, add_history=True, add_progbar=verbose != 0, model=self,
                 verbose=verbose, epochs=epochs,
-                steps=steps_per_epoch or feed.length,
+                steps=steps_per_epoch or feed.length, batch_size=feed.batch_size,
+                samples=None if steps_per_epoch else feed.num_samples,
             )  # fmt: skip
         validate = None
         if validation_feed is not None:

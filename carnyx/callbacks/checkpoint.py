@@ -9,7 +9,7 @@ from typing import Any
 from carnyx.callbacks.base import takes_chunks
 from carnyx.callbacks.monitor import Monitor, _mode
 from carnyx.callbacks.progress import write
-from carnyx.configurable import field
+from carnyx.configurable import field, positive
 from carnyx.errors import ArgumentError, FileError
 
 
@@ -27,6 +27,7 @@ class ModelCheckpoint(Monitor):
         save_best_only: only when `monitor` has improved.
         save_freq: `"epoch"`, or every how many batches.
         initial_value_threshold: a first best value, to be improved upon.
+        period: as in Keras 2: every how many epochs, where `save_freq` is `"epoch"`.
     """
 
     filepath: str = field(convert=os.fspath)
@@ -37,6 +38,7 @@ class ModelCheckpoint(Monitor):
     mode: str = field("auto", _mode)
     save_freq: Any = field("epoch", check=_save_freq)
     initial_value_threshold: Any = field(None)
+    period: int = field(1, check=positive, kw_only=True)
 
     _epoch = _since_saving = _last_batch = 0
     _state = ("best", "_since_saving")
@@ -67,7 +69,10 @@ class ModelCheckpoint(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.save_freq == "epoch":
-            self._save(logs or {}, epoch)
+            self._since_saving += 1
+            if self._since_saving >= self.period:
+                self._since_saving = 0
+                self._save(logs or {}, epoch)
 
     def _save(self, logs: Any, epoch: int, batch: int | None = None) -> None:
         path = self._path(logs, epoch, batch)

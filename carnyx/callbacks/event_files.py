@@ -169,8 +169,9 @@ class EventFile:
         self, tag: str, step: int, plugin: str, data_class: int, value: bytes,
         content: bytes = b"",
     ) -> None:  # fmt: skip
-        metadata = chunk(1, chunk(1, plugin), chunk(2, content)) + number(4, data_class)
-        self._add(step, chunk(5, chunk(1, chunk(1, tag), chunk(8, value), chunk(9, metadata))))  # fmt: skip
+        kind = chunk(1, chunk(1, plugin), chunk(2, content)) + number(4, data_class)
+        item = chunk(1, chunk(1, tag), chunk(8, value), chunk(9, kind))
+        self._add(step, chunk(5, item))
 
     def scalar(self, tag: str, value: Any, step: int) -> None:
         """A number."""

@@ -196,9 +196,27 @@ class ProgbarLogger(Callback):
 
     `verbose="auto"` is 1, or 2 after `config.disable_interactive_logging()`.
     Metrics are fetched only when the bar is drawn, at most 20 times a second.
+
+    Args:
+        count_mode: as in Keras 2: count `"steps"`, or `"samples"` where the loop tells
+            how many there are.
+        stateful_metrics: names to show as they are, while the others are averaged, for
+            a loop whose logs are those of single batches. `fit` averages itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, count_mode: str = "steps", stateful_metrics: Iterable[str] | None = None
+    ) -> None:
+        if count_mode not in ("steps", "samples"):
+            raise ArgumentError(
+                f"count_mode got {count_mode!r}; expected 'steps' or 'samples'."
+            )
+        self.count_mode = count_mode
+        self.stateful_metrics = (
+            None if stateful_metrics is None else {*stateful_metrics}
+        )
+        self.every_batch = stateful_metrics is not None
+        self._samples: int | None = None  # a step, where samples are counted
         self.verbose: int = 1
         self.epochs: int = 1
         self.target: int | None = None
@@ -217,7 +235,10 @@ class ProgbarLogger(Callback):
             raise ArgumentError(f"verbose got {verbose!r}; expected 0, 1, 2 or 'auto'.")
         self.verbose = int(verbose)
         self.epochs = params.get("epochs") or 1
-        self.target = params.get("steps")
+        self.target, self._samples = params.get("steps"), None
+        if self.count_mode == "samples" and params.get("samples"):
+            self.target = params["samples"]
+            self._samples = params.get("batch_size") or 1
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._in_fit = True  # validation is silent there
@@ -266,14 +287,20 @@ class ProgbarLogger(Callback):
 
     def _begin(self) -> Progbar:
         self.seen = 0
-        # The loop's own averages are shown as they are.
-        self.progbar = Progbar(self.target, verbose=self.verbose, stateless_metrics=())
+        names = self.stateful_metrics
+        self.progbar = Progbar(
+            self.target, verbose=self.verbose, stateful_metrics=names,
+            stateless_metrics=() if names is None else None,
+            unit_name="step" if self._samples is None else "sample",
+        )  # fmt: skip
         self.progbar.note = self.note
         return self.progbar
 
     def _update(self, batch: int, logs: Any) -> None:
         bar, self.seen = self.progbar or self._begin(), batch + 1
-        if bar.is_due():
+        if self._samples is not None:
+            self.seen = min(self.seen * self._samples, self.target or self.seen)
+        if bar.is_due() or self.every_batch:
             bar.update(self.seen, (logs or {}).items(), finalize=False)
 
     def _end(self, logs: Any) -> None:

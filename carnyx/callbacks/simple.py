@@ -1,15 +1,13 @@
-"""Callbacks of a few lines: a table in a file, functions as hooks, an end at NaN."""
+"""Callbacks of a few lines: a table in a file, functions as hooks, averages."""
 
 from __future__ import annotations
 
 import csv
-import math
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from carnyx.callbacks.base import Callback
-from carnyx.callbacks.progress import write
+from carnyx.callbacks.base import Callback, takes_chunks
 from carnyx.configurable import field
 from carnyx.errors import ArgumentError
 
@@ -104,23 +102,48 @@ class LambdaCallback(Callback):
                 setattr(self, name, value)
 
 
-class TerminateOnNaN(Callback):
-    """Stop at the first step whose loss is NaN or infinite.
+class BaseLogger(Callback):
+    """Averages over the epoch, as in Keras 2.
+
+    For a loop of one's own that sends the logs of single batches with their `"size"`;
+    `on_epoch_end` finds their means in its logs. The logs of `fit` are means already.
 
     Args:
-        raise_error: raise RuntimeError instead of ending the training in order.
+        stateful_metrics: names that are left as they are.
+
+    >>> logger, logs = BaseLogger(), {}
+    >>> logger.on_epoch_begin(0)
+    >>> logger.on_batch_end(0, {"size": 3, "loss": 1.0})
+    >>> logger.on_batch_end(1, {"size": 1, "loss": 3.0})
+    >>> logger.on_epoch_end(0, logs)
+    >>> logs
+    {'loss': 1.5}
     """
 
-    raise_error: bool = field(False)
+    stateful_metrics: Any = field(None, lambda names: set(names or ()))
 
+    _totals: dict[str, float]
+    _seen = 0
+    _state = ("_totals", "_seen")
+
+    def __post_init__(self) -> None:
+        self._totals = {}
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._totals, self._seen = {}, 0
+
+    @takes_chunks
     def on_batch_end(self, batch: int, logs: Any = None) -> None:
-        loss = (logs or {}).get("loss")
-        if loss is None or math.isfinite(loss):
-            return
-        if self.raise_error:
-            raise RuntimeError(
-                f"The loss is {loss} after batch {batch}. Look for NaN in the "
-                "inputs, too high a learning rate, and logarithms and roots of 0."
-            )
-        write(f"Batch {batch}: the loss is {loss}, stopping.\n")
-        self.model.stop_training = True
+        logs = logs or {}
+        size = logs.get("size", 0)
+        self._seen += size
+        for name, value in logs.items() if size else ():
+            if name in self.stateful_metrics:
+                self._totals[name] = value
+            elif name not in ("size", "batch"):
+                self._totals[name] = self._totals.get(name, 0.0) + value * size
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        for name, total in self._totals.items() if logs is not None else ():
+            stays = name in self.stateful_metrics
+            logs[name] = total if stays else total / self._seen

@@ -187,6 +187,8 @@ def test_signatures_are_those_of_keras(keras_oracle):
                 ]
                 for library in (mine, theirs)
             ]
+            if name == "ProgbarLogger":  # has the arguments of Keras 2
+                rows[0] = rows[0][2:]
             assert rows[0] == rows[1], name
 
 

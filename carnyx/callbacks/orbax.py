@@ -1,0 +1,164 @@
+"""`OrbaxCheckpoint`: checkpoints in Orbax's format, for those who have Orbax."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import jax
+
+from carnyx.callbacks.base import takes_chunks
+from carnyx.callbacks.monitor import Monitor, _mode
+from carnyx.callbacks.progress import write
+from carnyx.configurable import field
+from carnyx.errors import ArgumentError, FileError
+
+
+def _save_freq(freq: Any) -> str | None:
+    good = freq == "epoch" or (isinstance(freq, int) and freq > 0)
+    return None if good else "'epoch' or a number of batches"
+
+
+def _orbax() -> Any:
+    try:
+        import orbax.checkpoint as orbax
+    except ImportError as error:
+        raise ImportError(
+            "OrbaxCheckpoint needs Orbax: pip install orbax-checkpoint. Carnyx's own "
+            "backups (callbacks.BackupAndRestore) need nothing more."
+        ) from error
+    return orbax
+
+
+class OrbaxCheckpoint(Monitor):
+    """Save weights, and the optimizer's state, with Orbax; `load` puts them back.
+
+    Args:
+        directory: a folder or a bucket's address; a checkpoint for every save.
+        save_best_only: only when `monitor` has improved.
+        save_freq: `"epoch"`, or every how many batches; the name of a checkpoint is
+            the number of epochs, or of batches, that were done.
+        initial_value_threshold: a first best value, to be improved upon.
+        max_to_keep: the newest so many are kept; None keeps all.
+        save_on_background: let training go on while files are written.
+        save_weights_only: leave the optimizer and the model's configuration out.
+    """
+
+    directory: str = field(convert=os.fspath)
+    monitor: str = field("val_loss")
+    verbose: int = field(0)
+    save_best_only: bool = field(False)
+    mode: str = field("auto", _mode)
+    save_freq: Any = field("epoch", check=_save_freq)
+    initial_value_threshold: Any = field(None)
+    max_to_keep: int | None = field(1)
+    save_on_background: bool = field(True)
+    save_weights_only: bool = field(False)
+
+    _batches = _since_saving = 0
+    _last_batch = -1
+    _state = ("best", "_batches", "_since_saving", "_last_batch")
+
+    def __post_init__(self) -> None:
+        self._orbax = _orbax()
+        self.best = self.initial_value_threshold
+        self.every_batch = self.save_freq != "epoch"
+        self._manager: Any = None
+
+    def _open(self) -> Any:
+        if self._manager is None:
+            remote = "://" in self.directory
+            options = self._orbax.CheckpointManagerOptions(
+                max_to_keep=self.max_to_keep,
+                enable_async_checkpointing=self.save_on_background,
+            )
+            where = self.directory if remote else os.path.abspath(self.directory)
+            self._manager = self._orbax.CheckpointManager(where, options=options)
+        return self._manager
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._last_batch = -1
+
+    @takes_chunks
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.save_freq == "epoch":
+            return
+        steps, self._last_batch = batch - self._last_batch, batch
+        self._batches += steps
+        self._since_saving += steps
+        if self._since_saving >= self.save_freq:
+            self._since_saving = 0
+            self._save(self._batches, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(epoch + 1, logs)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.wait_until_finished()
+
+    def wait_until_finished(self) -> None:
+        """Return when all that was saved is on the disk."""
+        if self._manager is not None:
+            self._manager.wait_until_finished()
+            self._manager.close()
+            self._manager = None
+
+    def _save(self, step: int, logs: Any) -> None:
+        if self.save_best_only:
+            current = self.monitored(logs)
+            if current is None or not self.improved(current, self.best):
+                return
+            self.best = current
+        if self.verbose:
+            write(f"\nSaving checkpoint {step} to {self.directory}\n")
+        args = self._orbax.args
+        items = {"variables": args.StandardSave(self._values(self.model))}
+        if not self.save_weights_only:
+            items["model"] = args.JsonSave(json.loads(self.model.to_json()))
+        self._open().save(step, args=args.Composite(**items), force=True)
+
+    def _values(self, model: Any) -> dict[str, Any]:
+        """Copies: training donates its arrays while Orbax still writes them."""
+        copies = {}
+        for name, variable in self._variables(model).items():
+            value = variable.peek()
+            copies[name] = jax.device_put(value, value.sharding, may_alias=False)
+        return copies
+
+    def _variables(self, model: Any) -> dict[str, Any]:
+        groups = {"model": model.variables}
+        if not self.save_weights_only and model.optimizer is not None:
+            groups["optimizer"] = model.optimizer.variables
+        return {
+            f"{group} {i:05d} {v.path}": v
+            for group, variables in groups.items()
+            for i, v in enumerate(variables)
+        }
+
+    def load(self, model: Any, step: int | None = None) -> int:
+        """Put a checkpoint, the newest by default, into a built model; its step."""
+        manager = self._open()
+        step = manager.latest_step() if step is None else step
+        if step is None:
+            raise FileError(f"{self.directory!r} has no checkpoint.")
+        if not self.save_weights_only and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        args = self._orbax.args
+        found = manager.restore(
+            step, args=args.Composite(variables=args.StandardRestore())
+        )["variables"]
+        self.wait_until_finished()
+        variables = self._variables(model)
+        saved = [found[name] for name in sorted(found)]
+        wanted = [variables[name] for name in sorted(variables)]
+        if [v.shape for v in saved] != [v.shape for v in wanted]:
+            raise ArgumentError(
+                f"Checkpoint {step} of {self.directory!r} has {len(saved)} variables of "
+                f"other shapes than the model's {len(wanted)}: it is of another model or "
+                "optimizer, or saved with another save_weights_only."
+            )
+        for variable, value in zip(wanted, saved, strict=True):
+            variable.assign(value)
+        return step
