@@ -116,7 +116,7 @@ class ArrayFeed(Feed):
             if taken:
                 filled[...] = _take(leaf, rows)
             else:
-                np.take(leaf, rows, axis=0, out=filled, mode="clip")
+                np.take(leaf, rows, 0, filled, "clip")  # type: ignore[arg-type]
             return out
 
         parts = [stack(*pair) for pair in zip(self._leaves, self._dtypes)]

@@ -56,12 +56,13 @@ def adapt(
             "(PyDataset)."
         )
     _need_alone(x, y, sample_weight)
+    source: Any = x
     own_order = _of_library(x, steps, class_weight)
     if own_order is not None:
         return own_order
     if indexed:
         return SequenceFeed(x, steps, shuffle, class_weight, seed)
-    return StreamFeed(x, steps, class_weight)
+    return StreamFeed(source, steps, class_weight)
 
 
 def _of_hub(x: Any, batch_size: int | None) -> tuple[Any, Any]:

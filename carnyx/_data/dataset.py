@@ -52,6 +52,7 @@ class Dataset:
         self.workers = os.cpu_count() or 1
         self.ahead = self.workers
         self.class_names: list[str] | None = None
+        self.file_paths: list[str] | None = None
 
     def __len__(self) -> int:
         return self._length
@@ -71,7 +72,7 @@ class Dataset:
 
     def _with(self, length: int, get: Callable[[int, int], Any]) -> Dataset:
         new = copy.copy(self)
-        new.__dict__.pop("file_paths", None)  # which no longer stand in this order
+        new.file_paths = None  # they no longer stand in this order
         new._length, new._get, new._passes = length, get, 0
         new._shuffles, new._last_batch = list(self._shuffles), None
         return new
@@ -263,7 +264,7 @@ class _Shuffle:
 def _stack(*leaves: Any) -> np.ndarray:
     arrays = [np.asarray(leaf) for leaf in leaves]
     if arrays[0].dtype.kind == "U":
-        return np.array(arrays, object)
+        return np.array([a.item() for a in arrays], object)
     shapes = {a.shape for a in arrays}
     if len(shapes) > 1:
         raise DataError(
