@@ -34,12 +34,40 @@ def _glorot(seed: int) -> Any:
     return keras.initializers.GlorotUniform(seed=seed)
 
 
-def main(folder: str, result: str, save_freq: Any = 7) -> None:
+class Batches(keras.utils.PyDataset):
+    """Sixteen rows at a time, made by two threads."""
+
+    def __init__(self, x: Any, y: Any) -> None:
+        super().__init__(workers=2)
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x) // 16
+
+    def __getitem__(self, index: int) -> Any:
+        rows = slice(16 * index, 16 * index + 16)
+        return self.x[rows], self.y[rows]
+
+
+def grain_loader(x: Any, y: Any) -> Any:
+    """The rows in a shuffled order, by Grain."""
+    import grain
+
+    rows = grain.MapDataset.source(list(zip(x, y, strict=True))).shuffle(seed=3)
+    return rows.to_iter_dataset().batch(16, drop_remainder=True)
+
+
+def main(folder: str, result: str, save_freq: Any = 7, source: str = "arrays") -> None:
     keras.utils.set_random_seed(11)
     model = build()
     rng = np.random.default_rng(5)
     x = rng.normal(size=(300, 12)).astype("float32")
     y = rng.integers(0, 4, 300)
+    data: tuple[Any, ...] = (x[:240], y[:240])
+    if source == "pydataset":
+        data = (Batches(*data),)
+    elif source == "grain":
+        data = (grain_loader(*data),)
     tell = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: print("epoch", epoch, flush=True)
     )
@@ -56,9 +84,13 @@ def main(folder: str, result: str, save_freq: Any = 7) -> None:
         ),
     ]
     history = model.fit(
-        x, y, batch_size=16, epochs=8, validation_split=0.2, callbacks=callbacks,
+        *data,
+        batch_size=16 if source == "arrays" else None,
+        epochs=8,
+        validation_data=(x[240:], y[240:]),
+        callbacks=callbacks,
         verbose=0,
-    )  # fmt: skip
+    )
     slots = [v.numpy() for v in model.optimizer.variables]
     np.savez(f"{result}.npz", *model.get_weights(), *slots)
     with open(f"{result}.json", "w") as stream:
@@ -67,4 +99,4 @@ def main(folder: str, result: str, save_freq: Any = 7) -> None:
 
 if __name__ == "__main__":
     freq = sys.argv[3] if len(sys.argv) > 3 else "7"
-    main(sys.argv[1], sys.argv[2], int(freq) if freq.isdigit() else freq)
+    main(sys.argv[1], sys.argv[2], int(freq) if freq.isdigit() else freq, *sys.argv[4:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +24,11 @@ JOB = Path(resume_job.__file__)
 ROOT = JOB.parents[2]
 
 
-def _start(folder: Path, result: Path, freq: Any = 7) -> subprocess.Popen:
+def _start(
+    folder: Path, result: Path, freq: Any = 7, source: str = "arrays"
+) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, str(JOB), str(folder), str(result), str(freq)]
+    command = [sys.executable, str(JOB), str(folder), str(result), str(freq), source]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -51,25 +54,36 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "result"
 
 
-def test_sigkill_at_random_moments_changes_nothing(
-    undisturbed: Path, tmp_path: Path
-) -> None:
+# How often each kind of job is killed.
+KILLS = int(os.environ.get("CARNYX_KILLS", "10"))
+
+
+@pytest.mark.parametrize("source", ["arrays", "pydataset", "grain"])
+def test_sigkill_at_random_moments_changes_nothing(source: str, tmp_path: Path) -> None:
+    if source == "grain":
+        pytest.importorskip("grain")
+    whole, result, backups = tmp_path / "whole", tmp_path / "r", tmp_path / "backups"
+    begun = time.monotonic()
+    _finish(_start(tmp_path / "b", whole, 7, source))
+    longest = time.monotonic() - begun
     rng = random.Random(4)
-    result = tmp_path / "result"
-    for _ in range(int(os.environ.get("CARNYX_KILLS", "3"))):
-        process = _start(tmp_path / "backups", result)
-        begun = time.monotonic()
-        while process.poll() is None and time.monotonic() - begun < 120:
-            if backup.list_backups(tmp_path / "backups"):
-                time.sleep(rng.uniform(0, 0.3))
-                break
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        if result.with_suffix(".json").exists():
-            break
-    _finish(_start(tmp_path / "backups", result))
-    _same(undisturbed, result)
+    killed = 0
+    while killed < KILLS:
+        process = _start(backups, result, rng.choice([1, 7]), source)
+        until = time.monotonic() + rng.uniform(0.3, 1.1) * longest
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(0.005)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        output, _ = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), output.decode()[-2000:]
+        if result.with_suffix(".json").exists():  # it got to its end: begin another
+            _same(whole, result)
+            shutil.rmtree(backups)
+            result.with_suffix(".json").unlink()
+    _finish(_start(backups, result, 7, source))
+    _same(whole, result)
 
 
 def test_sigterm_saves_and_leaves_with_its_own_code(
