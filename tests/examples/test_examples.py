@@ -60,6 +60,25 @@ def test_jax_loop_fits_the_sine(example):
     assert example("jax_loop").main(steps=500) < 0.2
 
 
+def test_custom_train_steps_learn_the_digits(example):
+    assert example("custom_train_step").main(epochs=5) > 0.8
+    assert example("custom_train_step_jax").main(epochs=3) > 0.8
+
+
+def test_the_gan_draws_where_digits_are(example):
+    real, drawn = example("gan").main(epochs=40)
+    assert Path("gan.png").is_file() and drawn.shape == (18, 64)
+    assert np.corrcoef(real.mean(axis=0), drawn.mean(axis=0))[0, 1] > 0.8
+    assert drawn.std(axis=0).mean() > 0.5 * real.std(axis=0).mean()  # not all alike
+
+
+def test_the_vae_restores_and_keeps_to_the_prior(example):
+    history, results = example("vae").main(epochs=15)
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    assert 0.5 < results["divergence"] < 10 and results["loss"] < 32
+    assert Path("vae.png").is_file()
+
+
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda f: f.name)
 def test_an_example_is_short_and_says_what_it_shows(file):
     lines = file.read_text().splitlines()
