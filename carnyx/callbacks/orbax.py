@@ -155,8 +155,8 @@ class OrbaxCheckpoint(Monitor):
         wanted = [variables[name] for name in sorted(variables)]
         if [v.shape for v in saved] != [v.shape for v in wanted]:
             raise ArgumentError(
-                f"Checkpoint {step} of {self.directory!r} has {len(saved)} variables of "
-                f"other shapes than the model's {len(wanted)}: it is of another model or "
+                f"Checkpoint {step} of {self.directory!r} has {len(saved)} variables, "
+                f"not the {len(wanted)} of the model: it is of another model or "
                 "optimizer, or saved with another save_weights_only."
             )
         for variable, value in zip(wanted, saved, strict=True):
