@@ -70,7 +70,7 @@ def _of_hub(x: Any, batch_size: int | None) -> tuple[Any, Any]:
         raise DataError(
             f"x is a {type(x).__name__}; choose a split: x[{next(iter(x))!r}]."
         )
-    if hasattr(x, "__getitem__"):
+    if hasattr(x, "__len__"):
         return hub.columns(x)
     return hub.HubStream(x, batch_size), None
 

@@ -59,7 +59,7 @@ def _from_torch(tensor: Any) -> np.ndarray:
 def _from_tensorflow(tensor: Any) -> np.ndarray:
     if hasattr(tensor, "to_tensor"):  # ragged: padded with zeros
         tensor = tensor.to_tensor()
-    elif hasattr(tensor, "dense_shape") and not hasattr(tensor, "numpy"):
+    elif hasattr(tensor, "dense_shape"):
         tensor = sys.modules["tensorflow"].sparse.to_dense(tensor)
     return np.asarray(tensor)
 
@@ -91,8 +91,9 @@ _READERS: dict[str, Callable[[Any], np.ndarray]] = {
 
 def is_array(value: Any) -> bool:
     """Whether a leaf is an array, or gives one: frames, tensors, sparse matrices."""
-    known = isinstance(value, np.ndarray | jax.Array) or hasattr(value, "__array__")
-    return known or hasattr(value, "tocsr")
+    if isinstance(value, np.ndarray | jax.Array) or hasattr(value, "__array__"):
+        return True
+    return hasattr(value, "shape") and comes_from(value, *_READERS)
 
 
 def as_array(value: Any, name: str) -> np.ndarray:
