@@ -24,11 +24,27 @@ def find_device(name: Any) -> Any:
     found = [d for d in _all_devices() if _kind(d) == kind]
     if index < len(found) and (number == "" or number.isdigit()):
         return found[index]
-    there = ", ".join(f"{_kind(d)}:{d.id}" for d in _all_devices())
+    there = ", ".join(map(device_name, _all_devices()))
     raise DeviceError(
         f"Device {name!r} is not there; this machine has {there}. Ask for one of "
         "them, or leave the device out: a GPU is used when there is one."
     )
+
+
+def devices_of(kind: str | None = None) -> list[Any]:
+    """All devices of a kind (`"cpu"`, `"gpu"`, `"tpu"`), of the default one for None.
+
+    Raises:
+        DeviceError: where there are none.
+    """
+    if kind is None:
+        return list(jax.devices())
+    return list(jax.devices(find_device(kind).platform))
+
+
+def device_name(device: Any) -> str:
+    """`"gpu:1"`: the kind and the number, which is unique over all hosts."""
+    return f"{_kind(device)}:{device.id}"
 
 
 def _kind(device: Any) -> str:

@@ -59,6 +59,7 @@ class Context(NamedTuple):
     training: bool | None = None
     autocast: str | None = None  # compute dtype of float variables
     fast_gradients: bool = False  # reverse-mode-only gradient rules are allowed
+    placement: Any = None  # how the program being traced lies on devices
     device: Any = None  # tag for nodes made inside a device scope
     path: tuple[str, ...] = ()  # names of the scopes around
     layer: Any = None  # the innermost layer being called or built
@@ -83,6 +84,14 @@ def scoped(**changes: Any) -> Iterator[Context]:
 def fast_gradients() -> bool:
     """True inside a training step's program, where only reverse mode is taken."""
     return current().fast_gradients
+
+
+def distributed() -> bool:
+    """True inside a program that runs on several devices.
+
+    Cutting or merging an axis that is split would move values between them.
+    """
+    return current().placement is not None
 
 
 def pure(

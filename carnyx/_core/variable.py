@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carnyx._core import structure
+from carnyx._core import placement, structure
 from carnyx._core.devices import ensure_device
 from carnyx._core.naming import auto_name, current_path
 from carnyx._core.operators import Operators
 from carnyx._core.scope import current
 from carnyx.dtype_policies import is_float, standardize_dtype
 from carnyx.errors import ArgumentError, ShapeError
-
-# What distribution puts in: (variable, value) -> the value, placed on its devices.
-placement_hooks: list[Callable[[Variable, Any], Any]] = []
 
 
 class Store:
@@ -28,12 +25,17 @@ class Store:
     newest state is visible without copying. An array that someone outside read is
     lent: before a program that donates its inputs runs, lent arrays are replaced by
     copies, so that what a user holds stays valid.
+
+    Args:
+        placed: where the program needs the values; None is one device.
     """
 
-    __slots__ = ("_lent", "stale", "values", "variables")
+    __slots__ = ("_lent", "placed", "stale", "values", "variables")
 
-    def __init__(self, variables: Sequence[Variable]) -> None:
-        self.variables = list(variables)
+    def __init__(
+        self, variables: Sequence[Variable], placed: placement.Placement | None = None
+    ) -> None:
+        self.variables, self.placed = list(variables), placed
         self.values: list[Any] = []
         self._lent: set[int] = set()
         self.stale = True
@@ -41,7 +43,7 @@ class Store:
 
     def adopt(self) -> None:
         """Take every variable home; another store that had one becomes stale."""
-        self.values = [v.peek() for v in self.variables]
+        self.values = [placement.settle(self.placed, v) for v in self.variables]
         self._lent = {i for i, v in enumerate(self.variables) if v.is_lent()}
         for index, variable in enumerate(self.variables):
             if variable.store is not None and variable.store is not self:
@@ -80,7 +82,7 @@ class Variable(Operators):
             that is being called.
         aggregation, synchronization: kept for Keras; how replicas of a value would be
             combined. A sharded value here has no replicas.
-        layout: where the value lives on a device mesh.
+        layout: where the value lives on a device mesh: a `TensorLayout`.
 
     >>> v = Variable([1.0, 2.0], name="gain")
     >>> v.assign_add([1.0, 1.0]).tolist(), (v * 2).tolist()
@@ -110,14 +112,14 @@ class Variable(Operators):
         self.regularizer: Any = None
         self.constraint: Any = None
         self.overwrite_with_gradient = False
-        self.store: Store | None = None
         self.place = 0
         value = self._first_value(initializer, shape, dtype)
         self.shape: tuple[int, ...] = tuple(value.shape)
         self.dtype: str = standardize_dtype(value.dtype)
-        for place in placement_hooks:
-            value = place(self, value)
-        self._value = value
+        self.made_by: type = type(current().layer)  # automatic layouts go by it
+        self.like: Variable | None = None  # whose layout it shares, as slots do
+        self.store: Store | None = None
+        self._value = placement.place_first(self, value)
         self._lent = False  # somebody outside holds the array, too
 
     def _first_value(self, initializer: Any, shape: Any, dtype: Any) -> Any:
@@ -155,6 +157,13 @@ class Variable(Operators):
             return self._lent
         return self.store.has_lent(self.place)
 
+    def move(self, value: Any) -> None:
+        """Keep the same value elsewhere."""
+        if self.store is None:
+            self._value = value
+        else:
+            self.store.values[self.place], self.store.stale = value, True
+
     def peek(self) -> Any:
         """Like `read`, for a caller that does not keep the array past a step."""
         return self._value if self.store is None else self.store.values[self.place]
@@ -170,7 +179,9 @@ class Variable(Operators):
         if value is None:
             value = self.read()
         if context.autocast and self.autocast and is_float(self.dtype):
-            return value.astype(context.autocast)
+            value = value.astype(context.autocast)
+        if context.placement is not None and context.layer is not None:
+            value = context.placement.used(self, value)
         return value
 
     def assign(self, value: Any) -> Any:
@@ -193,8 +204,7 @@ class Variable(Operators):
         if state is not None:
             state.write(self, value)
             return value
-        for place in placement_hooks:
-            value = place(self, value)
+        value = placement.place_again(self, value)
         if self.store is None:
             self._value, self._lent = value, True
         else:

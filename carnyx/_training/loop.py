@@ -26,6 +26,7 @@ from carnyx._training.run import Backups, Run, as_floats
 from carnyx.callbacks import CallbackList
 from carnyx.errors import DataError, add_note_once
 
+_CHUNK_BYTES = 1 << 25  # of data in one program; a copy more is on its way beside it
 EXIT_TERMINATED = 143  # 128 + SIGTERM, what a shell reports of a process it ends
 
 
@@ -70,11 +71,15 @@ def steps_of(
             done += count
 
 
-def _ahead(ready: Iterator[Any], feed: Feed, program: StepProgram) -> Iterator[Any]:
+def _ahead(
+    ready: Iterator[Any], feed: Feed, program: StepProgram, stacked: bool = False
+) -> Iterator[Any]:
     """What is ready, made ahead and on its way to the device, if it takes time."""
 
     def put(pair: Any) -> Any:
-        return pair[0], jax.device_put(pair[1])
+        count, batch = pair
+        axis = 1 if stacked or count > 1 else 0
+        return count, jax.device_put(program.put(batch, axis))
 
     if not feed.reads:
         return ready
@@ -88,7 +93,8 @@ def _named(program: StepProgram, feed: Feed, step: int, batch: Any, count: int) 
         try:
             return program.run_chunk(batch, count) if count > 1 else program(batch)
         except Exception as error:
-            parts = described((*batch, None, None)[:3])
+            x, y, weight = (*batch, None, None)[:3]
+            parts = described((x, y, weight))
             add_note_once(
                 error, f"in step {step} of the epoch, on {parts} of {feed.name}"
             )
@@ -141,7 +147,9 @@ def _chunks(
         return
     example = trimmed(feed.chunk(epoch, 0, 1, 1))
     one = jax.tree_util.tree_map(lambda v: v[0], example)
-    chunk = max(program.steps_in_chunk(one), at_least if program.compiled else 1)
+    most = max(_CHUNK_BYTES // sum(v.nbytes for v in jax.tree_util.tree_leaves(one)), 1)
+    chunk = min(program.steps_in_chunk(one), _power_of_two(most + 1) >> 1)
+    chunk = max(chunk, at_least if program.compiled else 1)
     if chunk == 1:
         return
     capacity = 1 if one_by_one else min(chunk, _power_of_two(full))
@@ -150,7 +158,7 @@ def _chunks(
         (count, trimmed(feed.chunk(epoch, first, count, capacity)))
         for first, count in counts
     )
-    done, ready = start, _ahead(stacks, feed, program)
+    done, ready = start, _ahead(stacks, feed, program, stacked=True)
     with contextlib.closing(ready):  # type: ignore[type-var]
         for count, stack in ready:
             run = functools.partial(program.run_chunk, stack, count)

@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from carnyx._core.placement import Placement, peek_settled
+from carnyx._core.scope import scoped
 from carnyx._core.variable import Variable
 
 
@@ -23,18 +25,26 @@ class PredictProgram:
         step: Callable[..., Any],
         variables: tuple[Sequence[Variable], Sequence[Variable]],
         compiled: bool = True,
+        placement: Placement | None = None,
     ) -> None:
         self.step, self.variables, self.compiled = step, variables, compiled
+        self.placement = placement if compiled else None
         self.flat = [*variables[0], *variables[1]]
         self.key: Any = None  # under which it is known to fit
         self._changed: list[int] = []
         self._run = jax.jit(self._flat) if compiled else self._flat
 
-    def fits(self, variables: tuple[Sequence[Any], Sequence[Any]], eager: bool) -> bool:
-        """Whether it is for these variables."""
+    def fits(
+        self,
+        variables: tuple[Sequence[Any], Sequence[Any]],
+        eager: bool,
+        placement: Placement | None,
+    ) -> bool:
+        """Whether it is for these variables, on these devices."""
         flat = [*variables[0], *variables[1]]
         return (
             self.compiled is not eager
+            and (eager or self.placement is placement)
             and len(flat) == len(self.flat)
             and all(a is b for a, b in zip(flat, self.flat, strict=True))
             and len(variables[0]) == len(self.variables[0])
@@ -43,7 +53,10 @@ class PredictProgram:
     def _flat(self, values: list[Any], batch: Any) -> tuple[Any, list[Any]]:
         cut = len(self.variables[0])
         before = values[cut:]
-        outputs, after = self.step((values[:cut], before), batch)
+        if self.placement is not None:
+            batch = self.placement.whole(batch)
+        with scoped(placement=self.placement):
+            outputs, after = self.step((values[:cut], before), batch)
         # Most models change nothing here; only what changed need come back.
         self._changed = [
             cut + i
@@ -53,7 +66,10 @@ class PredictProgram:
         return outputs, [after[i - cut] for i in self._changed]
 
     def __call__(self, batch: Any) -> Any:
-        outputs, changed = self._run([v.peek() for v in self.flat], batch)
+        placement = self.placement
+        batch = batch if placement is None else placement.place_batch(batch)
+        values = peek_settled(placement, self.flat)
+        outputs, changed = self._run(values, batch)
         for index, value in zip(self._changed, changed, strict=True):
             self.flat[index].assign(value)
         return outputs

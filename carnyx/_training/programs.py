@@ -39,19 +39,28 @@ class StepProgram:
 
     def __init__(self, step: Step, held: HeldState, compiled: bool = True) -> None:
         self.step, self.held, self.compiled = step, held, compiled
+        self.placement = held.placement if compiled else None
         self._run = jax.jit(self._flat, donate_argnums=0) if compiled else self._flat
         self._chunks: dict[int, Any] = {}
         self._costs: dict[Any, float | None] = {}
 
     def _flat(self, values: list[Any], batch: Any) -> tuple[dict[str, Any], list[Any]]:
-        with scoped(fast_gradients=self.compiled):
+        placement = self.placement
+        batch = batch if placement is None else placement.whole(batch)
+        with scoped(fast_gradients=self.compiled, placement=placement):
             logs, state = self.step(self.held.split(values), batch)
-        return logs, self.held.join(state)
+            return logs, self.held.join(state)
+
+    def put(self, batch: Any, axis: int = 0) -> Any:
+        """A batch (samples along `axis`) where the program wants it."""
+        if self.placement is None:
+            return batch
+        return self.placement.place_batch(batch, axis)
 
     def __call__(self, batch: Any) -> dict[str, Any]:
         """Run one step; the store has the new values afterwards."""
         store = self.held.store
-        logs, store.values = self._run(store.ready(), batch)
+        logs, store.values = self._run(store.ready(), self.put(batch))
         return logs
 
     def is_idle(self) -> bool:
@@ -91,6 +100,7 @@ class StepProgram:
         The stack may be longer than `count`: its length is part of the program, the
         count is not. Returns the logs of the last step.
         """
+        batches = self.put(batches, axis=1)
         capacity = jax.tree_util.tree_leaves(batches)[0].shape[0]
         if capacity not in self._chunks:
             self._chunks[capacity] = jax.jit(self._loop, donate_argnums=0)
@@ -112,6 +122,10 @@ class StepProgram:
         logs, _ = jax.eval_shape(lambda: self._flat(values, batch_at(0)))
         empty = tree.map_structure(lambda s: jnp.zeros(s.shape, s.dtype), logs)
         return lax.fori_loop(0, count, body, (empty, values))
+
+    def lower(self, batch: Any) -> Any:
+        """The step on batches like this, lowered: its text, its costs."""
+        return self._run.lower(self.held.store.ready(), self.put(batch))  # type: ignore[attr-defined]
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from carnyx._core.placement import Placement
+from carnyx._core.scope import current
 from carnyx._core.variable import Store, Variable
 
 
@@ -24,14 +26,17 @@ class HeldState:
 
     The store's list goes through the compiled step, donated, and comes back; variables
     read their places in it, so the newest state is always visible and never copied.
+
+    Args:
+        placement: how the values lie on devices; None is on one.
     """
 
-    def __init__(self, parts: TrainState) -> None:
-        self.parts = parts
+    def __init__(self, parts: TrainState, placement: Placement | None = None) -> None:
+        self.parts, self.placement = parts, placement
         flat = [v for part in parts for v in part]
         self.key = tuple(id(v) for v in flat), tuple(len(p) for p in parts)
         self.cuts = [0, *accumulate(len(p) for p in parts)]
-        self.store = Store(flat)
+        self.store = Store(flat, placement)
         self.dtypes = [v.dtype for v in flat]
 
     @staticmethod
@@ -55,10 +60,12 @@ class HeldState:
                 f"train_step returned a state of {len(flat)} values; expected "
                 f"{len(self.dtypes)}: the four lists that it was given, updated."
             )
-        return [
+        flat = [
             v.astype(d) if v.dtype != d or getattr(v, "weak_type", False) else v
             for v, d in zip(flat, self.dtypes, strict=True)
         ]
+        placement = current().placement
+        return flat if placement is None else placement.keep(self.store.variables, flat)
 
     def variable(self, index: int) -> Variable:
         return self.store.variables[index]

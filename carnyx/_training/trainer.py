@@ -11,6 +11,7 @@ import numpy as np
 from carnyx import config, optimizers, registry, tree
 from carnyx._core import structure
 from carnyx._core.infer import infer
+from carnyx._core.placement import current_placement
 from carnyx._core.scope import pure
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import adapt, train_validation_split
@@ -18,6 +19,7 @@ from carnyx._data.batches import one_batch
 from carnyx._training import loop, simple_steps
 from carnyx._training.compile import CompiledLoss, CompiledMetrics
 from carnyx._training.predicting import PredictProgram
+from carnyx._training.profiling import profile
 from carnyx._training.programs import StepProgram
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.state import HeldState, TrainState
@@ -58,6 +60,7 @@ class Compiled:
         self.programs: dict[Any, Any] = {}
         self.held: HeldState | None = None
         self.held_key: Any = None  # under which `held` is known to be right
+        self.placement = current_placement()
         self.ready = False
         self.tried: set[str] = set()  # steps in the simple style that have been
 
@@ -73,6 +76,7 @@ class Trainer:
     history: Any = None
     _compiled: Compiled | None = None
     _predictor: Any = None
+    _placement: Any = None  # of this model alone
 
     # ---- compile -----------------------------------------------------------------
 
@@ -354,6 +358,11 @@ class Trainer:
 
     # ---- programs ----------------------------------------------------------------
 
+    def _placed(self) -> Any:
+        """The model's own placement, the one in force, or that of `compile`."""
+        own = self._placement or current_placement()
+        return own or (self._compiled and self._compiled.placement)
+
     def _prepare(
         self, spec: Any, training: bool, batch_size: int | None = None
     ) -> None:
@@ -390,8 +399,10 @@ class Trainer:
         key: Any = structure.version(), compiled.ready, self.optimizer.built
         if simple:
             key += tuple(map(id, simple_steps.extra_variables(self)))
+        placement = self._placed()
         if compiled.held is not None and compiled.held_key == key:
-            return compiled.held
+            if compiled.held.placement is placement:
+                return compiled.held
         compiled.held_key = key
         if simple:
             slots = simple_steps.extra_variables(self)
@@ -403,8 +414,9 @@ class Trainer:
             list(slots),
             self.metrics_variables,
         )
-        if compiled.held is None or compiled.held.key != HeldState.key_of(parts):
-            compiled.held = HeldState(parts)
+        held, same = compiled.held, HeldState.key_of(parts)
+        if held is None or held.key != same or held.placement is not placement:
+            compiled.held = HeldState(parts, placement)
             compiled.programs.clear()
         return compiled.held
 
@@ -443,16 +455,18 @@ class Trainer:
     def predict_program(self) -> PredictProgram:
         """The program of prediction; needs no `compile`."""
         eager = getattr(self, "run_eagerly", False)
-        key = structure.version(), eager
+        placement = self._placed()
+        key = structure.version(), eager, placement
         if self._predictor is not None and self._predictor.key == key:
             return self._predictor
         variables = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
-        if self._predictor is None or not self._predictor.fits(variables, eager):
+        known = self._predictor
+        if known is None or not known.fits(variables, eager, placement):
             step = self.predict_step
             if simple_steps.is_simple(self, "predict_step"):
                 step = simple_steps.pure_prediction(step, variables)
-            self._predictor = PredictProgram(step, variables, not eager)
-        self._predictor.key = structure.version(), eager
+            self._predictor = PredictProgram(step, variables, not eager, placement)
+        self._predictor.key = structure.version(), eager, placement
         return self._predictor
 
     def finish_training(self, trained: bool) -> None:
@@ -600,6 +614,26 @@ class Trainer:
                 epochs=1, steps=steps or feed.length,
             )  # fmt: skip
         return loop.predict(self, feed, callbacks, steps)
+
+    @show_user_lines
+    def profile(
+        self,
+        data: Any,
+        batch_size: int | None = None,
+        steps: int = 20,
+        print_fn: Any = None,
+    ) -> dict[str, Any]:
+        """Show where a training step's time and memory go, in a table and a dict.
+
+        Some steps are made and undone again. Seconds are in `trace`, `compile`, `data`,
+        `host`, `device` and `step`; bytes in `memory`, as the compiler tells them.
+
+        Args:
+            data: `(x, y)`, `(x, y, sample_weight)`, or a source of batches.
+            print_fn: called with the table as text, in place of printing.
+        """
+        self._need_compiled("profile")
+        return profile(self, data, batch_size, steps, print_fn)
 
     # ---- single batches ----------------------------------------------------------
 

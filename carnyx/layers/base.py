@@ -423,6 +423,8 @@ class Layer(Operation, Configurable):
             kwargs.pop("training", None)
         with scoped(training=training, autocast=self._autocast):
             outputs = self.call(*args, **kwargs)
+        if current().placement is not None:
+            outputs = current().placement.output(self.path, outputs)
         self._mask_outputs(outputs, tensors, kwargs)
         if self.activity_regularizer is not None:
             for output in tree.flatten(outputs):

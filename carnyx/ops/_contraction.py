@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from carnyx._core.op import op
-from carnyx._core.scope import fast_gradients
+from carnyx._core.scope import distributed, fast_gradients
 from carnyx.errors import ArgumentError
 from carnyx.ops._dtypes import tensor
 from carnyx.ops._spatial import known, on_cpu
@@ -106,7 +106,7 @@ def einsum(subscripts: str, *operands: Tensor, **kwargs: Any) -> Tensor:
         **kwargs: those of `jax.numpy.einsum`, such as `precision`.
     """
     arrays = [tensor(x) for x in operands]
-    if len(arrays) == 2 and not kwargs and all(map(known, arrays)):
+    if len(arrays) == 2 and not (kwargs or distributed()) and all(map(known, arrays)):
         x, w = arrays
         n = _contracted(subscripts, x, w)
         if n:  # a projection, for which a product of matrices is faster (see matmul)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from carnyx._core.op import op
-from carnyx._core.scope import fast_gradients
+from carnyx._core.scope import distributed, fast_gradients
 from carnyx.errors import ShapeError
 from carnyx.ops._dtypes import tensor
 from carnyx.ops._spatial import (
@@ -188,7 +188,8 @@ def _convolve(x: jax.Array, kernel: jax.Array, how: _How) -> jax.Array:
         if 1 < how.groups <= 64:
             return _grouped(x, kernel, how)
         if how.groups == 1 and fast_gradients() and x.shape[0] > 8:
-            return _chunked_conv(x, kernel, how)
+            if not distributed():
+                return _chunked_conv(x, kernel, how)
     return _lax_conv(x, kernel, how)
 
 

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from carnyx._core.scope import fast_gradients
+from carnyx._core.scope import distributed, fast_gradients
 from carnyx.ops._dtypes import tensor
 from carnyx.ops._spatial import on_cpu
 from carnyx.typing import Tensor
@@ -59,6 +59,20 @@ def _flat(x: jax.Array) -> jax.Array:
     return x.reshape(-1, x.shape[-1])
 
 
+def _product(x: jax.Array, w: jax.Array) -> jax.Array:
+    """(time, batch, n), (n, m) -> (time, batch, m)."""
+    if distributed():  # flattened, the samples would have to move
+        return x @ w
+    return (_flat(x) @ w).reshape(*x.shape[:-1], -1)
+
+
+def _sum_of_products(x: jax.Array, y: jax.Array) -> jax.Array:
+    """(time, batch, n), (time, batch, m) -> (n, m)."""
+    if distributed():
+        return jnp.einsum("tbn,tbm->nm", x, y)
+    return _flat(x).T @ _flat(y)
+
+
 def _advance(plan: _Plan, mask: jax.Array | None, z: Any, states: States) -> States:
     """One step of the cell; samples that are masked keep their states."""
     new = plan.cell(z, *states)
@@ -70,7 +84,7 @@ def _advance(plan: _Plan, mask: jax.Array | None, z: Any, states: States) -> Sta
 def _scan(plan: _Plan, x: jax.Array, mask: Any, states: States, w: _Weights):
     """Last states, all states and all z; x: (time, batch, features)."""
     if plan.early:
-        x = (_flat(x) @ w.kernel).reshape(*x.shape[:-1], -1)
+        x = _product(x, w.kernel)
 
     def step(states: States, inputs: Any):
         x_t, mask_t = inputs
@@ -120,14 +134,14 @@ def _backward(plan, saved, gradients):
 
     steps = d_outputs, mask, z, before
     d_first, dz = lax.scan(step, d_last, steps, reverse=not plan.reverse)
-    from_x, from_h = (_flat(d) for d in ((dz, dz) if plan.joint else dz))
+    from_x, from_h = (dz, dz) if plan.joint else dz
     dw = _Weights(
-        _flat(x).T @ from_x,
-        _flat(before[0]).T @ from_h,
-        None if w.bias is None else from_x.sum(0),
-        None if w.recurrent_bias is None else from_h.sum(0),
+        _sum_of_products(x, from_x),
+        _sum_of_products(before[0], from_h),
+        None if w.bias is None else from_x.sum((0, 1)),
+        None if w.recurrent_bias is None else from_h.sum((0, 1)),
     )
-    return (from_x @ w.kernel.T).reshape(x.shape), None, d_first, dw
+    return _product(from_x, w.kernel.T), None, d_first, dw
 
 
 _fast_run.defvjp(_forward, _backward)

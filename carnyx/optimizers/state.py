@@ -60,10 +60,12 @@ class _Stateful(Configurable):
     ) -> Variable:
         """Make a variable with the shape and dtype of a model's variable."""
         path = reference_variable.path.replace("/", "_")
-        return self.add_variable(
+        variable = self.add_variable(
             reference_variable.shape, initializer, reference_variable.dtype,
             layout=reference_variable.layout, name=f"{path}_{name or 'var'}",
         )  # fmt: skip
+        variable.like = reference_variable
+        return variable
 
     def add_optimizer_variables(
         self,

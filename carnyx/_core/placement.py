@@ -1,0 +1,202 @@
+"""Where values and batches live when there is more than one device.
+
+Distribution puts a `Placement` in here; variables and programs ask for it. A program is
+the same function on one device or on many: its values and batches are annotated, XLA
+inserts the transfers. Layers, losses, metrics and optimizers name no device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+if TYPE_CHECKING:
+    from carnyx._core.variable import Variable
+
+_in_force: list[Placement | None] = [None]
+_ever = False  # until there was one, nothing needs to be looked at
+
+
+def current_placement() -> Placement | None:
+    """The placement that new variables and programs get."""
+    return _in_force[0]
+
+
+def set_placement(placement: Placement | None) -> None:
+    """Make it the one in force."""
+    _in_force[0] = placement
+    if placement is not None:
+        expect_placements()
+
+
+def expect_placements() -> None:
+    """From now on values may be on several devices."""
+    global _ever
+    _ever = True
+
+
+class Placement:
+    """How values and batches lie on devices: the base of distributions.
+
+    A subclass gives `sharding_of` and `batch_sharding`.
+
+    Attributes:
+        shards: over how many parts of the devices a batch is split.
+    """
+
+    shards: int = 1
+
+    def sharding_of(self, variable: Variable) -> jax.sharding.Sharding:
+        """Where the value of a variable is kept."""
+        raise NotImplementedError(f"{type(self).__name__} must define sharding_of.")
+
+    def batch_sharding(
+        self, shape: Sequence[int], axis: int = 0
+    ) -> jax.sharding.Sharding:
+        """Where a part of a batch goes whose samples are along `axis`."""
+        raise NotImplementedError(f"{type(self).__name__} must define batch_sharding.")
+
+    def used(self, variable: Variable, value: Any) -> Any:
+        """A value as a layer reads it inside a program."""
+        return value
+
+    def output(self, path: str, value: Any) -> Any:
+        """What the layer at `path` gave, inside a program."""
+        return value
+
+    # ---- values ------------------------------------------------------------------
+
+    def place(self, variable: Variable, value: Any) -> Any:
+        """The value where it is to be kept."""
+        sharding = self.sharding_of(variable)
+        if value.sharding == sharding:
+            return value
+        with jax.ensure_compile_time_eval():
+            return jax.device_put(value, sharding)
+
+    def keep(self, variables: Sequence[Variable], values: Sequence[Any]) -> list[Any]:
+        """Inside a program: new values, bound to the places of the old."""
+        return [
+            lax.with_sharding_constraint(value, self.sharding_of(variable))
+            for variable, value in zip(variables, values, strict=True)
+        ]
+
+    # ---- batches -----------------------------------------------------------------
+
+    def place_batch(self, batch: Any, axis: int = 0) -> Any:
+        """A batch on its way to the devices, each of which gets its samples alone.
+
+        Samples that do not divide evenly are filled up with zeros, which `whole` cuts
+        off inside the program: some devices then have a sample less than others, and
+        the numbers are those of one device.
+        """
+        leaves, form = jax.tree_util.tree_flatten(batch)
+        if isinstance(batch, Padded) or not leaves:
+            return batch
+        size = leaves[0].shape[axis]
+        missing = -size % self.shards
+        if missing:
+            leaves = [_filled(leaf, missing, axis) for leaf in leaves]
+        placed = [
+            self.place_part(leaf, self.batch_sharding(leaf.shape, axis))
+            for leaf in leaves
+        ]
+        batch = jax.tree_util.tree_unflatten(form, placed)
+        return Padded(batch, size) if missing else batch
+
+    def place_part(self, leaf: Any, sharding: jax.sharding.Sharding) -> Any:
+        """One array of a batch, moved."""
+        if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
+            return leaf
+        return jax.device_put(leaf, sharding)
+
+    def whole(self, batch: Any) -> Any:
+        """Inside a program: the batch without what was filled up."""
+        if not isinstance(batch, Padded):
+            return batch
+
+        def cut(leaf: Any) -> Any:
+            real = leaf[: batch.size]
+            sharding = self.batch_sharding(real.shape)
+            return lax.with_sharding_constraint(real, sharding)
+
+        return jax.tree_util.tree_map(cut, batch.content)
+
+
+@jax.tree_util.register_pytree_node_class
+class Padded:
+    """A batch (or a stack of batches) of which the first `size` samples are real."""
+
+    def __init__(self, content: Any, size: int) -> None:
+        self.content, self.size = content, size
+
+    def tree_flatten(self) -> tuple[tuple[Any], int]:
+        return (self.content,), self.size
+
+    @classmethod
+    def tree_unflatten(cls, size: int, children: tuple[Any]) -> Padded:
+        return cls(children[0], size)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.content)
+
+
+def _filled(leaf: Any, missing: int, axis: int) -> Any:
+    widths = [(0, missing if i == axis else 0) for i in range(leaf.ndim)]
+    return (jnp if isinstance(leaf, jax.Array) else np).pad(leaf, widths)
+
+
+# ---- what variables and programs ask --------------------------------------------
+
+
+def place_first(variable: Variable, value: Any) -> Any:
+    """The first value of a variable, where its layout or the placement says."""
+    placement = _in_force[0]
+    if placement is not None:
+        return placement.place(variable, value)
+    if variable.layout is None:
+        return value
+    expect_placements()
+    sharding = getattr(variable.layout, "backend_layout", variable.layout)
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(value, sharding)
+
+
+def place_again(variable: Variable, value: Any) -> Any:
+    """A value that is assigned, where the one before it was."""
+    if not _ever:
+        return value
+    sharding = variable.peek().sharding
+    if len(sharding.device_set) == 1 or value.sharding == sharding:
+        return value
+    return jax.device_put(value, sharding)
+
+
+def settle(placement: Placement | None, variable: Variable) -> Any:
+    """The value of a variable where a program under `placement` needs it."""
+    value = variable.peek()
+    if not _ever:
+        return value
+    if placement is not None:
+        return placement.place(variable, value)
+    if len(value.sharding.device_set) == 1 or variable.layout is not None:
+        return value
+    return jax.device_put(np.asarray(value))  # bound to no device, as it began
+
+
+def peek_settled(
+    placement: Placement | None, variables: Sequence[Variable]
+) -> list[Any]:
+    """Values for a program that only reads them; what has to move stays there."""
+    if not _ever:
+        return [v.peek() for v in variables]
+    values = [settle(placement, v) for v in variables]
+    for variable, value in zip(variables, values, strict=True):
+        if value is not variable.peek():
+            variable.move(value)
+    return values

@@ -1,0 +1,19 @@
+"""`keras.distribution`: one model on many devices.
+
+>>> from carnyx import distribution
+>>> distribution.distribution() is None
+True
+"""
+
+from carnyx.distribution.base import Distribution as Distribution
+from carnyx.distribution.base import distribution as distribution
+from carnyx.distribution.base import set_distribution as set_distribution
+from carnyx.distribution.data_parallel import DataParallel as DataParallel
+from carnyx.distribution.hosts import initialize as initialize
+from carnyx.distribution.mesh import DeviceMesh as DeviceMesh
+from carnyx.distribution.mesh import TensorLayout as TensorLayout
+from carnyx.distribution.mesh import distribute_tensor as distribute_tensor
+from carnyx.distribution.mesh import get_device_count as get_device_count
+from carnyx.distribution.mesh import list_devices as list_devices
+from carnyx.distribution.model_parallel import LayoutMap as LayoutMap
+from carnyx.distribution.model_parallel import ModelParallel as ModelParallel

@@ -1,0 +1,168 @@
+"""What all distributions share."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from carnyx._core.placement import Placement, current_placement, set_placement
+from carnyx._core.variable import Variable
+from carnyx.distribution.mesh import DeviceMesh, TensorLayout
+from carnyx.errors import ArgumentError
+
+
+class Distribution(Placement):
+    """How variables, batches and outputs of layers lie on a mesh.
+
+    A subclass gives `get_variable_layout`; it may change the other two.
+
+    Args:
+        device_mesh: the devices.
+        batch_dim_name: the axis of the mesh along which batches are split.
+        auto_shard_dataset: with several processes, each takes its part of batches
+            that all of them have; False: each has only its own part.
+    """
+
+    def __init__(
+        self,
+        device_mesh: DeviceMesh,
+        batch_dim_name: str | None = None,
+        auto_shard_dataset: bool = True,
+    ) -> None:
+        if not isinstance(device_mesh, DeviceMesh):
+            raise ArgumentError(
+                f"{type(self).__name__} got the mesh {device_mesh!r}; expected a "
+                "DeviceMesh."
+            )
+        names = device_mesh.axis_names
+        self.device_mesh = device_mesh
+        self.batch_dim_name = batch_dim_name or names[0]
+        if self.batch_dim_name not in names:
+            raise ArgumentError(
+                f"{type(self).__name__} got batch_dim_name={batch_dim_name!r}; the "
+                f"mesh has {names}."
+            )
+        self.auto_shard_dataset = auto_shard_dataset
+        self._known: dict[int, Any] = {}  # by the id of a variable that still lives
+        self._shardings: dict[Any, NamedSharding] = {}  # of batches, by their shapes
+
+    # ---- as Keras has it ---------------------------------------------------------
+
+    @property
+    def num_processes(self) -> int:
+        """How many processes there are, on all hosts."""
+        return jax.process_count()
+
+    @property
+    def num_model_replicas(self) -> int:
+        """Over how many parts of the devices a batch is split."""
+        return self.device_mesh.size(self.batch_dim_name)
+
+    @property
+    def data_shard_id(self) -> int:
+        """Which part of the data this process feeds."""
+        together = max(1, self.num_processes // self.num_model_replicas)
+        return jax.process_index() // together
+
+    def get_data_layout(self, data_shape: Sequence[int]) -> TensorLayout:
+        """The layout of a part of a batch, by its shape."""
+        rest = [None] * (len(data_shape) - 1)
+        return TensorLayout((self.batch_dim_name, *rest), self.device_mesh)
+
+    def get_variable_layout(self, variable: Variable) -> TensorLayout:
+        """The layout of a variable."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define get_variable_layout."
+        )
+
+    def get_tensor_layout(self, path: str) -> TensorLayout | None:
+        """The layout of the tensor at `path` (`"model/dense/output"`), or None."""
+        return None
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[Distribution]:
+        """Within it, this distribution is in force.
+
+        A model that is compiled there keeps it.
+        """
+        before = current_placement()
+        set_placement(self)
+        try:
+            yield self
+        finally:
+            set_placement(before)
+
+    # ---- what programs ask -------------------------------------------------------
+
+    @property
+    def shards(self) -> int:  # type: ignore[override]
+        return self.num_model_replicas
+
+    def sharding_of(self, variable: Variable) -> Any:
+        like = variable.like
+        if like is not None and like.shape == variable.shape:
+            variable = like
+        if variable.layout is not None:
+            return getattr(variable.layout, "backend_layout", variable.layout)
+        known, sharding = self._known.get(id(variable), (None, None))
+        if known is None or known() is not variable:
+            sharding = self.get_variable_layout(variable).backend_layout
+            self._known[id(variable)] = weakref.ref(variable), sharding
+        return sharding
+
+    def batch_sharding(self, shape: Sequence[int], axis: int = 0) -> NamedSharding:
+        key = tuple(shape), axis
+        if key not in self._shardings:
+            layout = self.get_data_layout(shape[axis:])
+            axes = [*[None] * axis, *layout.axes]
+            layout = TensorLayout(axes, layout.device_mesh)
+            self._shardings[key] = layout.backend_layout
+        return self._shardings[key]
+
+    def place_part(self, leaf: Any, sharding: Any) -> Any:
+        if self.num_processes == 1:
+            return super().place_part(leaf, sharding)
+        if self.auto_shard_dataset:  # every process has all samples
+            return jax.make_array_from_callback(leaf.shape, sharding, lambda i: leaf[i])
+        return jax.make_array_from_process_local_data(sharding, leaf)
+
+    def output(self, path: str, value: Any) -> Any:
+        layout = self.get_tensor_layout(f"{path}/output")
+        if layout is None:
+            return value
+        sharding = layout.backend_layout
+        return jax.tree_util.tree_map(
+            lambda v: jax.lax.with_sharding_constraint(v, sharding), value
+        )
+
+    def _whole(self, variable: Variable) -> TensorLayout:
+        """The layout of what every device has all of."""
+        return TensorLayout([None] * len(variable.shape), self.device_mesh)
+
+    def _gathered(self, value: Any) -> Any:
+        """All of it on every device, inside a program."""
+        everywhere = NamedSharding(self.device_mesh.backend_mesh, PartitionSpec())
+        return jax.lax.with_sharding_constraint(value, everywhere)
+
+
+def distribution() -> Distribution | None:
+    """The distribution in force, or None."""
+    return current_placement()  # type: ignore[return-value]
+
+
+def set_distribution(value: Distribution | None) -> None:
+    """Put a distribution in force for all models; None ends it.
+
+    Models that exist move to its devices when they are next compiled or used.
+    """
+    if value is not None and not isinstance(value, Placement):
+        raise ArgumentError(
+            f"set_distribution got {value!r}; expected a DataParallel, a ModelParallel "
+            "or None."
+        )
+    set_placement(value)

@@ -1,0 +1,71 @@
+"""Data parallelism: each device has some of the samples of every batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carnyx._core.variable import Variable
+from carnyx.distribution.base import Distribution
+from carnyx.distribution.mesh import DeviceMesh, TensorLayout, list_devices
+from carnyx.errors import ArgumentError
+
+BATCH = "batch"
+_WORTH_SPLITTING = 1024  # elements; smaller values cost more to gather than to keep
+
+
+class DataParallel(Distribution):
+    """Every batch is split over the devices; the step is that of one device.
+
+    Statistics over a batch (of batch normalization, of metrics) are over the whole of
+    it, on all devices, and so are a loss's mean and the random numbers of dropout: the
+    numbers are those of one device. The gradients are added up once a step.
+
+    Args:
+        device_mesh: of one axis.
+        devices: names of devices, in place of a mesh; None is all.
+        auto_shard_dataset: see `Distribution`.
+        shard_parameters: split parameters, gradients and the optimizer's state over
+            the devices, too; a layer's weights are gathered when it is called.
+
+    References: with `shard_parameters`, Rajbhandari et al. 2020, arXiv:1910.02054
+
+    >>> import carnyx as keras
+    >>> with DataParallel(devices=["cpu:0"]).scope():
+    ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    ...     model.compile("sgd", "mse")
+    """
+
+    def __init__(
+        self,
+        device_mesh: DeviceMesh | None = None,
+        devices: Any = None,
+        auto_shard_dataset: bool = True,
+        *,
+        shard_parameters: bool = False,
+    ) -> None:
+        if device_mesh is None:
+            devices = list_devices() if devices is None else list(devices)
+            device_mesh = DeviceMesh((len(devices),), (BATCH,), devices)
+        elif devices is not None:
+            raise ArgumentError(
+                "DataParallel got device_mesh and devices; give one of them."
+            )
+        super().__init__(device_mesh, None, auto_shard_dataset)
+        if len(device_mesh.shape) != 1:
+            raise ArgumentError(
+                f"DataParallel got a mesh of shape {device_mesh.shape}; expected one "
+                "axis. ModelParallel splits over several."
+            )
+        self.shard_parameters = shard_parameters
+
+    def get_variable_layout(self, variable: Variable) -> TensorLayout:
+        if self.shard_parameters and variable.size >= _WORTH_SPLITTING:
+            fitting = [n for n in variable.shape if n % self.shards == 0]
+            if fitting:
+                axes: list[str | None] = [None] * len(variable.shape)
+                axes[variable.shape.index(max(fitting))] = self.batch_dim_name
+                return TensorLayout(axes, self.device_mesh)
+        return self._whole(variable)
+
+    def used(self, variable: Variable, value: Any) -> Any:
+        return self._gathered(value) if self.shard_parameters else value

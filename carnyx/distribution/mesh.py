@@ -1,0 +1,160 @@
+"""Devices in a grid with named axes, and how the axes of a tensor lie on it."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from carnyx._core.devices import device_name, devices_of, find_device
+from carnyx._core.scope import is_tracer
+from carnyx._core.symbol import is_symbolic
+from carnyx.errors import ArgumentError
+
+
+def list_devices(device_type: str | None = None) -> list[str]:
+    """The names of the devices of one kind, on all hosts: `["gpu:0", "gpu:1"]`.
+
+    Args:
+        device_type: `"cpu"`, `"gpu"` or `"tpu"`; None is what JAX uses by default.
+    """
+    return [device_name(d) for d in devices_of(device_type)]
+
+
+def get_device_count(device_type: str | None = None) -> int:
+    """How many `list_devices` there are."""
+    return len(devices_of(device_type))
+
+
+class DeviceMesh:
+    """Devices in a grid.
+
+    Args:
+        shape: the length of each axis, such as `(4, 2)`.
+        axis_names: a name for each, such as `("batch", "model")`.
+        devices: names (or JAX devices), as many as the grid has places; None is all.
+
+    >>> DeviceMesh((1,), ("batch",), ["cpu:0"])
+    <DeviceMesh shape=(1,), axis_names=('batch',)>
+    """
+
+    def __init__(
+        self, shape: Sequence[int], axis_names: Sequence[str], devices: Any = None
+    ) -> None:
+        self.shape, self.axis_names = tuple(shape), tuple(axis_names)
+        if not self.shape or len(self.shape) != len(self.axis_names):
+            raise ArgumentError(
+                f"DeviceMesh got shape={self.shape} and axis_names={self.axis_names}; "
+                "expected a name for each axis, and one axis at least."
+            )
+        given = list_devices() if devices is None else devices
+        flat = [d for d in np.array(given, object).reshape(-1)]
+        if len(flat) != math.prod(self.shape):
+            raise ArgumentError(
+                f"DeviceMesh got {len(flat)} devices {flat} for shape {self.shape}, "
+                f"which has {math.prod(self.shape)} places; expected a device for each."
+            )
+        self.devices: np.ndarray = np.array(flat, object).reshape(self.shape)
+
+    @functools.cached_property
+    def backend_mesh(self) -> Mesh:
+        """The `jax.sharding.Mesh`."""
+        flat = [_device(d) for d in self.devices.reshape(-1)]
+        return Mesh(np.array(flat, object).reshape(self.shape), self.axis_names)
+
+    def size(self, axis_name: str | None) -> int:
+        """The length of an axis; 1 for None."""
+        if axis_name is None:
+            return 1
+        return self.shape[self.axis_names.index(axis_name)]
+
+    def __repr__(self) -> str:
+        return f"<DeviceMesh shape={self.shape}, axis_names={self.axis_names}>"
+
+
+def _device(name: Any) -> Any:
+    """By number over all hosts, as `list_devices` names them."""
+    if isinstance(name, str):
+        kind = name.lower().replace("cuda", "gpu").partition(":")[0]
+        same = [d for d in devices_of(kind) if device_name(d) == name.lower()]
+        return same[0] if same else find_device(name)
+    return name
+
+
+class TensorLayout:
+    """Along which axes of a mesh the axes of a tensor are split.
+
+    Args:
+        axes: for each axis of the tensor a name of the mesh's, or None: not split.
+        device_mesh: may be set later, once.
+
+    >>> mesh = DeviceMesh((1, 1), ("batch", "model"), ["cpu:0"])
+    >>> TensorLayout((None, "model"), mesh).backend_layout.spec
+    PartitionSpec(None, 'model')
+    """
+
+    def __init__(
+        self, axes: Sequence[str | None], device_mesh: DeviceMesh | None = None
+    ) -> None:
+        self.axes = tuple(axes)
+        self._device_mesh: DeviceMesh | None = None
+        if device_mesh is not None:
+            self.device_mesh = device_mesh
+
+    @property
+    def device_mesh(self) -> DeviceMesh | None:
+        """The mesh, or None before it is set."""
+        return self._device_mesh
+
+    @device_mesh.setter
+    def device_mesh(self, mesh: DeviceMesh) -> None:
+        if self._device_mesh is not None:
+            raise ArgumentError(
+                f"TensorLayout {self.axes} has the mesh {self._device_mesh} already; "
+                "make another layout for another mesh."
+            )
+        unknown = [a for a in self.axes if a is not None and a not in mesh.axis_names]
+        if unknown:
+            raise ArgumentError(
+                f"TensorLayout got the axis {unknown[0]!r}; the mesh has "
+                f"{mesh.axis_names}."
+            )
+        self._device_mesh = mesh
+
+    @functools.cached_property
+    def backend_layout(self) -> NamedSharding:
+        """The `jax.sharding.NamedSharding`."""
+        if self._device_mesh is None:
+            raise ArgumentError(
+                f"TensorLayout {self.axes} has no device mesh; set device_mesh first."
+            )
+        last = max((i + 1 for i, a in enumerate(self.axes) if a is not None), default=0)
+        spec = PartitionSpec(*self.axes[:last])  # trailing None would differ from none
+        return NamedSharding(self._device_mesh.backend_mesh, spec)
+
+    def __repr__(self) -> str:
+        return f"<TensorLayout axes={self.axes}, device_mesh={self.device_mesh}>"
+
+
+def distribute_tensor(tensor: Any, layout: Any) -> Any:
+    """The tensor, split over devices as `layout` says; also inside a traced function.
+
+    Args:
+        layout: a `TensorLayout` or a JAX sharding.
+
+    >>> import jax.numpy as jnp
+    >>> mesh = DeviceMesh((1,), ("batch",), ["cpu:0"])
+    >>> distribute_tensor(jnp.ones(4), TensorLayout(("batch",), mesh)).tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    if is_symbolic(tensor):
+        return tensor  # has no value that could lie anywhere
+    sharding = layout.backend_layout if isinstance(layout, TensorLayout) else layout
+    if is_tracer(tensor):
+        return jax.lax.with_sharding_constraint(tensor, sharding)
+    return jax.device_put(tensor, sharding)
