@@ -20,6 +20,7 @@ from carnyx._training import loop, simple_steps
 from carnyx._training.compile import CompiledLoss, CompiledMetrics
 from carnyx._training.predicting import PredictProgram
 from carnyx._training.profiling import profile
+from carnyx._training.profiling import profile
 from carnyx._training.programs import StepProgram
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.state import HeldState, TrainState
@@ -614,6 +615,26 @@ class Trainer:
                 epochs=1, steps=steps or feed.length,
             )  # fmt: skip
         return loop.predict(self, feed, callbacks, steps)
+
+    @show_user_lines
+    def profile(
+        self,
+        data: Any,
+        batch_size: int | None = None,
+        steps: int = 20,
+        print_fn: Any = None,
+    ) -> dict[str, Any]:
+        """Show where a training step's time and memory go, in a table and a dict.
+
+        Some steps are made and undone again. Seconds are in `trace`, `compile`, `data`,
+        `host`, `device` and `step`; bytes in `memory`, as the compiler tells them.
+
+        Args:
+            data: `(x, y)`, `(x, y, sample_weight)`, or a source of batches.
+            print_fn: called with the table as text, in place of printing.
+        """
+        self._need_compiled("profile")
+        return profile(self, data, batch_size, steps, print_fn)
 
     @show_user_lines
     def profile(

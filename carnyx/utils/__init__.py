@@ -40,6 +40,7 @@ from carnyx.utils.images import array_to_img as array_to_img
 from carnyx.utils.images import img_to_array as img_to_array
 from carnyx.utils.images import load_img as load_img
 from carnyx.utils.images import save_img as save_img
+from carnyx.utils.learning_rates import find_learning_rate as find_learning_rate
 from carnyx.utils.windows import split_dataset as split_dataset
 from carnyx.utils.windows import (
     timeseries_dataset_from_array as timeseries_dataset_from_array,
@@ -57,6 +58,7 @@ __all__ = [
     "deserialize_keras_object",
     "disable_interactive_logging",
     "enable_interactive_logging",
+    "find_learning_rate",
     "get_custom_objects",
     "get_file",
     "get_registered_name",
