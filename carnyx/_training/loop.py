@@ -237,8 +237,8 @@ def _epoch(
     if not logs:
         raise DataError(
             f"The training data gave no batch in epoch {run.epoch + 1}. A generator "
-            "may be exhausted (give steps_per_epoch times epochs batches, or a Sequence "
-            "that can start again), or an array empty."
+            "may be exhausted (give steps_per_epoch times epochs batches, or a "
+            "Sequence that can start again), or an array empty."
         )
     if validate is not None and _is_due(validation_freq, run.epoch):
         results = validate()
