@@ -32,9 +32,7 @@ def profile(
     with keeping.unchanged(model):
         first = next(keeping.batches(feed, 1), None)
         if first is None:
-            raise DataError(
-                "The data to profile with gave no batch; they may be empty."
-            )
+            raise DataError("The data to profile with gave no batch; is it empty?")
         report = _compiling(program, first)
         report["fused_steps"] = program.steps_in_chunk(first)
         jax.block_until_ready(program(first))
@@ -123,9 +121,8 @@ def _print(report: dict[str, Any], title: str, print_fn: Callable | None) -> Non
     if report["fused_steps"] > 1:
         rows.append(("fused", f"{report['fused_steps']} steps"))
     memory = report["memory"]
-    rows += [
-        (n, f"{memory[n] / 1e6:,.2f} MB") for n in list(_MEANING)[6:] if n in memory
-    ]
+    parts = [name for name in _MEANING if name in memory]
+    rows += [(name, f"{memory[name] / 1e6:,.2f} MB") for name in parts]
     more = {"fused": "in one program, where fit has the data in memory"}
     for name, value in rows:
         table.add_row(name, value, (_MEANING | more).get(name, ""))

@@ -100,18 +100,18 @@ def value_and_grad(
             with scoped(state=_inner(outer, (), ())):
                 fn()
         variables = model.trainable_variables
-    variables = list(variables)
+    chosen: list[Variable] = list(variables or ())
     touched: list[Variable] = []
 
     def objective(values: Sequence[Any]) -> tuple[Any, Any]:
-        state = _inner(outer, variables, values)
+        state = _inner(outer, chosen, values)
         with scoped(state=state):
             value, aux = fn() if has_aux else (fn(), None)
         touched[:] = state.variables.values()
         return value, (aux, [state.values[id(v)] for v in touched])
 
     with scoped(state=outer):
-        values = [v.value for v in variables]
+        values = [v.value for v in chosen]
     (value, (aux, new)), gradients = jax.value_and_grad(objective, has_aux=True)(values)
     for variable, assigned in zip(touched, new, strict=True):
         variable.assign(assigned)

@@ -22,7 +22,7 @@ def _save_freq(freq: Any) -> str | None:
 
 def _orbax() -> Any:
     try:
-        import orbax.checkpoint as orbax
+        import orbax.checkpoint as orbax  # type: ignore[import-not-found]
     except ImportError as error:
         raise ImportError(
             "OrbaxCheckpoint needs Orbax: pip install orbax-checkpoint. Carnyx's own "

@@ -122,7 +122,7 @@ class BaseLogger(Callback):
 
     stateful_metrics: Any = field(None, lambda names: set(names or ()))
 
-    _totals: dict[str, float]
+    _totals: Any = None
     _seen = 0
     _state = ("_totals", "_seen")
 
@@ -144,6 +144,8 @@ class BaseLogger(Callback):
                 self._totals[name] = self._totals.get(name, 0.0) + value * size
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        for name, total in self._totals.items() if logs is not None else ():
+        if logs is None:
+            return
+        for name, total in self._totals.items():
             stays = name in self.stateful_metrics
             logs[name] = total if stays else total / self._seen

@@ -72,8 +72,8 @@ def find_learning_rate(
     """
     if not (0 < lowest < highest and steps >= 2):
         raise ArgumentError(
-            f"find_learning_rate got lowest={lowest}, highest={highest}, steps={steps}; "
-            "expected 0 < lowest < highest and at least 2 steps."
+            f"find_learning_rate got lowest={lowest}, highest={highest}, "
+            f"steps={steps}; expected 0 < lowest < highest and at least 2 steps."
         )
     feed = keeping.feed_of(data, batch_size)
     program = keeping.prepared(model, feed)
@@ -111,8 +111,8 @@ def _suggested(
     rates = rates[: len(smoothed)]
     if len(smoothed) < 2:
         raise DataError(
-            f"The search ended after {len(smoothed)} good steps: the loss is not finite "
-            "even at the lowest rate. Look for NaN in the data."
+            f"The search ended after {len(smoothed)} good steps: the loss is not "
+            "finite even at the lowest rate. Look for NaN in the data."
         )
     end = max(int(np.argmin(smoothed)) + 1, 2)
     width = min(max(len(rates) // 6, 2), end)
