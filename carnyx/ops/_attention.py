@@ -61,15 +61,24 @@ def _mean(weights: jax.Array, v: jax.Array) -> jax.Array:
     return jnp.einsum("bnts,bsnh->btnh", weights.astype(v.dtype), v)
 
 
+def _by_head(x: jax.Array) -> jax.Array:
+    return jnp.swapaxes(x, 1, 2)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _fast_attention(q, k, v, mask, scale: float) -> jax.Array:
-    return _mean(_weights(q, k, None, mask, scale, None), v)
+    return _fast_forward(q, k, v, mask, scale)[0]
 
 
 def _fast_forward(q, k, v, mask, scale):
-    weights = _weights(q, k, None, mask, scale, None)
-    output = _mean(weights, v)
-    return output, (q, k, v, mask, weights, output)
+    wide = jnp.promote_types(q.dtype, jnp.float32)
+    q, k, v = map(_by_head, (q, k, v))
+    scores = jnp.einsum("bnth,bnsh->bnts", q, k, preferred_element_type=wide) * scale
+    if mask is not None:
+        scores = jnp.where(mask, scores, -0.7 * jnp.finfo(wide).max)
+    weights = jax.nn.softmax(scores)
+    output = jnp.einsum("bnts,bnsh->bnth", weights.astype(v.dtype), v)
+    return _by_head(output), (q, k, v, mask, weights, output)
 
 
 def _fast_backward(scale, saved, g):
@@ -79,14 +88,15 @@ def _fast_backward(scale, saved, g):
     sum_s w dw = g · output; so there is little between the products.
     """
     q, k, v, mask, weights, output = saved
-    wide = weights.dtype
-    dv = jnp.einsum("bnts,btnh->bsnh", weights.astype(g.dtype), g)
-    dw = jnp.einsum("btnh,bsnh->bnts", g, v, preferred_element_type=wide)
-    total = jnp.einsum("btnh,btnh->bnt", g, output, preferred_element_type=wide)
-    ds = weights * (dw - total[..., None]) * scale
+    wide, g = weights.dtype, _by_head(g)
+    dv = jnp.einsum("bnts,bnth->bnsh", weights.astype(g.dtype), g)
+    dw = jnp.einsum("bnth,bnsh->bnts", g, v, preferred_element_type=wide)
+    total = jnp.sum((g * output).astype(wide), -1, keepdims=True)
+    ds = weights * (dw - total) * scale
     ds = (ds if mask is None else jnp.where(mask, ds, 0)).astype(q.dtype)
-    dq = jnp.einsum("bnts,bsnh->btnh", ds, k)
-    return dq, jnp.einsum("bnts,btnh->bsnh", ds, q), dv, None
+    dq = jnp.einsum("bnts,bnsh->bnth", ds, k)
+    dk = jnp.einsum("bnts,bnth->bnsh", ds, q)
+    return _by_head(dq), _by_head(dk), _by_head(dv), None
 
 
 _fast_attention.defvjp(_fast_forward, _fast_backward)

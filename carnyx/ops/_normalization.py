@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from jax import lax
 
 from carnyx import config
 from carnyx._core.op import op
+from carnyx._core.scope import fast_gradients
 from carnyx.errors import ArgumentError
 from carnyx.ops._dtypes import result_type, tensor, to_float
 from carnyx.ops._thin import axes as hashable
@@ -87,6 +89,27 @@ def _along(parameter: Tensor | None, x: jax.Array, axes: Sequence[int]) -> Any:
     return parameter.reshape([n if i in wanted else 1 for i, n in enumerate(x.shape)])
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _standardized(x: jax.Array, axes: Sequence[int], epsilon: float) -> jax.Array:
+    return _standardized_forward(x, axes, epsilon)[0]
+
+
+def _standardized_forward(x, axes, epsilon):
+    x = x - x.mean(axes, keepdims=True)
+    factor = lax.rsqrt(jnp.square(x).mean(axes, keepdims=True) + epsilon)
+    x = x * factor
+    return x, (x, factor)
+
+
+def _standardized_backward(axes, epsilon, saved, g):
+    x, factor = saved
+    mean = functools.partial(jnp.mean, axis=axes, keepdims=True)
+    return (factor * (g - mean(g) - x * mean(g * x)),)
+
+
+_standardized.defvjp(_standardized_forward, _standardized_backward)
+
+
 @op
 def layer_normalization(
     x: Tensor,
@@ -112,10 +135,12 @@ def layer_normalization(
     wide = _wide(x)
     axes = (axis,) if isinstance(axis, int) else tuple(sorted(axis))
     gamma, beta = _along(gamma, wide, axes), _along(beta, wide, axes)
-    factor = lax.rsqrt(
-        wide.var(axes, keepdims=True)
-        + (config.epsilon() if epsilon is None else epsilon)
-    )
+    epsilon = config.epsilon() if epsilon is None else epsilon
+    if fast_gradients() and not rms_scaling:
+        y = _standardized(wide, axes, epsilon)
+        y = y if gamma is None else y * gamma
+        return (y if beta is None else y + beta).astype(x.dtype)
+    factor = lax.rsqrt(wide.var(axes, keepdims=True) + epsilon)
     # Centred first: x · factor - mean · factor would lose digits where |mean| is large.
     y = wide if rms_scaling else wide - wide.mean(axes, keepdims=True)
     y = y * (factor if gamma is None else factor * gamma)
