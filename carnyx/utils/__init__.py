@@ -41,6 +41,7 @@ from carnyx.utils.images import img_to_array as img_to_array
 from carnyx.utils.images import load_img as load_img
 from carnyx.utils.images import save_img as save_img
 from carnyx.utils.learning_rates import find_learning_rate as find_learning_rate
+from carnyx.utils.multi_gpu import multi_gpu_model as multi_gpu_model
 from carnyx.utils.windows import split_dataset as split_dataset
 from carnyx.utils.windows import (
     timeseries_dataset_from_array as timeseries_dataset_from_array,
