@@ -29,7 +29,8 @@ def _pillow() -> Any:
 
 def _choice(name: str, value: Any, choices: Any) -> None:
     if value not in choices:
-        hint = nearest(value, choices) if isinstance(value, str) else ""
+        names = [c for c in choices if isinstance(c, str)]
+        hint = nearest(value, names) if isinstance(value, str) else ""
         raise ArgumentError(
             f"{name} got {value!r}; expected one of "
             f"{', '.join(map(repr, choices))}.{hint}"
@@ -197,7 +198,8 @@ def _taps(n: int, size: int, interpolation: str) -> tuple[np.ndarray, np.ndarray
     step = n / size
     first = np.arange(size) * step
     if interpolation == "nearest":
-        return np.floor(first + step / 2).astype(int)[:, None], np.ones((size, 1))
+        middle = (2 * np.arange(size) + 1) * n // (2 * size)
+        return middle[:, None], np.ones((size, 1))
     if interpolation == "area":
         places = np.floor(first).astype(int)[:, None] + np.arange(
             int(np.ceil(step)) + 1
@@ -242,10 +244,9 @@ def fitted(image: np.ndarray, size: tuple[int, int], crop: bool, pad: bool) -> A
         top, left = (height - h) // 2, (width - w) // 2
         return image[top : top + h, left : left + w]
     if pad:
-        h, w = max(height, like_width), max(width, like_height)
-        top, left = (h - height) // 2, (w - width) // 2
-        ends = ((top, h - height - top), (left, w - width - left), (0, 0))
-        return np.pad(image, ends)
+        top = max(like_width - height, 0) // 2  # the same at both ends, as in Keras
+        left = max(like_height - width, 0) // 2
+        return np.pad(image, ((top, top), (left, left), (0, 0)))
     return image
 
 
