@@ -17,6 +17,7 @@ from carnyx._core.op import op
 from carnyx._core.seed import draw_seed
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError
+from carnyx.random._bits import bernoulli
 from carnyx.typing import DTypeLike, Tensor
 
 Sizes = Sequence[int]
@@ -111,7 +112,7 @@ def dropout(
     shape = x.shape
     if noise_shape is not None:
         shape = [x.shape[i] if n is None else n for i, n in enumerate(noise_shape)]
-    kept = jax.random.bernoulli(draw_seed(seed), 1 - rate, tuple(shape))
+    kept = bernoulli(draw_seed(seed), 1 - rate, shape)
     return jnp.where(kept, x / (1 - rate), 0)
 
 

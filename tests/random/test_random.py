@@ -117,3 +117,10 @@ def test_errors_say_what_they_got_and_what_is_expected(row):
     text, name, args, kwargs = row
     with pytest.raises(ValueError, match=text):
         getattr(ours, name)(*args, **kwargs)
+
+
+@pytest.mark.parametrize("p", [1e-6, 0.1, 1 / 3, 0.5, 0.8, 0.9999])
+def test_dropout_draws_the_bits_of_jax(p):
+    key = jnp.array([2**32 - 5, 7], "uint32")
+    kept = ours.dropout(jnp.ones((33, 5, 7)), 1 - p, seed=key) > 0
+    assert (kept == jax.random.bernoulli(key, 1 - (1 - p), (33, 5, 7))).all()
