@@ -269,6 +269,54 @@ def test_an_epoch_begins_where_the_last_ended(make):
     assert _rest(again, position) == [b[1].tolist() for b in feed.epoch(1)] != []
 
 
+class Crash(carnyx.callbacks.Callback):
+    def __init__(self, at):
+        super().__init__()
+        self.left = at
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise ConnectionError("the machine is gone")
+
+
+@pytest.mark.parametrize("crash", [3, 7, 16])  # within an epoch, at its end, later
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: grain_loader(True),
+        lambda: grain_map_dataset(True),
+        lambda: tf_dataset(True),
+        lambda: torch_loader(shuffle=True),
+        keras_pydataset,
+    ],
+    ids=["grain-loader", "grain-map", "tf", "torch", "keras"],
+)
+def test_a_job_that_was_cut_goes_on_exactly(make, crash, tmp_path):
+    def job(folder, at):
+        source = make()
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(4)
+        model, weights = _model()
+        model.set_weights(weights)
+        model.optimizer.iterations.assign(0)
+        backup = carnyx.callbacks.BackupAndRestore(
+            folder, save_freq=1, delete_checkpoint=False
+        )
+        losses = model.fit(
+            source, epochs=3, shuffle=False, verbose=0, callbacks=[Crash(at), backup]
+        ).history["loss"]
+        return losses, model.get_weights()
+
+    losses, weights = job(tmp_path / "whole", -1)
+    with pytest.raises(ConnectionError):
+        job(tmp_path / "cut", crash)
+    again, reached = job(tmp_path / "cut", -1)
+    assert again == losses
+    for mine, wanted in zip(reached, weights, strict=True):
+        np.testing.assert_array_equal(mine, wanted)
+
+
 # ---- what does not fit
 
 
