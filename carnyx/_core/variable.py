@@ -164,6 +164,11 @@ class Variable(Operators):
         else:
             self.store.values[self.place], self.store.stale = value, True
 
+    def stay_with(self, other: Variable) -> None:
+        """From now on lie on devices as a variable of the same shape does."""
+        self.like = other
+        self.move(placement.place_first(self, self.peek()))
+
     def peek(self) -> Any:
         """Like `read`, for a caller that does not keep the array past a step."""
         return self._value if self.store is None else self.store.values[self.place]

@@ -40,9 +40,16 @@ class StepProgram:
     def __init__(self, step: Step, held: HeldState, compiled: bool = True) -> None:
         self.step, self.held, self.compiled = step, held, compiled
         self.placement = held.placement if compiled else None
-        self._run = jax.jit(self._flat, donate_argnums=0) if compiled else self._flat
+        self._run = self._jitted(self._flat) if compiled else self._flat
         self._chunks: dict[int, Any] = {}
         self._costs: dict[Any, float | None] = {}
+
+    def _jitted(self, fn: Callable[..., Any]) -> Any:
+        options: dict[str, Any] = {}
+        if self.placement is not None:
+            places = map(self.placement.sharding_of, self.held.store.variables)
+            options["out_shardings"] = None, list(places)
+        return jax.jit(fn, donate_argnums=0, **options)
 
     def _flat(self, values: list[Any], batch: Any) -> tuple[dict[str, Any], list[Any]]:
         placement = self.placement
@@ -103,7 +110,7 @@ class StepProgram:
         batches = self.put(batches, axis=1)
         capacity = jax.tree_util.tree_leaves(batches)[0].shape[0]
         if capacity not in self._chunks:
-            self._chunks[capacity] = jax.jit(self._loop, donate_argnums=0)
+            self._chunks[capacity] = self._jitted(self._loop)
         store = self.held.store
         logs, store.values = self._chunks[capacity](store.ready(), batches, count)
         return logs

@@ -109,10 +109,10 @@ class Distribution(Placement):
             variable = like
         if variable.layout is not None:
             return getattr(variable.layout, "backend_layout", variable.layout)
-        known, sharding = self._known.get(id(variable), (None, None))
-        if known is None or known() is not variable:
+        known, role, sharding = self._known.get(id(variable), (None, None, None))
+        if known is None or known() is not variable or role is not like:
             sharding = self.get_variable_layout(variable).backend_layout
-            self._known[id(variable)] = weakref.ref(variable), sharding
+            self._known[id(variable)] = weakref.ref(variable), like, sharding
         return sharding
 
     def batch_sharding(self, shape: Sequence[int], axis: int = 0) -> NamedSharding:

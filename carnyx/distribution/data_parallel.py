@@ -7,10 +7,16 @@ from typing import Any
 from carnyx._core.variable import Variable
 from carnyx.distribution.base import Distribution
 from carnyx.distribution.mesh import DeviceMesh, TensorLayout, list_devices
+from carnyx.dtype_policies import is_float
 from carnyx.errors import ArgumentError
 
 BATCH = "batch"
-_WORTH_SPLITTING = 1024  # elements; smaller values cost more to gather than to keep
+
+
+def _is_parameter(variable: Variable) -> bool:
+    """Of a layer, or kept beside one by an optimizer; not a seed, not a metric's."""
+    kept = variable.like is not None or variable.made_by is not type(None)
+    return is_float(variable.dtype) and (kept or variable.size >= 1024)
 
 
 class DataParallel(Distribution):
@@ -59,12 +65,11 @@ class DataParallel(Distribution):
         self.shard_parameters = shard_parameters
 
     def get_variable_layout(self, variable: Variable) -> TensorLayout:
-        if self.shard_parameters and variable.size >= _WORTH_SPLITTING:
-            fitting = [n for n in variable.shape if n % self.shards == 0]
-            if fitting:
-                axes: list[str | None] = [None] * len(variable.shape)
-                axes[variable.shape.index(max(fitting))] = self.batch_dim_name
-                return TensorLayout(axes, self.device_mesh)
+        fitting = [n for n in variable.shape if n % self.shards == 0]
+        if self.shard_parameters and fitting and _is_parameter(variable):
+            axes: list[str | None] = [None] * len(variable.shape)
+            axes[variable.shape.index(max(fitting))] = self.batch_dim_name
+            return TensorLayout(axes, self.device_mesh)
         return self._whole(variable)
 
     def used(self, variable: Variable, value: Any) -> Any:

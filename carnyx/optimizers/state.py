@@ -64,7 +64,7 @@ class _Stateful(Configurable):
             reference_variable.shape, initializer, reference_variable.dtype,
             layout=reference_variable.layout, name=f"{path}_{name or 'var'}",
         )  # fmt: skip
-        variable.like = reference_variable
+        variable.stay_with(reference_variable)
         return variable
 
     def add_optimizer_variables(
