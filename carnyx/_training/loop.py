@@ -308,16 +308,17 @@ def predict(model: Any, feed: Feed, callbacks: CallbackList, steps: int | None) 
     callbacks.on_predict_begin()
     rows: list[Any] = []
     definition = None
-    batches = feed.epoch(0, 0)
-    for step, (x, _, _) in enumerate(batches):
-        if steps is not None and step >= steps:
-            break
-        callbacks.on_predict_batch_begin(step)
-        leaves, definition = jax.tree_util.tree_flatten(program((x,)))
-        rows.append(leaves)
-        callbacks.on_predict_batch_end(step, {"outputs": leaves})
-        if len(rows) > 1:  # fetch behind, so that the device is always ahead
-            rows[-2] = [np.asarray(v) for v in rows[-2]]
+    batches = _ready(feed.epoch(0, 0), steps, 1)
+    if feed.reads:
+        batches = prefetch(batches, jax.device_put)
+    with contextlib.closing(batches):  # type: ignore[type-var]
+        for step, (_, (x, *_)) in enumerate(batches):
+            callbacks.on_predict_batch_begin(step)
+            leaves, definition = jax.tree_util.tree_flatten(program((x,)))
+            rows.append(leaves)
+            callbacks.on_predict_batch_end(step, {"outputs": leaves})
+            if len(rows) > 1:  # fetch behind, so that the device is always ahead
+                rows[-2] = [np.asarray(v) for v in rows[-2]]
     if definition is None:
         raise DataError("The data to predict gave no batch; it may be empty.")
     callbacks.on_predict_end()

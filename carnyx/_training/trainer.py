@@ -715,7 +715,9 @@ def _backup_options(callbacks: CallbackList, resume: Any) -> BackupAndRestore | 
 def _whole(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
     """A feed of one batch with all samples."""
     leaves = [v for v in tree.flatten(x) if v is not None]
-    size = max(len(leaves[0]), 1)
+    first = leaves[0]  # a sparse matrix has no length, a list no shape
+    shape = getattr(first, "shape", ()) or (len(first),)
+    size = max(shape[0], 1)
     return adapt(
         x, y, sample_weight, batch_size=size, shuffle=False, class_weight=class_weight
     )

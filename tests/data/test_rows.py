@@ -89,6 +89,23 @@ def test_fit_reads_it(source):
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
+def test_predict_reads_ahead_but_not_too_far():
+    model = carnyx.Sequential([carnyx.Input((3,)), carnyx.layers.Dense(1)])
+    batches = iter([X[i : i + 10] for i in range(0, 50, 10)])
+    got = model.predict(batches, steps=3, verbose=0)
+    np.testing.assert_array_equal(next(batches), X[30:40])
+    np.testing.assert_allclose(got, model.predict(X, verbose=0)[:30], rtol=1e-5)
+
+
+def test_single_batches_of_a_sparse_matrix(tmp_path):
+    model = carnyx.Sequential([carnyx.Input((3,)), carnyx.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    matrix = sparse(tmp_path)
+    got = model.predict_on_batch(matrix)
+    np.testing.assert_allclose(got, model.predict_on_batch(X), rtol=1e-6)
+    assert np.isfinite(model.train_on_batch(matrix, Y))
+
+
 def test_neighbours_are_read_in_one_piece_and_in_order():
     source = Lazy(X)
     list(adapt(source, batch_size=25).epoch(0))
