@@ -1,4 +1,8 @@
-"""The same steps in plain JAX: parameters in lists, one jitted function, a loop."""
+"""The same steps in plain JAX: parameters in lists, one jitted function, a loop.
+
+With everything that was found to be faster on a CPU, gradients by hand included: it is
+what Carnyx is measured against, not what one would write first.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,34 @@ def _dense(rng: Any, *shape: int) -> Any:
     return jnp.asarray(rng.uniform(-limit, limit, shape).astype("float32"))
 
 
+def _bits(key: Any, shape: tuple[int, ...]) -> Any:
+    """Threefry unrolled: on a CPU `jax.random` makes it a loop, four times as slow."""
+    keys = key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA)
+    a = jnp.broadcast_to(keys[0], shape)
+    b = lax.iota("uint32", a.size).reshape(shape) + keys[1]
+    for i in range(5):
+        for r in ((13, 15, 26, 6), (17, 29, 16, 24))[i % 2]:
+            a = a + b
+            b = a ^ (b << np.uint32(r) | b >> np.uint32(32 - r))
+        a, b = a + keys[(i + 1) % 3], b + keys[(i + 2) % 3] + np.uint32(i + 1)
+    return a ^ b
+
+
 def _dropout(key: Any, x: Any, rate: float) -> Any:
-    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)
+    kept = _bits(key, x.shape) < np.uint32((1 - rate) * 2**32)
+    return jnp.where(lax.optimization_barrier(kept), x / (1 - rate), 0)
+
+
+@jax.custom_vjp
+def _tall(x: Any, w: Any) -> Any:
+    """x @ w for a w of many more rows than columns."""
+    return x @ w
+
+
+_tall.defvjp(
+    lambda x, w: (x @ w, (x, w)),
+    lambda r, g: (g @ r[1].T, lax.optimization_barrier(g.T @ r[0]).T),
+)
 
 
 def _sparse_loss(logits: Any, y: Any) -> Any:
@@ -31,7 +61,7 @@ def tiny(rng: Any) -> tuple[Params, Callable[..., Any]]:
     params = [_dense(rng, 20, 64), jnp.zeros(64), _dense(rng, 64, 10), jnp.zeros(10)]
 
     def loss(p: Params, x: Any, y: Any, key: Any) -> Any:
-        return _sparse_loss(jax.nn.relu(x @ p[0] + p[1]) @ p[2] + p[3], y)
+        return _sparse_loss(_tall(jax.nn.relu(x @ p[0] + p[1]), p[2]) + p[3], y)
 
     return params, loss
 
@@ -46,9 +76,52 @@ def mlp(rng: Any) -> tuple[Params, Callable[..., Any]]:
         first, second = jax.random.split(key)
         x = _dropout(first, jax.nn.relu(x @ p[0] + p[1]), 0.2)
         x = _dropout(second, jax.nn.relu(x @ p[2] + p[3]), 0.2)
-        return _sparse_loss(x @ p[4] + p[5], y)
+        return _sparse_loss(_tall(x, p[4]) + p[5], y)
 
     return params, loss
+
+
+def _lax_conv(x: Any, kernel: Any) -> Any:
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "VALID", dimension_numbers=numbers
+    )
+
+
+def _convolve_back(saved: Any, g: Any) -> Any:
+    """The kernel's gradient over eight images at a time."""
+    x, kernel = saved
+    (dx,) = jax.linear_transpose(lambda x: _lax_conv(x, kernel), x)(g)
+    dk: Any = 0
+    for i in range(0, len(x), 8):
+        some = x[i : i + 8]
+        pull = jax.linear_transpose(lambda k, s=some: _lax_conv(s, k), kernel)
+        dk = dk + pull(g[i : i + 8])[0]
+    return dx, dk
+
+
+_convolve = jax.custom_vjp(_lax_conv)
+_convolve.defvjp(lambda x, k: (_lax_conv(x, k), (x, k)), _convolve_back)
+
+
+def _pool_forward(x: Any) -> Any:
+    best, winner = x[:, ::2, ::2], jnp.uint8(0)
+    for place in (1, 2, 3):
+        new = x[:, place // 2 :: 2, place % 2 :: 2]
+        winner = jnp.where(new > best, jnp.uint8(place), winner)
+        best = jnp.maximum(new, best)
+    return best, winner
+
+
+def _pool_back(winner: Any, g: Any) -> Any:
+    b, h, w, c = g.shape
+    place = jnp.arange(4, dtype="uint8").reshape(2, 1, 2, 1)
+    won = winner[:, :, None, :, None] == place
+    return (jnp.where(won, g[:, :, None, :, None], 0).reshape(b, 2 * h, 2 * w, c),)
+
+
+_pool = jax.custom_vjp(lambda x: _pool_forward(x)[0])
+_pool.defvjp(_pool_forward, _pool_back)
 
 
 def convnet(rng: Any) -> tuple[Params, Callable[..., Any]]:
@@ -58,26 +131,57 @@ def convnet(rng: Any) -> tuple[Params, Callable[..., Any]]:
         _dense(rng, 9216, 128), jnp.zeros(128), _dense(rng, 128, 10), jnp.zeros(10),
     ]  # fmt: skip
 
-    def convolve(x: Any, kernel: Any) -> Any:
-        numbers = ("NHWC", "HWIO", "NHWC")
-        return lax.conv_general_dilated(
-            x, kernel, (1, 1), "VALID", dimension_numbers=numbers
-        )
-
-    def pool(x: Any) -> Any:
-        a = jnp.maximum(x[:, ::2, ::2], x[:, 1::2, ::2])
-        b = jnp.maximum(x[:, ::2, 1::2], x[:, 1::2, 1::2])
-        return jnp.maximum(a, b)
-
     def loss(p: Params, x: Any, y: Any, key: Any) -> Any:
         first, second = jax.random.split(key)
-        x = jax.nn.relu(convolve(x, p[0]) + p[1])
-        x = jax.nn.relu(convolve(x, p[2]) + p[3])
-        x = _dropout(first, pool(x), 0.25).reshape(len(x), -1)
-        x = _dropout(second, jax.nn.relu(x @ p[4] + p[5]), 0.5)
-        return _sparse_loss(x @ p[6] + p[7], y)
+        x = jax.nn.relu(_convolve(x, p[0]) + p[1])
+        x = jax.nn.relu(_convolve(x, p[2]) + p[3])
+        x = _dropout(first, _pool(x), 0.25).reshape(len(x), -1)
+        x = _dropout(second, jax.nn.relu(_tall(x, p[4]) + p[5]), 0.5)
+        return _sparse_loss(_tall(x, p[6]) + p[7], y)
 
     return params, loss
+
+
+def _lstm_forward(x: Any, w: Any, u: Any, b: Any) -> Any:
+    def step(carry: Any, x: Any) -> Any:
+        h, c = carry
+        i, f, g, o = jnp.split(x @ w + h @ u + b, 4, -1)
+        i, f, g, o = (
+            jax.nn.sigmoid(i),
+            jax.nn.sigmoid(f),
+            jnp.tanh(g),
+            jax.nn.sigmoid(o),
+        )
+        new = f * c + i * g
+        return (o * jnp.tanh(new), new), (h, c, new, i, f, g, o)
+
+    zeros = jnp.zeros((x.shape[1], u.shape[0]))
+    (h, _), kept = lax.scan(step, (zeros, zeros), x)
+    return h, (x, w, u, kept)
+
+
+def _lstm_back(saved: Any, dh: Any) -> Any:
+    """Back through the gates; the weights' gradients in one product after the scan."""
+    x, w, u, kept = saved
+
+    def step(carry: Any, kept: Any) -> Any:
+        dh, dc = carry
+        _, c, new, i, f, g, o = kept
+        t = jnp.tanh(new)
+        dc = dc + dh * o * (1 - t * t)
+        dz = (dc * g * i * (1 - i), dc * c * f * (1 - f))
+        dz += (dc * i * (1 - g * g), dh * t * o * (1 - o))
+        dz = jnp.concatenate(dz, -1)
+        return (dz @ u.T, dc * f), dz
+
+    _, dz = lax.scan(step, (dh, jnp.zeros_like(dh)), kept, reverse=True)
+    flat = lambda a: a.reshape(-1, a.shape[-1])  # noqa: E731
+    dw, du = flat(x).T @ flat(dz), flat(kept[0]).T @ flat(dz)
+    return (flat(dz) @ w.T).reshape(x.shape), dw, du, flat(dz).sum(0)
+
+
+_lstm = jax.custom_vjp(lambda *a: _lstm_forward(*a)[0])
+_lstm.defvjp(_lstm_forward, _lstm_back)
 
 
 def lstm(rng: Any) -> tuple[Params, Callable[..., Any]]:
@@ -88,20 +192,64 @@ def lstm(rng: Any) -> tuple[Params, Callable[..., Any]]:
 
     def loss(p: Params, tokens: Any, y: Any, key: Any) -> Any:
         x = jnp.swapaxes(p[0][tokens], 0, 1)
-
-        def step(carry: Any, x: Any) -> Any:
-            h, c = carry
-            i, f, g, o = jnp.split(x @ p[1] + h @ p[2] + p[3], 4, -1)
-            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-            h = jax.nn.sigmoid(o) * jnp.tanh(c)
-            return (h, c), None
-
-        zeros = jnp.zeros((tokens.shape[0], 128))
-        (h, _), _ = lax.scan(step, (zeros, zeros), x)
-        z = h @ p[4] + p[5]
+        z = _tall(_lstm(x, *p[1:4]), p[4]) + p[5]
         return jnp.mean(jnp.maximum(z, 0) - z * y + jnp.log1p(jnp.exp(-jnp.abs(z))))
 
     return params, loss
+
+
+def _attend_forward(q: Any, k: Any, v: Any) -> Any:
+    q, k, v = (jnp.swapaxes(a, 1, 2) for a in (q, k, v))
+    weights = jax.nn.softmax(jnp.einsum("bnth,bnsh->bnts", q, k) / 8)
+    out = jnp.einsum("bnts,bnsh->bnth", weights, v)
+    return jnp.swapaxes(out, 1, 2), (q, k, v, weights, out)
+
+
+def _attend_back(saved: Any, g: Any) -> Any:
+    q, k, v, weights, out = saved
+    g = jnp.swapaxes(g, 1, 2)
+    dw = jnp.einsum("bnth,bnsh->bnts", g, v)
+    ds = weights * (dw - (g * out).sum(-1, keepdims=True)) / 8
+    back = (
+        jnp.einsum("bnts,bnsh->bnth", ds, k),
+        jnp.einsum("bnts,bnth->bnsh", ds, q),
+        jnp.einsum("bnts,bnth->bnsh", weights, g),
+    )
+    return tuple(jnp.swapaxes(a, 1, 2) for a in back)
+
+
+_attend = jax.custom_vjp(lambda *a: _attend_forward(*a)[0])
+_attend.defvjp(_attend_forward, _attend_back)
+
+
+def _phi(x: Any) -> Any:
+    return 0.5 * (1 + lax.erf(x * np.float32(0.5**0.5)))
+
+
+def _gelu_back(x: Any, g: Any) -> Any:
+    x = lax.optimization_barrier(x)
+    density = jnp.exp(-0.5 * x * x) * np.float32((0.5 / np.pi) ** 0.5)
+    return (g * (_phi(x) + x * density),)
+
+
+_gelu = jax.custom_vjp(lambda x: x * _phi(x))
+_gelu.defvjp(lambda x: (x * _phi(x), x), _gelu_back)
+
+
+def _norm_forward(x: Any) -> Any:
+    x = x - x.mean(-1, keepdims=True)
+    factor = lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-3)
+    return x * factor, (x * factor, factor)
+
+
+def _norm_back(saved: Any, g: Any) -> Any:
+    x, factor = saved
+    along = (g * x).mean(-1, keepdims=True)
+    return (factor * (g - g.mean(-1, keepdims=True) - x * along),)
+
+
+_norm = jax.custom_vjp(lambda x: _norm_forward(x)[0])
+_norm.defvjp(_norm_forward, _norm_back)
 
 
 def transformer(rng: Any) -> tuple[Params, Callable[..., Any]]:
@@ -115,11 +263,6 @@ def transformer(rng: Any) -> tuple[Params, Callable[..., Any]]:
         params += [_dense(rng, 1024, 256), jnp.zeros(256)]
     params += [_dense(rng, 256, 10), jnp.zeros(10)]
 
-    def norm(x: Any, scale: Any, shift: Any) -> Any:
-        mean = jnp.mean(x, -1, keepdims=True)
-        variance = jnp.mean(jnp.square(x), -1, keepdims=True) - jnp.square(mean)
-        return (x - mean) * (lax.rsqrt(variance + 1e-3) * scale) + shift
-
     def loss(p: Params, x: Any, y: Any, key: Any) -> Any:
         b, t, d = x.shape
         x = x.reshape(b * t, d)  # products on two axes are faster than on three
@@ -127,17 +270,15 @@ def transformer(rng: Any) -> tuple[Params, Callable[..., Any]]:
             s1, b1, wq, wk, wv, wo, bq, bk, bv, bo, s2, b2, w1, c1, w2, c2 = p[
                 16 * i : 16 * i + 16
             ]
-            h = norm(x, s1, b1)
+            h = _norm(x) * s1 + b1
             q, k, v = (
                 (h @ w + c).reshape(b, t, 4, 64)
                 for w, c in ((wq, bq), (wk, bk), (wv, bv))
             )
-            scores = jax.nn.softmax(jnp.einsum("bthd,bshd->bhts", q / 8, k))
-            h = jnp.einsum("bhts,bshd->bthd", scores, v).reshape(b * t, d)
-            x = x + h @ wo + bo
-            h = norm(x, s2, b2)
-            x = x + jax.nn.gelu(h @ w1 + c1, approximate=False) @ w2 + c2
-        return _sparse_loss(x.reshape(b, t, d).mean(1) @ p[-2] + p[-1], y)
+            x = x + _attend(q, k, v).reshape(b * t, d) @ wo + bo
+            h = _norm(x) * s2 + b2
+            x = x + _tall(_gelu(h @ w1 + c1), w2) + c2
+        return _sparse_loss(_tall(x.reshape(b, t, d).mean(1), p[-2]) + p[-1], y)
 
     return params, loss
 
