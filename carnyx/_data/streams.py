@@ -10,11 +10,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import jax
+import numpy as np
+
 from carnyx._data.batches import spec_of, to_batch
 from carnyx._data.checks import warn_of
 from carnyx._data.feed import Batch, Feed
 from carnyx._data.sequences import length_of, where
 from carnyx.errors import DataError
+
+
+def _copied(leaf: Any) -> Any:
+    return np.array(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
 class StreamFeed(Feed):
@@ -64,6 +71,8 @@ class StreamFeed(Feed):
     def _peek(self) -> bool:
         for item in self._items:
             batch = to_batch(item, self.class_weight, where(self._read))
+            # the source may fill the same buffers again while these wait
+            batch = jax.tree_util.tree_map(_copied, batch)
             if self.watched and warn_of(batch, self._read, self.name, ""):
                 self.watched = False
             self._ahead.append(batch)

@@ -290,3 +290,16 @@ def test_nothing_runs_before_the_first_batch_is_asked_for():
     before = threading.active_count()
     prefetch(iter([1]), lambda b: b)
     assert threading.active_count() == before
+
+
+def test_a_generator_may_fill_the_same_buffer_again():
+    def source():
+        x = np.zeros((4, 2), "float32")
+        for number in range(5):
+            x[:] = number
+            yield x, x
+
+    feed = StreamFeed(source())
+    feed.spec()
+    batches = list(prefetch(feed.epoch(0), jax.device_put))
+    assert [float(x[0, 0]) for x, _, _ in batches] == [0, 1, 2, 3, 4]
