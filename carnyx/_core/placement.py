@@ -111,9 +111,9 @@ class Placement:
 
     def place_part(self, leaf: Any, sharding: jax.sharding.Sharding) -> Any:
         """One array of a batch, moved."""
-        if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
-            return leaf
-        return jax.device_put(leaf, sharding)
+        if not isinstance(leaf, jax.Array):  # half as long as device_put takes
+            return jax.make_array_from_callback(leaf.shape, sharding, leaf.__getitem__)
+        return leaf if leaf.sharding == sharding else jax.device_put(leaf, sharding)
 
     def whole(self, batch: Any) -> Any:
         """Inside a program: the batch without what was filled up."""

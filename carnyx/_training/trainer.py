@@ -417,9 +417,9 @@ class Trainer:
         )
         held, same = compiled.held, HeldState.key_of(parts)
         if held is None or held.key != same or held.placement is not placement:
-            compiled.held = HeldState(parts, placement)
+            held = compiled.held = HeldState(parts, placement)
             compiled.programs.clear()
-        return compiled.held
+        return held
 
     def training_variables(self) -> list[Any]:
         """What a training step changes, metrics apart: weights, buffers, seeds, the
@@ -458,17 +458,18 @@ class Trainer:
         eager = getattr(self, "run_eagerly", False)
         placement = self._placed()
         key = structure.version(), eager, placement
-        if self._predictor is not None and self._predictor.key == key:
-            return self._predictor
+        program: Any = self._predictor
+        if program is not None and program.key == key:
+            return program
         variables = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
-        known = self._predictor
-        if known is None or not known.fits(variables, eager, placement):
+        if program is None or not program.fits(variables, eager, placement):
             step = self.predict_step
             if simple_steps.is_simple(self, "predict_step"):
                 step = simple_steps.pure_prediction(step, variables)
-            self._predictor = PredictProgram(step, variables, not eager, placement)
-        self._predictor.key = structure.version(), eager, placement
-        return self._predictor
+            program = PredictProgram(step, variables, not eager, placement)
+            self._predictor = program
+        program.key = structure.version(), eager, placement
+        return program
 
     def finish_training(self, trained: bool) -> None:
         """After the last epoch: averaged weights take their place, if so chosen."""
@@ -615,26 +616,6 @@ class Trainer:
                 epochs=1, steps=steps or feed.length,
             )  # fmt: skip
         return loop.predict(self, feed, callbacks, steps)
-
-    @show_user_lines
-    def profile(
-        self,
-        data: Any,
-        batch_size: int | None = None,
-        steps: int = 20,
-        print_fn: Any = None,
-    ) -> dict[str, Any]:
-        """Show where a training step's time and memory go, in a table and a dict.
-
-        Some steps are made and undone again. Seconds are in `trace`, `compile`, `data`,
-        `host`, `device` and `step`; bytes in `memory`, as the compiler tells them.
-
-        Args:
-            data: `(x, y)`, `(x, y, sample_weight)`, or a source of batches.
-            print_fn: called with the table as text, in place of printing.
-        """
-        self._need_compiled("profile")
-        return profile(self, data, batch_size, steps, print_fn)
 
     @show_user_lines
     def profile(

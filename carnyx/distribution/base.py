@@ -128,7 +128,7 @@ class Distribution(Placement):
         if self.num_processes == 1:
             return super().place_part(leaf, sharding)
         if self.auto_shard_dataset:  # every process has all samples
-            return jax.make_array_from_callback(leaf.shape, sharding, lambda i: leaf[i])
+            return jax.make_array_from_callback(leaf.shape, sharding, leaf.__getitem__)
         return jax.make_array_from_process_local_data(sharding, leaf)
 
     def output(self, path: str, value: Any) -> Any:

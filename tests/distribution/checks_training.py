@@ -43,7 +43,6 @@ def test_even_batches_and_sample_weights() -> None:
     fit = {"sample_weight": WEIGHTS}
     one, many = (train("mlp", d, 24, **fit) for d in (None, DataParallel()))
     check_same(many, one)
-    assert one["loss"] != train("mlp", None, 24)["loss"]
 
 
 def test_parameters_split_and_smaller_meshes() -> None:

@@ -1,0 +1,138 @@
+"""Meshes, layouts, layout maps as Keras has them, on this process's one device."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+import carnyx as keras
+
+distribution = keras.distribution
+MESH = distribution.DeviceMesh((1, 1), ("batch", "model"), ["cpu:0"])
+
+
+@pytest.mark.parametrize(
+    "name", "DataParallel DeviceMesh LayoutMap ModelParallel TensorLayout "
+    "distribute_tensor distribution get_device_count initialize list_devices "
+    "set_distribution".split()
+)  # fmt: skip
+def test_names_and_signatures_of_keras(name: str, keras_oracle: Any) -> None:
+    ours, theirs = (getattr(k.distribution, name) for k in (keras, keras_oracle))
+    names, expected = (list(inspect.signature(f).parameters) for f in (ours, theirs))
+    assert set(expected) - {"kwargs"} <= set(names)
+    if name != "ModelParallel":  # keyword-only there, but for our "auto"
+        assert names[: len(expected)] == expected
+    if inspect.isclass(theirs):
+        members = {m for m in dir(theirs) if not m.startswith("_")}
+        made = MADE[name]() if name in MADE else None
+        members -= {"distribute_dataset", "distribute_tf_dataset"}  # batches are split
+        assert {m for m in members if not hasattr(made, m)} == set()
+
+
+def _layout_map() -> Any:
+    layouts = distribution.LayoutMap(MESH)
+    layouts["dense.*kernel"] = (None, "model")
+    layouts["dense_1/bias"] = ("model",)
+    layouts["dense_1/.*"] = (None,)
+    return layouts
+
+
+MADE = {
+    "DataParallel": lambda: distribution.DataParallel(devices=["cpu:0"]),
+    "DeviceMesh": lambda: MESH,
+    "LayoutMap": _layout_map,
+    "ModelParallel": lambda: distribution.ModelParallel(layout_map=_layout_map()),
+    "TensorLayout": lambda: distribution.TensorLayout(("batch", None), MESH),
+}
+
+
+def test_layout_maps() -> None:
+    layouts = _layout_map()
+    assert layouts["dense/kernel"].axes == (None, "model")
+    assert layouts["dense/kernel"].device_mesh is MESH
+    assert layouts["dense_1/bias"].axes == ("model",)  # exactly, before any pattern
+    assert layouts["conv/kernel"] is None and layouts.get("dense/bias") is None
+    with pytest.raises(ValueError, match="matches several keys"):
+        layouts["dense_1/kernel"]
+    with pytest.raises(ValueError, match="already"):
+        layouts["dense.*kernel"] = ("model",)
+    with pytest.raises(ValueError, match="expected a TensorLayout"):
+        layouts["conv"] = "model"
+    del layouts["dense_1/.*"]
+    assert list(layouts) == ["dense.*kernel", "dense_1/bias"] and len(layouts) == 2
+    assert layouts["dense_1/kernel"].axes == (None, "model")
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: distribution.DeviceMesh((2,), ("a", "b")), "a name for each axis"),
+        (lambda: distribution.DeviceMesh((), ()), "one axis at least"),
+        (lambda: distribution.DeviceMesh((2,), ("a",), ["cpu:0"]), "has 2 places"),
+        (lambda: distribution.TensorLayout(("x",), MESH), "got the axis 'x'"),
+        (lambda: distribution.TensorLayout(("x",)).backend_layout, "no device mesh"),
+        (lambda: distribution.DataParallel(MESH), "expected one axis"),
+        (lambda: distribution.DataParallel(MESH, ["cpu:0"]), "give one of them"),
+        (lambda: distribution.DataParallel(3), "expected a DeviceMesh"),
+        (lambda: distribution.ModelParallel(), "expected a LayoutMap"),
+        (lambda: distribution.ModelParallel("auto", model=7), "a divisor of the 1"),
+        (
+            lambda: distribution.ModelParallel(layout_map=distribution.LayoutMap(None)),
+            "without a mesh",
+        ),
+        (
+            lambda: distribution.ModelParallel(
+                layout_map=_layout_map(), batch_dim_name="rows"
+            ),
+            "the mesh has",
+        ),
+        (lambda: distribution.set_distribution("all"), "expected a DataParallel"),
+    ],
+)
+def test_mistakes(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_devices_that_are_not_there() -> None:
+    mesh = distribution.DeviceMesh((2,), ("a",), ["cpu:0", "cpu:71"])
+    with pytest.raises(RuntimeError, match="'cpu:71' is not there.*has cpu:0"):
+        mesh.backend_mesh  # noqa: B018
+    with pytest.raises(RuntimeError, match="this machine has cpu:0"):
+        distribution.list_devices("gpu")
+
+
+def test_layouts_of_a_distribution() -> None:
+    both = distribution.ModelParallel(layout_map=_layout_map())
+    data = distribution.DataParallel(devices=["cpu:0"])
+    w = keras.Variable(np.zeros((2, 3)), name="dense_kernel")
+    own = keras.Variable(
+        np.zeros(4), layout=distribution.TensorLayout(("model",), MESH)
+    )
+    assert both.get_data_layout((8, 3, 2)).axes == ("batch", None, None)
+    assert both.get_variable_layout(w).axes == (None, "model")
+    assert both.sharding_of(own).spec == own.layout.backend_layout.spec
+    assert data.get_variable_layout(w).axes == (None, None)
+    assert data.get_tensor_layout("dense/output") is None
+    assert both.num_model_replicas == data.num_model_replicas == 1
+    assert both.num_processes == 1 and both.data_shard_id == 0
+
+
+def test_scopes_nest_and_end() -> None:
+    first = distribution.DataParallel(devices=["cpu:0"])
+    second = distribution.DataParallel(devices=["cpu:0"])
+    with first.scope():
+        with pytest.raises(KeyError), second.scope():
+            assert distribution.distribution() is second
+            raise KeyError
+        assert distribution.distribution() is first
+    assert distribution.distribution() is None
+
+
+def test_a_symbolic_tensor_has_no_layout() -> None:
+    x = keras.Input((3,))
+    layout = distribution.TensorLayout(("batch", None), MESH)
+    assert distribution.distribute_tensor(x, layout) is x
