@@ -20,7 +20,6 @@ from carnyx._training import loop, simple_steps
 from carnyx._training.compile import CompiledLoss, CompiledMetrics
 from carnyx._training.predicting import PredictProgram
 from carnyx._training.profiling import profile
-from carnyx._training.profiling import profile
 from carnyx._training.programs import StepProgram
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.state import HeldState, TrainState
