@@ -94,8 +94,8 @@ class TensorLayout:
         device_mesh: may be set later, once.
 
     >>> mesh = DeviceMesh((1, 1), ("batch", "model"), ["cpu:0"])
-    >>> TensorLayout((None, "model"), mesh).backend_layout.spec
-    PartitionSpec(None, 'model')
+    >>> tuple(TensorLayout((None, "model"), mesh).backend_layout.spec)
+    (None, 'model')
     """
 
     def __init__(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import export
 
 from carnyx import config
+from carnyx._core.devices import ensure_device
 from carnyx._core.op import op
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError, DTypeError, ShapeError
@@ -40,6 +41,7 @@ def empty(shape: ShapeLike | int, dtype: DTypeLike = None) -> Tensor:
 
 
 def _shape(shape: ShapeLike | int) -> Any:
+    ensure_device()  # these may be the first arrays of all
     return tuple(shape) if isinstance(shape, list) else shape
 
 

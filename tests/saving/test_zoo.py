@@ -86,8 +86,13 @@ def folder_of(shared, generation, case, name):
     return folder
 
 
+def read(path):
+    with np.load(path) as file:
+        return dict(file)
+
+
 def check_outputs(model, folder, case):
-    io = np.load(folder / "io.npz")
+    io = read(folder / "io.npz")
     out = model(arrays(io, "x"), training=False)
     tolerance = 2e-2 if case.startswith("q_") else 1e-4
     wanted = arrays(io, "y")
@@ -116,7 +121,7 @@ def test_opens_and_goes_on(generation, case, name, shared):
     trained = {GENERATIONS[0]: TRAINED, GENERATIONS[-1]: TRAINED_NEWEST}
     if name != "model.keras" or case not in trained.get(generation, ()):
         return
-    batches = np.load(recorded)
+    batches = read(recorded)
     for i in range(3):
         x, y = arrays(batches, f"bx{i}_"), arrays(batches, f"by{i}_")
         model.train_on_batch(x, y)
