@@ -27,14 +27,18 @@ def test_assigning_keeps_shape_and_dtype() -> None:
     np.testing.assert_array_equal(v, np.zeros((2, 3)))
 
 
-@given(st.lists(st.floats(-9, 9, width=32), min_size=1, max_size=4))
+# No numbers whose products or halves are subnormal: XLA takes those for zero.
+NUMBERS = st.floats(-9, 9, width=32).filter(lambda x: x == 0 or abs(x) > 1e-15)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=4))
 def test_arithmetic_is_that_of_arrays(values: list[float]) -> None:
     a = np.array(values, "float32")
     v = keras.Variable(a)
-    np.testing.assert_allclose(v + 1, a + 1)
-    np.testing.assert_allclose(1 - v, 1 - a)
+    np.testing.assert_allclose(v + 1, a + 1, rtol=1e-6)
+    np.testing.assert_allclose(1 - v, 1 - a, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(v * v, a * a)
-    np.testing.assert_allclose(v / 2, a / 2, atol=1e-30)  # XLA has no subnormals
+    np.testing.assert_allclose(v / 2, a / 2)
     np.testing.assert_allclose(-v, -a)
     np.testing.assert_allclose(abs(v), abs(a))
     np.testing.assert_array_equal(v > 0, a > 0)
