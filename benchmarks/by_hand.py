@@ -201,15 +201,15 @@ def lstm(rng: Any) -> tuple[Params, Callable[..., Any]]:
 def _attend_forward(q: Any, k: Any, v: Any) -> Any:
     q, k, v = (jnp.swapaxes(a, 1, 2) for a in (q, k, v))
     weights = jax.nn.softmax(jnp.einsum("bnth,bnsh->bnts", q, k) / 8)
-    out = jnp.einsum("bnts,bnsh->bnth", weights, v)
-    return jnp.swapaxes(out, 1, 2), (q, k, v, weights, out)
+    out = jnp.swapaxes(jnp.einsum("bnts,bnsh->bnth", weights, v), 1, 2)
+    return out, (q, k, v, weights, out)
 
 
 def _attend_back(saved: Any, g: Any) -> Any:
     q, k, v, weights, out = saved
+    total = jnp.swapaxes((g * out).sum(-1, keepdims=True), 1, 2)
     g = jnp.swapaxes(g, 1, 2)
-    dw = jnp.einsum("bnth,bnsh->bnts", g, v)
-    ds = weights * (dw - (g * out).sum(-1, keepdims=True)) / 8
+    ds = weights * (jnp.einsum("bnth,bnsh->bnts", g, v) - total) / 8
     back = (
         jnp.einsum("bnts,bnsh->bnth", ds, k),
         jnp.einsum("bnts,bnth->bnsh", ds, q),
@@ -236,19 +236,21 @@ _gelu = jax.custom_vjp(lambda x: x * _phi(x))
 _gelu.defvjp(lambda x: (x * _phi(x), x), _gelu_back)
 
 
-def _norm_forward(x: Any) -> Any:
+def _norm_forward(x: Any, scale: Any) -> Any:
     x = x - x.mean(-1, keepdims=True)
     factor = lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-3)
-    return x * factor, (x * factor, factor)
+    x = x * factor
+    return x * scale, (x, factor, scale)
 
 
 def _norm_back(saved: Any, g: Any) -> Any:
-    x, factor = saved
+    x, factor, scale = lax.optimization_barrier(saved)
+    dscale, g = (g * x).sum(0), g * scale
     along = (g * x).mean(-1, keepdims=True)
-    return (factor * (g - g.mean(-1, keepdims=True) - x * along),)
+    return factor * (g - g.mean(-1, keepdims=True) - x * along), dscale
 
 
-_norm = jax.custom_vjp(lambda x: _norm_forward(x)[0])
+_norm = jax.custom_vjp(lambda x, scale: _norm_forward(x, scale)[0])
 _norm.defvjp(_norm_forward, _norm_back)
 
 
@@ -270,13 +272,13 @@ def transformer(rng: Any) -> tuple[Params, Callable[..., Any]]:
             s1, b1, wq, wk, wv, wo, bq, bk, bv, bo, s2, b2, w1, c1, w2, c2 = p[
                 16 * i : 16 * i + 16
             ]
-            h = _norm(x) * s1 + b1
+            h = _norm(x, s1) + b1
             q, k, v = (
                 (h @ w + c).reshape(b, t, 4, 64)
                 for w, c in ((wq, bq), (wk, bk), (wv, bv))
             )
             x = x + _attend(q, k, v).reshape(b * t, d) @ wo + bo
-            h = _norm(x) * s2 + b2
+            h = _norm(x, s2) + b2
             x = x + _tall(_gelu(h @ w1 + c1), w2) + c2
         return _sparse_loss(_tall(x.reshape(b, t, d).mean(1), p[-2]) + p[-1], y)
 

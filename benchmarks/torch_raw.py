@@ -1,5 +1,6 @@
 """The same steps in plain PyTorch, as its tutorials write them."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 from collections.abc import Callable

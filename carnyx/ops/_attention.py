@@ -77,8 +77,8 @@ def _fast_forward(q, k, v, mask, scale):
     if mask is not None:
         scores = jnp.where(mask, scores, -0.7 * jnp.finfo(wide).max)
     weights = jax.nn.softmax(scores)
-    output = jnp.einsum("bnts,bnsh->bnth", weights.astype(v.dtype), v)
-    return _by_head(output), (q, k, v, mask, weights, output)
+    output = _by_head(jnp.einsum("bnts,bnsh->bnth", weights.astype(v.dtype), v))
+    return output, (q, k, v, mask, weights, output)
 
 
 def _fast_backward(scale, saved, g):
@@ -88,10 +88,11 @@ def _fast_backward(scale, saved, g):
     sum_s w dw = g · output; so there is little between the products.
     """
     q, k, v, mask, weights, output = saved
-    wide, g = weights.dtype, _by_head(g)
+    wide = weights.dtype
+    total = _by_head(jnp.sum((g * output).astype(wide), -1, keepdims=True))
+    g = _by_head(g)
     dv = jnp.einsum("bnts,bnth->bnsh", weights.astype(g.dtype), g)
     dw = jnp.einsum("bnth,bnsh->bnts", g, v, preferred_element_type=wide)
-    total = jnp.sum((g * output).astype(wide), -1, keepdims=True)
     ds = weights * (dw - total) * scale
     ds = (ds if mask is None else jnp.where(mask, ds, 0)).astype(q.dtype)
     dq = jnp.einsum("bnts,bnsh->bnth", ds, k)

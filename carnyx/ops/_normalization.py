@@ -89,22 +89,27 @@ def _along(parameter: Tensor | None, x: jax.Array, axes: Sequence[int]) -> Any:
     return parameter.reshape([n if i in wanted else 1 for i, n in enumerate(x.shape)])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _standardized(x: jax.Array, axes: Sequence[int], epsilon: float) -> jax.Array:
-    return _standardized_forward(x, axes, epsilon)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _standardized(x, gamma, axes: Sequence[int], epsilon: float) -> jax.Array:
+    return _standardized_forward(x, gamma, axes, epsilon)[0]
 
 
-def _standardized_forward(x, axes, epsilon):
+def _standardized_forward(x, gamma, axes, epsilon):
     x = x - x.mean(axes, keepdims=True)
     factor = lax.rsqrt(jnp.square(x).mean(axes, keepdims=True) + epsilon)
     x = x * factor
-    return x, (x, factor)
+    return x * gamma, (x, factor, gamma)
 
 
 def _standardized_backward(axes, epsilon, saved, g):
-    x, factor = saved
+    # Behind a barrier: else XLA keeps factor and gamma from the forward pass as
+    # arrays of the size of x.
+    x, factor, gamma = lax.optimization_barrier(saved)
     mean = functools.partial(jnp.mean, axis=axes, keepdims=True)
-    return (factor * (g - mean(g) - x * mean(g * x)),)
+    spread = jax.linear_transpose(lambda gamma: jnp.broadcast_to(gamma, x.shape), gamma)
+    (d_gamma,) = spread(g * x)
+    g = g * gamma
+    return factor * (g - mean(g) - x * mean(g * x)), d_gamma
 
 
 _standardized.defvjp(_standardized_forward, _standardized_backward)
@@ -137,8 +142,8 @@ def layer_normalization(
     gamma, beta = _along(gamma, wide, axes), _along(beta, wide, axes)
     epsilon = config.epsilon() if epsilon is None else epsilon
     if fast_gradients() and not rms_scaling:
-        y = _standardized(wide, axes, epsilon)
-        y = y if gamma is None else y * gamma
+        gamma = jnp.ones((), wide.dtype) if gamma is None else gamma
+        y = _standardized(wide, gamma, axes, epsilon)
         return (y if beta is None else y + beta).astype(x.dtype)
     factor = lax.rsqrt(wide.var(axes, keepdims=True) + epsilon)
     # Centred first: x · factor - mean · factor would lose digits where |mean| is large.
