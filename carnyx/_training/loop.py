@@ -81,9 +81,10 @@ def _ahead(
         axis = 1 if stacked or count > 1 else 0
         return count, jax.device_put(program.put(batch, axis))
 
-    if not feed.reads:
+    if not feed.reads and program.placement is None:
         return ready
-    return prefetch(ready, put, waiting=feed.waiting, idle=program.is_idle)
+    waiting = feed.waiting if feed.reads else None
+    return prefetch(ready, put, waiting=waiting, idle=program.is_idle)
 
 
 def _named(program: StepProgram, feed: Feed, step: int, batch: Any, count: int) -> Any:

@@ -92,12 +92,13 @@ class StepProgram:
         return 1 << (most.bit_length() - 1)
 
     def _fusable_cost(self, batch: Any) -> float | None:
-        """Floating-point operations of a step, or None if it must run alone."""
+        """Floating-point operations of a step on a device, or None: run it alone."""
         platform = jax.default_backend()
         jaxpr = jax.make_jaxpr(self._flat)(self.held.store.values, batch)
         flops, has_convolution = _count(jaxpr.jaxpr)
         if has_convolution and platform == "cpu":
             return None  # XLA's CPU convolution inside a loop is many times slower
+        flops /= 1 if self.placement is None else self.placement.shards  # a device
         limit = FUSE_BELOW_FLOPS.get(platform, _FUSE_BELOW_FLOPS_ELSEWHERE)
         return flops if flops < limit else None
 

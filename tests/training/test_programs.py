@@ -78,7 +78,7 @@ class _Unfused:
 
     def __init__(self, program: Any) -> None:
         self.program = program
-        self.compiled = True
+        self.compiled, self.placement = True, None
 
     def steps_in_chunk(self, batch: Any) -> int:
         return 1
