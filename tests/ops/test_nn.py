@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import carnyx.ops.nn as ours
+from carnyx import ops
 from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor
 from tests.ops.parity import check_symbolic, find, outputs, same
@@ -286,6 +287,13 @@ RULES = [
     ("dilated", lambda x, k: ours.depthwise_conv(x, k, dilation_rate=2), (2, 7, 2), (3, 2, 1)),  # noqa: E501
     ("side by side", lambda x, k: ours.max_pool(x, 2) * k, (2, 5, 4, 3), (3,)),
     ("overlapping", lambda x, k: ours.max_pool(x, 3, 2, "same") * k, (2, 5, 4, 3), (3,)),  # noqa: E501
+    ("gelu", lambda x, k: ours.gelu(x, False) * k, (3, 4), (4,)),
+    ("layer norm", lambda x, k: ours.layer_normalization(x, k), (2, 3, 5), (5,)),
+    ("over two axes", lambda x, k: ours.layer_normalization(x, axis=(1, 2)) * k, (2, 3, 5), (5,)),  # noqa: E501
+    ("attention", lambda x, k: ours.dot_product_attention(x, k, x + k), (2, 3, 2, 4), (2, 3, 2, 4)),  # noqa: E501
+    ("causal", lambda x, k: ours.dot_product_attention(x, k, k, is_causal=True), (2, 3, 2, 4), (2, 3, 1, 4)),  # noqa: E501
+    ("tall", ops.matmul, (2, 3, 6), (6, 2)),
+    ("projection", lambda x, k: ops.einsum("...nh,nhd->...d", x, k), (2, 3, 2, 4), (2, 4, 2)),  # noqa: E501
 ]  # fmt: skip
 
 
