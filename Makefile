@@ -21,6 +21,7 @@ test: $(READY)
 # with PIP_INDEX_URL.
 test-interop: $(INTEROP_READY)
 	$(INTEROP)/bin/python -m pytest tests/interop
+	$(INTEROP)/bin/python -m pytest tests/training/test_resume.py -k grain
 
 lint: $(READY)
 	$(RUN) -m ruff check .
