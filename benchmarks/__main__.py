@@ -43,10 +43,10 @@ def libraries() -> list[str]:
 class Turns:
     """A worker's process."""
 
-    def __init__(self, library: str, workload: str) -> None:
+    def __init__(self, library: str, workload: str, python: str) -> None:
         self.library = library
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", library, workload, "--turns"],
+            [python, "-m", "benchmarks.worker", library, workload, "--turns"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -95,12 +95,12 @@ def import_times(rounds: int = 7) -> dict[str, float]:
     return {name: min(found) for name, found in times.items() if found}
 
 
-def measure(workload: str, names: list[str], rounds: int) -> dict[str, Any]:
+def measure(workload: str, pythons: dict[str, str], rounds: int) -> dict[str, Any]:
     """What each library's process measured, all taking turns."""
     turns = []
-    for name in names:
+    for name, python in pythons.items():
         try:
-            turns.append(Turns(name, workload))
+            turns.append(Turns(name, workload, python))
         except RuntimeError as error:
             print(f"  {error}", file=sys.stderr)
     results: dict[str, Any] = {
@@ -151,6 +151,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*", help="libraries to measure")
     parser.add_argument("--no-imports", action="store_true")
+    parser.add_argument(
+        "--python", nargs="*", default=[], metavar="LIBRARY=PATH",
+        help="interpreters of other environments that have a library",
+    )  # fmt: skip
     options = parser.parse_args()
     import jax
 
@@ -162,8 +166,9 @@ def main() -> None:
         for name, seconds in import_times().items():
             print(f"  import {name}: {seconds:.2f} s")
     for workload in options.workloads or WORKLOADS:
-        names = options.only or libraries()
-        print_table(workload, measure(workload, names, options.rounds))
+        pythons = dict.fromkeys(options.only or libraries(), sys.executable)
+        pythons |= dict(pair.split("=", 1) for pair in options.python)
+        print_table(workload, measure(workload, pythons, options.rounds))
 
 
 if __name__ == "__main__":
