@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from carnyx import losses as losses_lib
 from carnyx import metrics as metrics_lib
 from carnyx import tree
+from carnyx._core.placement import current_placement
 from carnyx._training.outputs import Output, list_outputs, match_targets, spread
+from carnyx._training.state import HeldState
 from carnyx.errors import ArgumentError
 from carnyx.losses.base import LossFunctionWrapper
 
@@ -275,3 +277,24 @@ def _kind(y_true: Any, y_pred: Any) -> int:
     true_rank, pred_rank = len(y_true.shape), len(y_pred.shape)
     sparse = true_rank < pred_rank or (y_true.shape[-1] == 1 and y_pred.shape[-1] != 1)
     return 1 if sparse else 2
+
+
+class Compiled:
+    """What `compile` was given, and what belongs to it."""
+
+    def __init__(self, given: dict[str, Any], output_names: Any) -> None:
+        self.given = given
+        self.loss = self.metrics = None
+        if given["loss"] is not None:
+            self.loss = CompiledLoss(given["loss"], given["loss_weights"], output_names)
+        if given["metrics"] is not None or given["weighted_metrics"] is not None:
+            self.metrics = CompiledMetrics(
+                given["metrics"], given["weighted_metrics"], output_names
+            )
+        self.loss_tracker = metrics_lib.Mean(name="loss")
+        self.programs: dict[Any, Any] = {}
+        self.held: HeldState | None = None
+        self.held_key: Any = None  # under which `held` is known to be right
+        self.placement = current_placement()
+        self.ready = False
+        self.tried: set[str] = set()  # steps in the simple style that have been

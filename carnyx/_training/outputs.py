@@ -120,3 +120,18 @@ def match_targets(
         f"{[o.name for o in outputs]}. Give one for each, as a list in that order or "
         "a dict by name (None for an output without a loss)."
     )
+
+
+def unpack(data: Any) -> tuple[Any, Any, Any]:
+    """`(x, y, sample_weight)` of what a feed or user gives as a batch."""
+    if isinstance(data, list):
+        data = tuple(data)
+    if not isinstance(data, tuple):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
+        raise ArgumentError(
+            f"A batch has {len(data)} parts; expected (x,), (x, y) or "
+            "(x, y, sample_weight)."
+        )
+    x, y, sample_weight, *_ = (*data, None, None)
+    return x, y, sample_weight

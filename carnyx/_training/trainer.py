@@ -17,7 +17,8 @@ from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import adapt, train_validation_split
 from carnyx._data.batches import one_batch
 from carnyx._training import loop, simple_steps
-from carnyx._training.compile import CompiledLoss, CompiledMetrics
+from carnyx._training.compile import Compiled, CompiledMetrics
+from carnyx._training.outputs import unpack
 from carnyx._training.predicting import PredictProgram
 from carnyx._training.profiling import profile
 from carnyx._training.programs import StepProgram
@@ -26,43 +27,7 @@ from carnyx._training.state import HeldState, TrainState
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
 from carnyx.errors import ArgumentError, NotCompiledError
 from carnyx.layers._children import owned
-from carnyx.metrics import Mean, Metric
-
-
-def unpack(data: Any) -> tuple[Any, Any, Any]:
-    """`(x, y, sample_weight)` of what a feed or user gives as a batch."""
-    if isinstance(data, list):
-        data = tuple(data)
-    if not isinstance(data, tuple):
-        return data, None, None
-    if not 1 <= len(data) <= 3:
-        raise ArgumentError(
-            f"A batch has {len(data)} parts; expected (x,), (x, y) or "
-            "(x, y, sample_weight)."
-        )
-    x, y, sample_weight, *_ = (*data, None, None)
-    return x, y, sample_weight
-
-
-class Compiled:
-    """What `compile` was given, and what belongs to it."""
-
-    def __init__(self, given: dict[str, Any], output_names: Any) -> None:
-        self.given = given
-        self.loss = self.metrics = None
-        if given["loss"] is not None:
-            self.loss = CompiledLoss(given["loss"], given["loss_weights"], output_names)
-        if given["metrics"] is not None or given["weighted_metrics"] is not None:
-            self.metrics = CompiledMetrics(
-                given["metrics"], given["weighted_metrics"], output_names
-            )
-        self.loss_tracker = Mean(name="loss")
-        self.programs: dict[Any, Any] = {}
-        self.held: HeldState | None = None
-        self.held_key: Any = None  # under which `held` is known to be right
-        self.placement = current_placement()
-        self.ready = False
-        self.tried: set[str] = set()  # steps in the simple style that have been
+from carnyx.metrics import Metric
 
 
 class Trainer:
