@@ -123,7 +123,7 @@ def simulate(
         begun.append((start, task))
     length = max(free)
     busy = microbatches * (sum(forward) + sum(backward))
-    bubble = 1 - busy / (stages * length) if length else 0.0
+    bubble = max(0.0, 1 - busy / (stages * length)) if length else 0.0
     return Timeline([task for _, task in begun], length, bubble)
 
 
