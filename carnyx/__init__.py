@@ -22,6 +22,8 @@ from carnyx import regularizers as regularizers
 from carnyx import saving as saving
 from carnyx import tree as tree
 from carnyx import utils as utils
+from carnyx._core.abstract import abstract as abstract
+from carnyx._core.abstract import materialize as materialize
 from carnyx._core.naming import name_scope as name_scope
 from carnyx._core.node import Operation as Operation
 from carnyx._core.scope import StatelessScope as StatelessScope

@@ -7,6 +7,7 @@
     ├── UnknownNameError    (ValueError)    a name that is not registered
     ├── GraphError          (ValueError)    layers connected wrongly
     ├── NotBuiltError       (ValueError)    weights asked for before they exist
+    ├── AbstractError       (ValueError)    values asked for of an abstract model
     ├── NotCompiledError    (ValueError)    training before `compile`
     ├── DataError           (ValueError)    batches that do not fit the model
     ├── DeviceError         (RuntimeError)  a device that is not there
@@ -49,6 +50,10 @@ class GraphError(CarnyxError, ValueError):
 
 class NotBuiltError(CarnyxError, ValueError):
     """Weights or shapes asked for before they exist."""
+
+
+class AbstractError(CarnyxError, ValueError):
+    """Values asked for that a model built in `carnyx.abstract()` does not have."""
 
 
 class NotCompiledError(CarnyxError, ValueError):

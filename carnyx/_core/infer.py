@@ -42,6 +42,7 @@ def infer(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         inner_args, inner_kwargs = jax.tree_util.tree_unflatten(definition, leaves)
         outer = current().state
         state = State(closed=False)
+        state.shapes_only = True
         if outer is not None:
             state.values |= outer.values
             state.variables |= outer.variables

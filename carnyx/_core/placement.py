@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from carnyx._core.abstract import Spec, refuse
+
 if TYPE_CHECKING:
     from carnyx._core.variable import Variable
 
@@ -76,8 +78,7 @@ class Placement:
         sharding = self.sharding_of(variable)
         if value.sharding == sharding:
             return value
-        with jax.ensure_compile_time_eval():
-            return jax.device_put(value, sharding)
+        return _put(value, sharding)
 
     def keep(self, variables: Sequence[Variable], values: Sequence[Any]) -> list[Any]:
         """Inside a program: new values, bound to the places of the old."""
@@ -111,6 +112,8 @@ class Placement:
 
     def place_part(self, leaf: Any, sharding: jax.sharding.Sharding) -> Any:
         """One array of a batch, moved."""
+        if isinstance(leaf, Spec):
+            return _put(leaf, sharding)
         if not isinstance(leaf, jax.Array):  # half as long as device_put takes
             return jax.make_array_from_callback(leaf.shape, sharding, leaf.__getitem__)
         return leaf if leaf.sharding == sharding else jax.device_put(leaf, sharding)
@@ -147,8 +150,26 @@ class Padded:
 
 
 def _filled(leaf: Any, missing: int, axis: int) -> Any:
+    if isinstance(leaf, Spec):
+        shape = list(leaf.shape)
+        shape[axis] += missing
+        return Spec(tuple(shape), leaf.dtype)
     widths = [(0, missing if i == axis else 0) for i in range(leaf.ndim)]
     return (jnp if isinstance(leaf, jax.Array) else np).pad(leaf, widths)
+
+
+def _check_values(variables: Sequence[Variable], values: list[Any]) -> None:
+    if Spec in map(type, values):
+        pairs = zip(variables, values, strict=True)
+        refuse([variable for variable, value in pairs if type(value) is Spec])
+
+
+def _put(value: Any, sharding: Any) -> Any:
+    """The value there; of an abstract variable's, that it shall be there."""
+    if isinstance(value, Spec):
+        return Spec(value.shape, value.dtype, sharding=sharding)
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(value, sharding)
 
 
 # ---- what variables and programs ask --------------------------------------------
@@ -163,8 +184,7 @@ def place_first(variable: Variable, value: Any) -> Any:
         return value
     expect_placements()
     sharding = getattr(variable.layout, "backend_layout", variable.layout)
-    with jax.ensure_compile_time_eval():
-        return jax.device_put(value, sharding)
+    return _put(value, sharding)
 
 
 def place_again(variable: Variable, value: Any) -> Any:
@@ -184,7 +204,11 @@ def settle(placement: Placement | None, variable: Variable) -> Any:
         return value
     if placement is not None:
         return placement.place(variable, value)
-    if len(value.sharding.device_set) == 1 or variable.layout is not None:
+    if variable.layout is not None:
+        return value
+    if isinstance(value, Spec):
+        return Spec(value.shape, value.dtype)
+    if len(value.sharding.device_set) == 1:
         return value
     return jax.device_put(np.asarray(value))  # bound to no device, as it began
 
@@ -194,8 +218,11 @@ def peek_settled(
 ) -> list[Any]:
     """Values for a program that only reads them; what has to move stays there."""
     if not _ever:
-        return [v.peek() for v in variables]
+        values = [v.peek() for v in variables]
+        _check_values(variables, values)
+        return values
     values = [settle(placement, v) for v in variables]
+    _check_values(variables, values)
     for variable, value in zip(variables, values, strict=True):
         if value is not variable.peek():
             variable.move(value)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 from jax.core import Tracer
 
 from carnyx.errors import ArgumentError
@@ -38,6 +39,9 @@ class State:
         self.variables: dict[int, Variable] = {}  # keeps them alive: ids are keys
         self.losses: list[tuple[Any, Any]] = []  # (layer, value)
         self.closed = closed
+        outer = current().state
+        # nothing is computed: abstract variables may be read
+        self.shapes_only: bool = outer is not None and outer.shapes_only
         for variable, value in values:
             self.values[id(variable)] = value
             self.variables[id(variable)] = variable
@@ -60,6 +64,8 @@ class Context(NamedTuple):
     autocast: str | None = None  # compute dtype of float variables
     fast_gradients: bool = False  # reverse-mode-only gradient rules are allowed
     placement: Any = None  # how the program being traced lies on devices
+    platform: str | None = None  # for which to trace, where it is not the one there
+    abstract: bool = False  # variables are made without values
     device: Any = None  # tag for nodes made inside a device scope
     path: tuple[str, ...] = ()  # names of the scopes around
     layer: Any = None  # the innermost layer being called or built
@@ -84,6 +90,11 @@ def scoped(**changes: Any) -> Iterator[Context]:
 def fast_gradients() -> bool:
     """True inside a training step's program, where only reverse mode is taken."""
     return current().fast_gradients
+
+
+def platform() -> str:
+    """For which devices the program being traced is: `"cpu"`, `"gpu"`, `"tpu"`."""
+    return current().platform or jax.default_backend()
 
 
 def distributed() -> bool:

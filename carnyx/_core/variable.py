@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx._core import placement, structure
+from carnyx._core.abstract import Spec, refuse, stand_in
 from carnyx._core.devices import ensure_device
 from carnyx._core.naming import auto_name, current_path
 from carnyx._core.operators import Operators
-from carnyx._core.scope import current
+from carnyx._core.scope import current, scoped
 from carnyx.dtype_policies import is_float, standardize_dtype
 from carnyx.errors import ArgumentError, ShapeError
 
@@ -30,7 +31,7 @@ class Store:
         placed: where the program needs the values; None is one device.
     """
 
-    __slots__ = ("_lent", "placed", "stale", "values", "variables")
+    __slots__ = ("_empty", "_lent", "placed", "stale", "values", "variables")
 
     def __init__(
         self, variables: Sequence[Variable], placed: placement.Placement | None = None
@@ -49,12 +50,21 @@ class Store:
             if variable.store is not None and variable.store is not self:
                 variable.store.stale = True
             variable.store, variable.place = self, index
+        self._empty = [v for v in self.variables if v.abstract]
         self.stale = False
+
+    def settled(self) -> list[Any]:
+        """The values where the program needs them, to look at; specs where abstract."""
+        if self.stale:
+            self.adopt()
+        return self.values
 
     def ready(self) -> list[Any]:
         """The values, safe to donate."""
         if self.stale:
             self.adopt()
+        if self._empty:
+            refuse(self._empty)
         if self._lent:
             for index in self._lent:
                 value = self.values[index]
@@ -113,6 +123,7 @@ class Variable(Operators):
         self.constraint: Any = None
         self.overwrite_with_gradient = False
         self.place = 0
+        self._pending: Any = None  # the initializer of an abstract variable
         value = self._first_value(initializer, shape, dtype)
         self.shape: tuple[int, ...] = tuple(value.shape)
         self.dtype: str = standardize_dtype(value.dtype)
@@ -133,6 +144,9 @@ class Variable(Operators):
                         "shape; give both, or a value."
                     )
                 dtype = standardize_dtype(dtype)
+                if current().abstract:
+                    self._pending = initializer
+                    return Spec(tuple(shape), jnp.dtype(dtype))
                 return as_array(initializer(tuple(shape), dtype=dtype), dtype)
             if dtype is None and not hasattr(initializer, "dtype"):
                 initializer = np.asarray(initializer)
@@ -146,6 +160,8 @@ class Variable(Operators):
 
     def read(self) -> Any:
         """The value as it is kept, in no scope and not cast."""
+        if self.abstract:
+            refuse([self])
         if self.store is not None:
             return self.store.lend(self.place)
         self._lent = True
@@ -174,6 +190,17 @@ class Variable(Operators):
         return self._value if self.store is None else self.store.values[self.place]
 
     @property
+    def abstract(self) -> bool:
+        """Whether it has a shape and a dtype, but no value."""
+        return type(self.peek()) is Spec
+
+    def materialize(self) -> None:
+        """Run the initializer, where the variable has no value yet."""
+        if self.abstract:
+            with scoped(abstract=False), jax.ensure_compile_time_eval():
+                self.assign(self._pending(self.shape, dtype=self.dtype))
+
+    @property
     def value(self) -> Any:
         """The value: of the state scope in force, in the compute dtype in force."""
         context = current()
@@ -181,6 +208,8 @@ class Variable(Operators):
         if context.state is not None:  # inside a trace: nobody keeps the array
             value = context.state.values.get(id(self))
             value = self.peek() if value is None else value
+            if type(value) is Spec:
+                value = stand_in(self, value, context.state)
         if value is None:
             value = self.read()
         if context.autocast and self.autocast and is_float(self.dtype):
@@ -209,6 +238,9 @@ class Variable(Operators):
         if state is not None:
             state.write(self, value)
             return value
+        if self.abstract:
+            self._fill(value)
+            return value
         value = placement.place_again(self, value)
         if self.store is None:
             self._value, self._lent = value, True
@@ -216,6 +248,11 @@ class Variable(Operators):
             self.store.values[self.place] = value
             self.store.lend(self.place)  # the caller may hold the array
         return value
+
+    def _fill(self, value: Any) -> None:
+        """The first value of an abstract variable."""
+        self._lent, self._pending = True, None
+        self.move(placement.place_first(self, value))
 
     def assign_add(self, value: Any) -> Any:
         """Add to the value; returns the sum."""
@@ -229,6 +266,8 @@ class Variable(Operators):
         """A copy as a NumPy array."""
         state = current().state
         kept = None if state is None else state.values.get(id(self))
+        if kept is None and self.abstract:
+            refuse([self])
         return np.array(self.peek() if kept is None else kept)
 
     @property
@@ -289,6 +328,8 @@ class Variable(Operators):
     def __getattr__(self, name: str) -> Any:
         # The methods of an array: sum, reshape, T, at, astype, …
         if name.startswith("_") or "_value" not in self.__dict__:
+            raise AttributeError(name)
+        if self.abstract and not hasattr(jax.Array, name):
             raise AttributeError(name)
         return getattr(self.value, name)
 

@@ -133,7 +133,7 @@ class StepProgram:
 
     def lower(self, batch: Any) -> Any:
         """The step on batches like this, lowered: its text, its costs."""
-        return self._run.lower(self.held.store.ready(), self.put(batch))  # type: ignore[attr-defined]
+        return self._run.lower(self.held.store.settled(), self.put(batch))  # type: ignore[attr-defined]
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""

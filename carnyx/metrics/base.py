@@ -7,7 +7,7 @@ from typing import Any
 
 from carnyx import dtype_policies, initializers, registry
 from carnyx._core.naming import auto_name, name_scope, to_snake_case
-from carnyx._core.scope import pure
+from carnyx._core.scope import pure, scoped
 from carnyx._core.variable import Variable
 from carnyx.configurable import Configurable, Field, field
 from carnyx.errors import ArgumentError
@@ -65,7 +65,8 @@ class Metric(Configurable):
         name: str | None = None,
     ) -> Variable:
         """Make a variable of the metric's state."""
-        with name_scope(self.name.replace("/", ">")):
+        # a metric knows its first values by heart, also those of an abstract model's
+        with name_scope(self.name.replace("/", ">")), scoped(abstract=False):
             variable = Variable(
                 initializers.get(initializer or "zeros"),
                 shape,

@@ -132,6 +132,7 @@ class Optimizer(_Stateful):
         variables = list(variables)
         self._trainable_variables = variables
         self._index = {id(v): i for i, v in enumerate(variables)}
+        self._abstract = any(getattr(v, "abstract", False) for v in variables)
         if self.use_ema:
             self.averages = self.add_optimizer_variables(variables, "average")
         if self.gradient_accumulation_steps:

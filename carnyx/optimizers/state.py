@@ -10,6 +10,7 @@ import numpy as np
 
 from carnyx import initializers
 from carnyx._core.naming import name_scope
+from carnyx._core.scope import scoped
 from carnyx._core.variable import Variable
 from carnyx.configurable import Configurable
 from carnyx.errors import ArgumentError, NotBuiltError
@@ -20,6 +21,7 @@ class _Stateful(Configurable):
 
     name: Any
     built: bool
+    _abstract = False  # built for variables without values
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Variable):
@@ -45,7 +47,7 @@ class _Stateful(Configurable):
         name: str | None = None,
     ) -> Variable:
         """Make a variable of the optimizer."""
-        with name_scope(self.name):
+        with name_scope(self.name), scoped(abstract=self._abstract):
             variable = Variable(
                 initializers.get(initializer), shape, dtype, trainable=False,
                 aggregation=aggregation, layout=layout, name=name,
