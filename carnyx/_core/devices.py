@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 
 from carnyx import _settings
+from carnyx._core.scope import scoped
 from carnyx.errors import DeviceError
 
 
@@ -29,6 +32,39 @@ def find_device(name: Any) -> Any:
         f"Device {name!r} is not there; this machine has {there}. Ask for one of "
         "them, or leave the device out: a GPU is used when there is one."
     )
+
+
+@contextlib.contextmanager
+def device(name: Any) -> Iterator[Any]:
+    """Within it, layers that are called on symbolic tensors are placed on a device.
+
+    A functional or sequential model whose layers were placed runs them there: each
+    largest part of it on one device is one program, values are moved between, and parts
+    that do not wait for each other overlap. A layer called outside of any scope runs
+    with what comes before it. Arrays and variables that are made inside are on the
+    device, too. The innermost scope counts.
+
+    Args:
+        name: `"gpu:1"`, `"/gpu:1"`, `"/device:GPU:1"`, `"cpu:0"`, a JAX device; None
+            ends the scopes around.
+
+    Raises:
+        DeviceError: where there is no such device, with a list of those that are.
+
+    >>> import carnyx as keras
+    >>> x = keras.Input((4,))
+    >>> with keras.device("cpu:0"):
+    ...     y = keras.layers.Dense(2)(x)
+    >>> keras.Model(x, y).predict(keras.ops.ones((1, 4)), verbose=0).shape
+    (1, 2)
+    """
+    found = None if name is None else find_device(name)
+    if found is not None and not isinstance(found, jax.Device):
+        raise DeviceError(
+            f"device() got {name!r}; expected a name such as 'gpu:0', or a JAX device."
+        )
+    with scoped(device=found), jax.default_device(found):
+        yield found
 
 
 def devices_of(kind: str | None = None) -> list[Any]:

@@ -69,6 +69,20 @@ class Node:
         for i, tensor in enumerate(symbols_in(outputs)):
             tensor.node, tensor.node_index, tensor.tensor_index = self, self.index, i
 
+    @classmethod
+    def detached(
+        cls, operation: Operation, args: tuple, kwargs: dict[str, Any], outputs: Any,
+        device: Any, index: int,
+    ) -> Node:  # fmt: skip
+        """A node of a graph made over, of which the operation knows nothing."""
+        node = cls.__new__(cls)
+        node.operation, node.args, node.kwargs = operation, args, kwargs
+        node.inputs, node.outputs = symbols_in((args, kwargs)), outputs
+        node.device, node.index = device, index
+        for i, tensor in enumerate(symbols_in(outputs)):
+            tensor.node, tensor.node_index, tensor.tensor_index = node, index, i
+        return node
+
     @property
     def is_input(self) -> bool:
         """True for what `Input` made."""

@@ -134,6 +134,11 @@ class Functional(Model):
         pairs = zip(values, wanted, strict=True)
         return [self._fitted(value, symbol) for value, symbol in pairs]
 
+    def _entered(self, value: Any, symbol: KerasTensor) -> Any:
+        """A value for an input as the first layers get it: cast, of the right rank."""
+        ((value,), _) = self._convert((value,), {})
+        return self._fitted(value, symbol)
+
     def _by_name(self, inputs: dict[str, Any]) -> list[Any]:
         keys = self.input_names
         if isinstance(self._inputs, dict) and not set(keys) <= set(inputs):

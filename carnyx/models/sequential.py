@@ -162,6 +162,10 @@ class Sequential(Model):
             inputs = layer(inputs)
         return inputs
 
+    def _entered(self, value: Any, symbol: Any) -> Any:
+        ((value,), _) = self._convert((value,), {})
+        return self._graph_body()._fitted(value, symbol)
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         return None  # what comes out of the last layer has its mask
 
