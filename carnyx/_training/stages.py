@@ -59,10 +59,25 @@ class Cotangents(NamedTuple):
 
 
 class Residuals(NamedTuple):
-    """What a stage keeps for its gradient; a tree of arrays."""
+    """What a stage keeps for its gradient; a tree of arrays.
 
-    gradient: Any
+    Attributes:
+        leaves: of the function that `jax.vjp` gave. What a program was given and gives
+                back would be copied, weights with every microbatch: those leave the
+            program as places, and are put back outside. So they must not be donated.
+        form: the function's tree, and where each leaf comes from.
+    """
+
+    leaves: list[Any]
+    form: Any
     shapes: Any
+
+    def filled(self, given: Sequence[Any]) -> Residuals:
+        """With what the program was given put back in its places."""
+        definition, places = self.form
+        kept = iter(self.leaves)
+        leaves = [next(kept) if p is None else given[p] for p in places]
+        return self._replace(leaves=leaves, form=Static((definition,)))
 
 
 @jax.tree_util.register_static
@@ -151,7 +166,9 @@ class Stage:
         """
         wanted = (True,) * len(inputs) if wanted is None else tuple(wanted)
         program = self._program("residuals", training, True, wanted)
-        return program(list(trainable), list(buffers), list(inputs), masks)
+        trainable, buffers, inputs = list(trainable), list(buffers), list(inputs)
+        outcome, residuals = program(trainable, buffers, inputs, masks)
+        return outcome, residuals.filled([*trainable, *buffers, *inputs, *(masks or ())])
 
     def backward(
         self, residuals: Residuals, cotangents: Cotangents
@@ -242,7 +259,13 @@ class Stage:
             run, trainable, [x for x in moved if x is not None], has_aux=True
         )
         shapes = [(x.shape, x.dtype, _is_float(x)) for x in outcome.outputs]
-        return outcome, Residuals(gradient, Static((tuple(moving), tuple(shapes))))
+        leaves, definition = jax.tree_util.tree_flatten(gradient)
+        given = [*trainable, *buffers, *inputs, *(masks or ())]
+        at = {id(x): i for i, x in enumerate(given) if x is not None}
+        places = tuple(at.get(id(leaf)) for leaf in leaves)
+        kept = [x for x, place in zip(leaves, places, strict=True) if place is None]
+        static = Static((tuple(moving), tuple(shapes)))
+        return outcome, Residuals(kept, Static((definition, places)), static)
 
 
 def _backward(
@@ -255,7 +278,8 @@ def _backward(
             cotangents.outputs, shapes, strict=True
         )
     ]
-    trainable, inputs = residuals.gradient(
+    gradient = jax.tree_util.tree_unflatten(residuals.form[0], residuals.leaves)
+    trainable, inputs = gradient(
         (outputs, list(cotangents.losses), list(cotangents.penalties))
     )
     some = iter(inputs)
