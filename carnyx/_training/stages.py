@@ -63,7 +63,7 @@ class Residuals(NamedTuple):
 
     Attributes:
         leaves: of the function that `jax.vjp` gave. What a program was given and gives
-                back would be copied, weights with every microbatch: those leave the
+            back would be copied, weights with every microbatch: those leave the
             program as places, and are put back outside. So they must not be donated.
         form: the function's tree, and where each leaf comes from.
     """
@@ -168,7 +168,9 @@ class Stage:
         program = self._program("residuals", training, True, wanted)
         trainable, buffers, inputs = list(trainable), list(buffers), list(inputs)
         outcome, residuals = program(trainable, buffers, inputs, masks)
-        return outcome, residuals.filled([*trainable, *buffers, *inputs, *(masks or ())])
+        return outcome, residuals.filled(
+            [*trainable, *buffers, *inputs, *(masks or ())]
+        )
 
     def backward(
         self, residuals: Residuals, cotangents: Cotangents
