@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from carnyx._core import across
 from carnyx._core.abstract import Spec, refuse
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class Placement:
         """What the layer at `path` gave, inside a program."""
         return value
 
+    def shown(self, values: Any) -> Any:
+        """What the host will read, inside a program: none of it elsewhere alone."""
+        return values
+
     # ---- values ------------------------------------------------------------------
 
     def place(self, variable: Variable, value: Any) -> Any:
@@ -116,7 +121,7 @@ class Placement:
             return _put(leaf, sharding)
         if not isinstance(leaf, jax.Array):  # half as long as device_put takes
             return jax.make_array_from_callback(leaf.shape, sharding, leaf.__getitem__)
-        return leaf if leaf.sharding == sharding else jax.device_put(leaf, sharding)
+        return leaf if leaf.sharding == sharding else across.put(leaf, sharding)
 
     def whole(self, batch: Any) -> Any:
         """Inside a program: the batch without what was filled up."""
@@ -169,7 +174,7 @@ def _put(value: Any, sharding: Any) -> Any:
     if isinstance(value, Spec):
         return Spec(value.shape, value.dtype, sharding=sharding)
     with jax.ensure_compile_time_eval():
-        return jax.device_put(value, sharding)
+        return across.put(value, sharding)
 
 
 # ---- what variables and programs ask --------------------------------------------
@@ -194,7 +199,7 @@ def place_again(variable: Variable, value: Any) -> Any:
     sharding = variable.peek().sharding
     if len(sharding.device_set) == 1 or value.sharding == sharding:
         return value
-    return jax.device_put(value, sharding)
+    return across.put(value, sharding)
 
 
 def settle(placement: Placement | None, variable: Variable) -> Any:
@@ -210,7 +215,7 @@ def settle(placement: Placement | None, variable: Variable) -> Any:
         return Spec(value.shape, value.dtype)
     if len(value.sharding.device_set) == 1:
         return value
-    return jax.device_put(np.asarray(value))  # bound to no device, as it began
+    return jax.device_put(across.on_host(value))  # bound to no device, as it began
 
 
 def peek_settled(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carnyx._core import placement, structure
+from carnyx._core import across, placement, structure
 from carnyx._core.abstract import Spec, refuse, stand_in
 from carnyx._core.devices import ensure_device
 from carnyx._core.naming import auto_name, current_path
@@ -68,7 +68,7 @@ class Store:
         if self._lent:
             for index in self._lent:
                 value = self.values[index]
-                copy = jax.device_put(value, value.sharding, may_alias=False)
+                copy = across.copied(value)
                 self.values[index] = copy  # jnp.copy would compile once a shape
             self._lent = set()
         return self.values
@@ -268,7 +268,7 @@ class Variable(Operators):
         kept = None if state is None else state.values.get(id(self))
         if kept is None and self.abstract:
             refuse([self])
-        return np.array(self.peek() if kept is None else kept)
+        return np.array(across.on_host(self.peek() if kept is None else kept))
 
     @property
     def trainable(self) -> bool:

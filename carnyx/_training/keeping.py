@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from carnyx._core import across
 from carnyx._core.seed import global_seed_generator
 from carnyx._data import Feed, adapt
 from carnyx._training import loop
@@ -48,14 +49,10 @@ def batches(feed: Feed, count: int) -> Iterator[Any]:
 def unchanged(model: Any) -> Iterator[None]:
     """Put weights, optimizers, metrics and seeds back where they were."""
     seed, state = global_seed_generator().state, random.getstate()
-    kept = [(v, _copy(v.peek())) for v in [*model._held().store.variables, seed]]
+    kept = [(v, across.copied(v.peek())) for v in [*model._held().store.variables, seed]]
     try:
         yield
     finally:
         for variable, value in kept:
             variable.assign(value)
         random.setstate(state)
-
-
-def _copy(value: Any) -> Any:
-    return jax.device_put(value, value.sharding, may_alias=False)

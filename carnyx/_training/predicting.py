@@ -57,6 +57,8 @@ class PredictProgram:
             batch = self.placement.whole(batch)
         with scoped(placement=self.placement):
             outputs, after = self.step((values[:cut], before), batch)
+        if self.placement is not None:
+            outputs = self.placement.shown(outputs)
         # Most models change nothing here; only what changed need come back.
         self._changed = [
             cut + i

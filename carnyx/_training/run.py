@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from carnyx._core import across
 from carnyx._core.seed import global_seed_generator
 from carnyx.callbacks import BackupAndRestore, CallbackList, ProgbarLogger
 from carnyx.errors import ArgumentError, FileError
@@ -53,8 +54,7 @@ class Run:
         arrays: dict[str, Any] = {}
         for i, variable in enumerate(variables):
             value = variable.peek()
-            copy = jax.device_put(value, value.sharding, may_alias=False)
-            arrays[f"{i:05d} {variable.path}"] = copy
+            arrays[f"{i:05d} {variable.path}"] = across.copied(value)
         states = [
             {
                 "class": type(c).__name__,

@@ -125,10 +125,8 @@ class Distribution(Placement):
         return self._shardings[key]
 
     def place_part(self, leaf: Any, sharding: Any) -> Any:
-        if self.num_processes == 1:
-            return super().place_part(leaf, sharding)
-        if self.auto_shard_dataset:  # every process has all samples
-            return jax.make_array_from_callback(leaf.shape, sharding, leaf.__getitem__)
+        if sharding.is_fully_addressable or self.auto_shard_dataset:
+            return super().place_part(leaf, sharding)  # every process has all samples
         return jax.make_array_from_process_local_data(sharding, leaf)
 
     def output(self, path: str, value: Any) -> Any:
@@ -139,6 +137,11 @@ class Distribution(Placement):
         return jax.tree_util.tree_map(
             lambda v: jax.lax.with_sharding_constraint(v, sharding), value
         )
+
+    def shown(self, values: Any) -> Any:
+        if self.device_mesh.backend_mesh.is_multi_process:
+            return jax.tree_util.tree_map(self._gathered, values)
+        return values
 
     def _whole(self, variable: Variable) -> TensorLayout:
         """The layout of what every device has all of."""
