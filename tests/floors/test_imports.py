@@ -92,8 +92,8 @@ def ours(file):
 
 
 def may_import(user, used):
-    if user in TOP:
-        return used not in EDGE
+    if user in TOP:  # `python -m carnyx` is the command line
+        return used not in EDGE or (user, used) == ("__main__", "cli")
     if used in TOP or used not in FLOOR:
         return False
     return user == used or FLOOR[used] < FLOOR[user] or FLOOR[used] == FLOOR[user] == 0

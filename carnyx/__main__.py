@@ -1,0 +1,7 @@
+"""`python -m carnyx`."""
+
+import sys
+
+from carnyx.cli import main
+
+sys.exit(main())

@@ -1,0 +1,146 @@
+"""One process that was started, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import IO
+
+from carnyx.cli.plan import Process
+from carnyx.cli.relay import Relay
+
+# Has the kernel send a signal when the parent dies, then becomes the command.
+_FOLLOW = """
+import ctypes, os, sys
+parent, end = int(sys.argv[1]), int(sys.argv[2])
+ctypes.CDLL(None).prctl(1, end)
+if os.getppid() != parent:
+    os.kill(os.getpid(), end)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+
+
+def following(command: Sequence[str], end: signal.Signals) -> list[str]:
+    """The command, such that its process gets the signal `end` when this one dies."""
+    if sys.platform != "linux":
+        return list(command)
+    start = [sys.executable, "-SEc", _FOLLOW, str(os.getpid()), str(int(end))]
+    return [*start, *command]
+
+
+def exit_code(code: int) -> int:
+    """As a shell has it.
+
+    >>> exit_code(3), exit_code(-9)
+    (3, 137)
+    """
+    return 128 - code if code < 0 else code
+
+
+def how_it_ended(code: int) -> str:
+    """A return code in words.
+
+    >>> how_it_ended(3), how_it_ended(-15)
+    ('ended with exit code 3', 'was killed by SIGTERM')
+    """
+    if code >= 0:
+        return f"ended with exit code {code}"
+    known = {int(s): s.name for s in signal.Signals}
+    reason = " (as the system does when memory runs out)" if code == -9 else ""
+    return f"was killed by {known.get(-code, f'signal {-code}')}{reason}"
+
+
+def say(line: str) -> None:
+    """A line of the launcher's own."""
+    print(f"carnyx launch: {line}", file=sys.stderr, flush=True)
+
+
+class Child:
+    """A process of a job that runs.
+
+    The first of the job (rank 0) has the terminal, so that a progress bar works there;
+    what others print comes a line at a time with their number in front.
+
+    Args:
+        selector: gets a callback, without arguments, for all that is to be read.
+        folder: that it works in; by default where this process does.
+        end: the signal that it gets when this process dies (on Linux).
+    """
+
+    def __init__(
+        self,
+        process: Process,
+        selector: selectors.BaseSelector,
+        folder: str | None = None,
+        end: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self.rank = process.rank
+        first = process.rank == 0
+        # Ctrl-C reaches what shares the terminal; all others get it from the launcher.
+        self.at_terminal = first and sys.stdin is not None and sys.stdin.isatty()
+        self._process = subprocess.Popen(
+            following(process.command, end),
+            cwd=folder,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | process.variables,
+            stdin=None if first else subprocess.DEVNULL,
+            stdout=None if first else subprocess.PIPE,
+            stderr=None if first else subprocess.PIPE,
+            process_group=None if self.at_terminal else 0,
+        )
+        self.pid = self._process.pid
+        self._selector = selector
+        self._relays: list[Relay] = []
+        self._listen(self._process.stdout, sys.stdout.buffer)
+        self._listen(self._process.stderr, sys.stderr.buffer)
+
+    def _listen(self, pipe: IO[bytes] | None, target: IO[bytes]) -> None:
+        if pipe is not None:
+            relay = Relay(pipe, f"[{self.rank}] ", target)
+            self._selector.register(
+                pipe, selectors.EVENT_READ, lambda: self._read(relay)
+            )
+            self._relays.append(relay)
+
+    def _read(self, relay: Relay) -> None:
+        relay.copy()
+        if relay.at_end:
+            self._selector.unregister(relay.pipe)
+
+    def ended(self) -> int | None:
+        """The return code, or None; what a failed one started is ended, too."""
+        if self._process.returncode is None:
+            look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            with contextlib.suppress(ChildProcessError):  # `send` saw the end first
+                end = os.waitid(os.P_PID, self.pid, look)
+                if end is not None and end.si_status:  # its number is not free yet
+                    self._kill_group()
+        return self._process.poll()
+
+    def send(self, number: int) -> None:
+        """Send it a signal, if it runs."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it and what it started, at once."""
+        if self._process.poll() is None:
+            self._kill_group()
+        self._process.kill()
+        self._process.wait()
+
+    def _kill_group(self) -> None:
+        if not self.at_terminal:  # there, the group is the launcher's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """After its end: print what it still had to say."""
+        for relay in self._relays:
+            if not relay.at_end:
+                self._selector.unregister(relay.pipe)
+            relay.finish()
+        self._relays = []
