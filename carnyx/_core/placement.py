@@ -64,6 +64,14 @@ class Placement:
         """Where a part of a batch goes whose samples are along `axis`."""
         raise NotImplementedError(f"{type(self).__name__} must define batch_sharding.")
 
+    def everywhere(self) -> jax.sharding.Sharding:
+        """Where a number goes that every device needs."""
+        raise NotImplementedError(f"{type(self).__name__} must define everywhere.")
+
+    def packs(self, variable: Variable) -> bool:
+        """Whether its value may go through programs in one array with others."""
+        return False
+
     def used(self, variable: Variable, value: Any) -> Any:
         """A value as a layer reads it inside a program."""
         return value

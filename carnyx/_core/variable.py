@@ -44,8 +44,9 @@ class Store:
 
     def adopt(self) -> None:
         """Take every variable home; another store that had one becomes stale."""
-        self.values = [placement.settle(self.placed, v) for v in self.variables]
+        flat = [placement.settle(self.placed, v) for v in self.variables]
         self._lent = {i for i, v in enumerate(self.variables) if v.is_lent()}
+        self.keep(flat)
         for index, variable in enumerate(self.variables):
             if variable.store is not None and variable.store is not self:
                 variable.store.stale = True
@@ -67,18 +68,49 @@ class Store:
             refuse(self._empty)
         if self._lent:
             for index in self._lent:
-                value = self.values[index]
+                value = self.peek(index)
                 copy = across.copied(value)
-                self.values[index] = copy  # jnp.copy would compile once a shape
+                self.put(index, copy)  # jnp.copy would compile once a shape
             self._lent = set()
         return self.values
 
+    def take(self, values: list[Any]) -> None:
+        """What a program gave back."""
+        self.values = values
+
     def lend(self, index: int) -> Any:
         self._lent.add(index)
-        return self.values[index]
+        return self.peek(index)
 
     def has_lent(self, index: int) -> bool:
         return index in self._lent
+
+    # ---- one value for each variable, or fewer (see `_core/packing.py`)
+
+    def keep(self, flat: list[Any]) -> None:
+        """The values, one for each variable."""
+        self.values = flat
+
+    def peek(self, index: int) -> Any:
+        """The value of one variable."""
+        return self.values[index]
+
+    def put(self, index: int, value: Any) -> None:
+        """Another value for one variable."""
+        self.values[index] = value
+
+    def opened(self, values: Sequence[Any]) -> list[Any]:
+        """Inside a program: from its arrays, one value for each variable."""
+        return list(values)
+
+    def closed(self, flat: Sequence[Any]) -> list[Any]:
+        """Inside a program: its arrays again."""
+        return list(flat)
+
+    def shardings(self) -> list[Any]:
+        """Where each of `values` lies, under a placement."""
+        assert self.placed is not None
+        return [self.placed.sharding_of(v) for v in self.variables]
 
 
 class Variable(Operators):
@@ -178,7 +210,8 @@ class Variable(Operators):
         if self.store is None:
             self._value = value
         else:
-            self.store.values[self.place], self.store.stale = value, True
+            self.store.put(self.place, value)
+            self.store.stale = True
 
     def stay_with(self, other: Variable) -> None:
         """From now on lie on devices as a variable of the same shape does."""
@@ -187,7 +220,7 @@ class Variable(Operators):
 
     def peek(self) -> Any:
         """Like `read`, for a caller that does not keep the array past a step."""
-        return self._value if self.store is None else self.store.values[self.place]
+        return self._value if self.store is None else self.store.peek(self.place)
 
     @property
     def abstract(self) -> bool:
@@ -245,7 +278,7 @@ class Variable(Operators):
         if self.store is None:
             self._value, self._lent = value, True
         else:
-            self.store.values[self.place] = value
+            self.store.put(self.place, value)
             self.store.lend(self.place)  # the caller may hold the array
         return value
 

@@ -79,7 +79,8 @@ def _ahead(
     def put(pair: Any) -> Any:
         count, batch = pair
         axis = 1 if stacked or count > 1 else 0
-        return count, jax.device_put(program.put(batch, axis))
+        batch = program.put(batch, axis)
+        return count, jax.device_put(batch) if program.placement is None else batch
 
     if not feed.reads and program.placement is None:
         return ready
@@ -92,7 +93,8 @@ def _named(program: StepProgram, feed: Feed, step: int, batch: Any, count: int) 
 
     def run() -> Any:
         try:
-            return program.run_chunk(batch, count) if count > 1 else program(batch)
+            many = count > 1
+            return program.start_chunk(batch, count) if many else program.start(batch)
         except Exception as error:
             x, y, weight = (*batch, None, None)[:3]
             parts = described((x, y, weight))
@@ -162,7 +164,7 @@ def _chunks(
     done, ready = start, _ahead(stacks, feed, program, stacked=True)
     with contextlib.closing(ready):  # type: ignore[type-var]
         for count, stack in ready:
-            run = functools.partial(program.run_chunk, stack, count)
+            run = functools.partial(program.start_chunk, stack, count)
             yield done, done + count - 1, run
             done += count
 

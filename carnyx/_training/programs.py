@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from carnyx import tree
@@ -40,16 +41,25 @@ class StepProgram:
     def __init__(self, step: Step, held: HeldState, compiled: bool = True) -> None:
         self.step, self.held, self.compiled = step, held, compiled
         self.placement = held.placement if compiled else None
-        self._run = self._jitted(self._flat) if compiled else self._flat
-        self._chunks: dict[int, Any] = {}
+        self._run = self._packed(self._flat)
+        self._run_many = self._packed(self._loop)
+        self._counts: dict[int, Any] = {}
         self._costs: dict[Any, float | None] = {}
 
-    def _jitted(self, fn: Callable[..., Any]) -> Any:
+    def _packed(self, fn: Callable[..., Any]) -> Any:
+        """The function on the arrays of the store, compiled."""
+        store = self.held.store
         options: dict[str, Any] = {}
         if self.placement is not None:
-            places = map(self.placement.sharding_of, self.held.store.variables)
-            options["out_shardings"] = None, list(places)
-        return jax.jit(fn, donate_argnums=0, **options)
+            options["out_shardings"] = None, store.shardings()
+
+        def packed(values: list[Any], *args: Any) -> tuple[Any, list[Any]]:
+            logs, flat = fn(store.opened(values), *args)
+            return logs, store.closed(flat)
+
+        if not self.compiled:
+            return packed
+        return jax.jit(packed, donate_argnums=0, **options)
 
     def _flat(self, values: list[Any], batch: Any) -> tuple[dict[str, Any], list[Any]]:
         placement = self.placement
@@ -66,8 +76,13 @@ class StepProgram:
 
     def __call__(self, batch: Any) -> dict[str, Any]:
         """Run one step; the store has the new values afterwards."""
+        return self.start(self.put(batch))
+
+    def start(self, batch: Any) -> dict[str, Any]:
+        """Run one step on a batch that was put where the program wants it."""
         store = self.held.store
-        logs, store.values = self._run(store.ready(), self.put(batch))
+        logs, values = self._run(store.ready(), batch)
+        store.take(values)
         return logs
 
     def is_idle(self) -> bool:
@@ -94,7 +109,9 @@ class StepProgram:
     def _fusable_cost(self, batch: Any) -> float | None:
         """Floating-point operations of a step on a device, or None: run it alone."""
         platform = jax.default_backend()
-        jaxpr = jax.make_jaxpr(self._flat)(self.held.store.values, batch)
+        store = self.held.store
+        values = jax.eval_shape(store.opened, store.values)
+        jaxpr = jax.make_jaxpr(self._flat)(values, batch)
         flops, has_convolution = _count(jaxpr.jaxpr)
         if has_convolution and platform == "cpu":
             return None  # XLA's CPU convolution inside a loop is many times slower
@@ -108,13 +125,26 @@ class StepProgram:
         The stack may be longer than `count`: its length is part of the program, the
         count is not. Returns the logs of the last step.
         """
-        batches = self.put(batches, axis=1)
-        capacity = jax.tree_util.tree_leaves(batches)[0].shape[0]
-        if capacity not in self._chunks:
-            self._chunks[capacity] = self._jitted(self._loop)
+        return self.start_chunk(self.put(batches, axis=1), count)
+
+    def start_chunk(self, batches: Any, count: int) -> dict[str, Any]:
+        """Run `count` steps on a stack that was put where the program wants it."""
         store = self.held.store
-        logs, store.values = self._chunks[capacity](store.ready(), batches, count)
+        logs, values = self._run_many(store.ready(), batches, self._number(count))
+        store.take(values)
         return logs
+
+    def _number(self, count: int) -> Any:
+        """A count on the devices; moving it there takes as long as a short step."""
+        if count not in self._counts:
+            number = np.int32(count)
+            if self.placement is None:
+                self._counts[count] = jax.device_put(number)
+            else:
+                self._counts[count] = jax.make_array_from_callback(
+                    (), self.placement.everywhere(), lambda _: number
+                )
+        return self._counts[count]
 
     def _loop(
         self, values: list[Any], batches: Any, count: Any
@@ -137,7 +167,7 @@ class StepProgram:
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
-        jitted = [self._run, *self._chunks.values()] if self.compiled else []
+        jitted = [self._run, self._run_many] if self.compiled else []
         return sum(f._cache_size() for f in jitted)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from carnyx._core.packing import store_of
 from carnyx._core.placement import Placement
 from carnyx._core.scope import current
-from carnyx._core.variable import Store, Variable
+from carnyx._core.variable import Variable
 
 
 class TrainState(NamedTuple):
@@ -36,7 +37,7 @@ class HeldState:
         flat = [v for part in parts for v in part]
         self.key = tuple(id(v) for v in flat), tuple(len(p) for p in parts)
         self.cuts = [0, *accumulate(len(p) for p in parts)]
-        self.store = Store(flat, placement)
+        self.store = store_of(flat, placement)
         self.dtypes = [v.dtype for v in flat]
 
     @staticmethod

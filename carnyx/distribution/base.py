@@ -15,6 +15,9 @@ from carnyx._core.variable import Variable
 from carnyx.distribution.mesh import DeviceMesh, TensorLayout
 from carnyx.errors import ArgumentError
 
+# Up to this size copying a value costs a device less than an array more costs the host.
+_PACKED_BYTES = 1 << 13
+
 
 class Distribution(Placement):
     """How variables, batches and outputs of layers lie on a mesh.
@@ -115,6 +118,16 @@ class Distribution(Placement):
             self._known[id(variable)] = weakref.ref(variable), like, sharding
         return sharding
 
+    def everywhere(self) -> NamedSharding:
+        return NamedSharding(self.device_mesh.backend_mesh, PartitionSpec())
+
+    def packs(self, variable: Variable) -> bool:
+        small = variable.nbytes <= _PACKED_BYTES and self.device_mesh.devices.size > 1
+        if not small:
+            return False
+        sharding = self.sharding_of(variable)
+        return isinstance(sharding, NamedSharding) and sharding.is_fully_replicated
+
     def batch_sharding(self, shape: Sequence[int], axis: int = 0) -> NamedSharding:
         key = tuple(shape), axis
         if key not in self._shardings:
@@ -149,8 +162,7 @@ class Distribution(Placement):
 
     def _gathered(self, value: Any) -> Any:
         """All of it on every device, inside a program."""
-        everywhere = NamedSharding(self.device_mesh.backend_mesh, PartitionSpec())
-        return jax.lax.with_sharding_constraint(value, everywhere)
+        return jax.lax.with_sharding_constraint(value, self.everywhere())
 
 
 def distribution() -> Distribution | None:

@@ -1,0 +1,182 @@
+"""Small values packed into one array, where a program runs on several devices.
+
+Starting a program costs the host time for each array on each device: more than the
+step itself where a model has dozens of biases, moments and counters. What is small and
+whole on every device goes through the program as one array a dtype, cut up and put
+together inside.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from carnyx._core import placement
+from carnyx._core.variable import Store, Variable
+
+Spec = jax.ShapeDtypeStruct
+
+
+def store_of(
+    variables: Sequence[Variable], placed: placement.Placement | None
+) -> Store:
+    """A store of these values, packed where that pays."""
+    groups: dict[Any, list[int]] = {}
+    for index, variable in enumerate(variables):
+        if placed is not None and placed.packs(variable):
+            mesh = getattr(placed.sharding_of(variable), "mesh", None)
+            groups.setdefault((mesh, variable.dtype), []).append(index)
+    packs = [
+        Pack(members, [variables[i] for i in members], mesh)
+        for (mesh, _), members in groups.items()
+        if len(members) > 1
+    ]
+    return PackedStore(variables, placed, packs) if packs else Store(variables, placed)
+
+
+class Pack:
+    """Which values lie one after the other in an array that every device has.
+
+    Args:
+        members: their indices in the store.
+        mesh: of all devices.
+    """
+
+    def __init__(
+        self, members: Sequence[int], variables: Sequence[Variable], mesh: Any
+    ) -> None:
+        self.members, self.dtype = list(members), jnp.dtype(variables[0].dtype)
+        self.shapes = [v.shape for v in variables]
+        self.stops = np.cumsum([v.size for v in variables]).tolist()
+        self.sharding = NamedSharding(mesh, PartitionSpec())
+
+    def cut(self, array: Any) -> dict[int, Any]:
+        """Inside a program: the values by their indices."""
+        starts = [0, *self.stops]
+        parts = zip(self.members, self.shapes, starts, self.stops)
+        # bound, or XLA may split the pack as some user of a value likes it split
+        bound = functools.partial(lax.with_sharding_constraint, shardings=self.sharding)
+        return {
+            i: bound(lax.slice(array, (a,), (b,)).reshape(s)) for i, s, a, b in parts
+        }
+
+    def join(self, values: Any) -> Any:
+        """Inside a program: one array of the values."""
+        flat = jnp.concatenate([values[i].reshape(-1) for i in self.members])
+        return lax.with_sharding_constraint(flat, self.sharding)
+
+    def make(self, values: Sequence[Any]) -> Any:
+        """Outside of programs; without compiling one. A spec where a value is one."""
+        own = [values[i] for i in self.members]
+        if any(isinstance(v, Spec) for v in own):
+            return Spec((self.stops[-1],), self.dtype, sharding=self.sharding)
+        host = np.concatenate([np.asarray(v).reshape(-1) for v in own])
+        return jax.make_array_from_callback(host.shape, self.sharding, host.__getitem__)
+
+
+class PackedStore(Store):
+    """A store whose `values` are single arrays, then packs.
+
+    A packed value is cut out when somebody reads it, together with all others, by one
+    program; those that are written are put in before the next step, by another.
+    """
+
+    __slots__ = ("_at", "_cut", "_merged", "_read", "_written", "packs")
+
+    def __init__(
+        self,
+        variables: Sequence[Variable],
+        placed: placement.Placement | None,
+        packs: Sequence[Pack],
+    ) -> None:
+        self.packs = list(packs)
+        packed = {i for pack in packs for i in pack.members}
+        single = [i for i in range(len(variables)) if i not in packed]
+        self._at = {index: at for at, index in enumerate(single)}
+        self._read: dict[int, Any] = {}  # values cut out, or newer ones
+        self._written: set[int] = set()
+        self._cut = jax.jit(self._cut_all)
+        self._merged = jax.jit(self._merge, donate_argnums=0)
+        super().__init__(variables, placed)
+
+    # ---- inside programs
+
+    def opened(self, values: Sequence[Any]) -> list[Any]:
+        flat = {index: values[at] for index, at in self._at.items()}
+        flat |= self._cut_all(values[len(self._at) :])
+        return [flat[i] for i in range(len(flat))]
+
+    def closed(self, flat: Sequence[Any]) -> list[Any]:
+        single = [flat[index] for index in self._at]
+        return [*single, *(pack.join(flat) for pack in self.packs)]
+
+    def shardings(self) -> list[Any]:
+        found = super().shardings()
+        return [*(found[i] for i in self._at), *(p.sharding for p in self.packs)]
+
+    def _cut_all(self, packs: Sequence[Any]) -> dict[int, Any]:
+        pairs = zip(self.packs, packs, strict=True)
+        return {i: v for pack, array in pairs for i, v in pack.cut(array).items()}
+
+    def _merge(self, packs: list[Any], written: dict[int, Any]) -> list[Any]:
+        flat = self._cut_all(packs) | written
+        return [pack.join(flat) for pack in self.packs]
+
+    # ---- outside
+
+    def keep(self, flat: list[Any]) -> None:
+        self.values = [flat[index] for index in self._at]
+        self.values += [pack.make(flat) for pack in self.packs]
+        self._read = {i: flat[i] for p in self.packs for i in p.members}
+        self._written = set()
+        self._lent &= set(self._at)
+
+    def ready(self) -> list[Any]:
+        values = super().ready()
+        if self._written:
+            first = len(self._at)
+            written = {i: self._read[i] for i in self._written}
+            values[first:] = self._merged(values[first:], written)
+            self._written = set()
+        return values
+
+    def take(self, values: list[Any]) -> None:
+        self.values, self._read = values, {}
+
+    def lend(self, index: int) -> Any:
+        return super().lend(index) if index in self._at else self.peek(index)
+
+    def peek(self, index: int) -> Any:
+        if index in self._at:
+            return self.values[self._at[index]]
+        if index not in self._read:
+            self._read = self._all_read() | self._read
+        return self._read[index]
+
+    def _all_read(self) -> dict[int, Any]:
+        packs = self.values[len(self._at) :]
+        if not any(isinstance(pack, Spec) for pack in packs):
+            return self._cut(packs)
+        return {
+            i: Spec(shape, pack.dtype, sharding=pack.sharding)
+            for pack in self.packs
+            for i, shape in zip(pack.members, pack.shapes)
+        }
+
+    def put(self, index: int, value: Any) -> None:
+        if index in self._at:
+            self.values[self._at[index]] = value
+        else:
+            self._read[index] = value
+            self._written.add(index)
+
+    def has_lent(self, index: int) -> bool:
+        """Whoever read a packed value has an array beside the pack."""
+        return index in self._read or super().has_lent(index)
