@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import IO
+from functools import partial
+from typing import Any
 
 from carnyx.cli.plan import Process
 from carnyx.cli.relay import Relay
@@ -63,8 +64,9 @@ def say(line: str) -> None:
 class Child:
     """A process of a job that runs.
 
-    The first of the job (rank 0) has the terminal, so that a progress bar works there;
-    what others print comes a line at a time with their number in front.
+    The first of the job (rank 0) has the terminal, so that a progress bar works there.
+    Other output comes a line at a time, with the number of the process in front if it
+    is not the first.
 
     Args:
         selector: gets a callback, without arguments, for all that is to be read.
@@ -82,29 +84,31 @@ class Child:
         self.rank = process.rank
         first = process.rank == 0
         # Ctrl-C reaches what shares the terminal; all others get it from the launcher.
-        self.at_terminal = first and sys.stdin is not None and sys.stdin.isatty()
+        self.at_terminal = first and _is_terminal(sys.stdin)
+        outputs = [sys.stdout, sys.stderr]
+        pipes = [not (first and _is_terminal(stream)) for stream in outputs]
+        unbuffered = {"PYTHONUNBUFFERED": "1"} if pipes[0] else {}
         self._process = subprocess.Popen(
             following(process.command, end),
             cwd=folder,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"} | process.variables,
+            env=os.environ | unbuffered | process.variables,
             stdin=None if first else subprocess.DEVNULL,
-            stdout=None if first else subprocess.PIPE,
-            stderr=None if first else subprocess.PIPE,
+            stdout=subprocess.PIPE if pipes[0] else None,
+            stderr=subprocess.PIPE if pipes[1] else None,
             process_group=None if self.at_terminal else 0,
         )
         self.pid = self._process.pid
         self._selector = selector
         self._relays: list[Relay] = []
-        self._listen(self._process.stdout, sys.stdout.buffer)
-        self._listen(self._process.stderr, sys.stderr.buffer)
+        prefix = "" if first else f"[{self.rank}] "
+        for pipe, target in zip((self._process.stdout, self._process.stderr), outputs):
+            if pipe is not None:
+                self._listen(Relay(pipe, prefix, target.buffer))
 
-    def _listen(self, pipe: IO[bytes] | None, target: IO[bytes]) -> None:
-        if pipe is not None:
-            relay = Relay(pipe, f"[{self.rank}] ", target)
-            self._selector.register(
-                pipe, selectors.EVENT_READ, lambda: self._read(relay)
-            )
-            self._relays.append(relay)
+    def _listen(self, relay: Relay) -> None:
+        read = partial(self._read, relay)
+        self._selector.register(relay.pipe, selectors.EVENT_READ, read)
+        self._relays.append(relay)
 
     def _read(self, relay: Relay) -> None:
         relay.copy()
@@ -144,3 +148,7 @@ class Child:
                 self._selector.unregister(relay.pipe)
             relay.finish()
         self._relays = []
+
+
+def _is_terminal(stream: Any) -> bool:
+    return stream is not None and stream.isatty()
