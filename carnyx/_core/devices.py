@@ -78,6 +78,14 @@ def devices_of(kind: str | None = None) -> list[Any]:
     return list(jax.devices(find_device(kind).platform))
 
 
+def default_device() -> Any:
+    """Where JAX computes what nobody placed."""
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    if isinstance(chosen, str):
+        return jax.local_devices(backend=chosen)[0]
+    return chosen or jax.local_devices()[0]
+
+
 def device_name(device: Any) -> str:
     """`"gpu:1"`: the kind and the number, which is unique over all hosts."""
     return f"{_kind(device)}:{device.id}"

@@ -17,6 +17,7 @@ from jax import lax
 
 from carnyx._core import across
 from carnyx._core.abstract import Spec, refuse
+from carnyx._core.devices import default_device
 
 if TYPE_CHECKING:
     from carnyx._core.variable import Variable
@@ -50,9 +51,15 @@ class Placement:
 
     Attributes:
         shards: over how many parts of the devices a batch is split.
+        shared: whether some of the devices are other processes'.
+        takes_parts: whether each process gives a part of its own of a batch.
+        scattered: whether a program runs on several devices at once.
     """
 
     shards: int = 1
+    shared: bool = False
+    takes_parts: bool = False
+    scattered = True
 
     def sharding_of(self, variable: Variable) -> jax.sharding.Sharding:
         """Where the value of a variable is kept."""
@@ -115,7 +122,7 @@ class Placement:
         size = leaves[0].shape[axis]
         missing = -size % self.shards
         if missing:
-            leaves = [_filled(leaf, missing, axis) for leaf in leaves]
+            leaves = [filled(leaf, missing, axis) for leaf in leaves]
         placed = [
             self.place_part(leaf, self.batch_sharding(leaf.shape, axis))
             for leaf in leaves
@@ -137,7 +144,12 @@ class Placement:
             return batch
 
         def cut(leaf: Any) -> Any:
-            real = leaf[: batch.size]
+            if isinstance(batch.size, int):
+                real = leaf[: batch.size]
+            else:  # each process has filled up its own part
+                parts = jnp.split(leaf, len(batch.size))
+                pairs = zip(parts, batch.size, strict=True)
+                real = jnp.concatenate([part[:size] for part, size in pairs])
             sharding = self.batch_sharding(real.shape)
             return lax.with_sharding_constraint(real, sharding)
 
@@ -146,23 +158,37 @@ class Placement:
 
 @jax.tree_util.register_pytree_node_class
 class Padded:
-    """A batch (or a stack of batches) of which the first `size` samples are real."""
+    """A batch (or a stack of batches) of which the first `size` samples are real.
 
-    def __init__(self, content: Any, size: int) -> None:
+    Where processes give parts of their own, there is a size for each part.
+    """
+
+    def __init__(self, content: Any, size: int | tuple[int, ...]) -> None:
         self.content, self.size = content, size
 
-    def tree_flatten(self) -> tuple[tuple[Any], int]:
+    def tree_flatten(self) -> tuple[tuple[Any], Any]:
         return (self.content,), self.size
 
     @classmethod
-    def tree_unflatten(cls, size: int, children: tuple[Any]) -> Padded:
+    def tree_unflatten(cls, size: Any, children: tuple[Any]) -> Padded:
         return cls(children[0], size)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.content)
 
 
-def _filled(leaf: Any, missing: int, axis: int) -> Any:
+@jax.tree_util.register_pytree_node_class
+class Uneven(Padded):
+    """A process's own part of a batch, where those of others have other sizes.
+
+    `size` has the number of samples that each process gives.
+    """
+
+
+def filled(leaf: Any, missing: int, axis: int) -> Any:
+    """With as many samples more along an axis, which nobody will look at."""
+    if hasattr(leaf, "filled"):
+        return leaf.filled(missing, axis)
     if isinstance(leaf, Spec):
         shape = list(leaf.shape)
         shape[axis] += missing
@@ -205,7 +231,12 @@ def place_again(variable: Variable, value: Any) -> Any:
     if not _ever:
         return value
     sharding = variable.peek().sharding
-    if len(sharding.device_set) == 1 or value.sharding == sharding:
+    there = value.sharding
+    if there == sharding:
+        return value
+    if len(sharding.device_set) == 1 and (
+        len(there.device_set) > 1 or there.device_set == sharding.device_set
+    ):
         return value
     return across.put(value, sharding)
 
@@ -221,7 +252,7 @@ def settle(placement: Placement | None, variable: Variable) -> Any:
         return value
     if isinstance(value, Spec):
         return Spec(value.shape, value.dtype)
-    if len(value.sharding.device_set) == 1:
+    if not value.committed or value.sharding.device_set == {default_device()}:
         return value
     return jax.device_put(across.on_host(value))  # bound to no device, as it began
 

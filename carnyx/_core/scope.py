@@ -38,6 +38,7 @@ class State:
         self.values: dict[int, Any] = {}
         self.variables: dict[int, Variable] = {}  # keeps them alive: ids are keys
         self.losses: list[tuple[Any, Any]] = []  # (layer, value)
+        self.penalties: dict[int, Any] = {}  # of regularizers, where computed already
         self.closed = closed
         outer = current().state
         # nothing is computed: abstract variables may be read
@@ -67,6 +68,7 @@ class Context(NamedTuple):
     platform: str | None = None  # for which to trace, where it is not the one there
     abstract: bool = False  # variables are made without values
     device: Any = None  # tag for nodes made inside a device scope
+    share: Any = None  # of the variables that an optimizer updates, if not all
     path: tuple[str, ...] = ()  # names of the scopes around
     layer: Any = None  # the innermost layer being called or built
 
@@ -102,7 +104,8 @@ def distributed() -> bool:
 
     Cutting or merging an axis that is split would move values between them.
     """
-    return current().placement is not None
+    placement = current().placement
+    return placement is not None and placement.scattered
 
 
 def pure(

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-
 from carnyx import tree
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
@@ -37,12 +35,6 @@ class Flat(NamedTuple):
 
 
 # ---- devices ---------------------------------------------------------------------
-
-
-def default_device() -> Any:
-    """Where JAX computes what nobody placed."""
-    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
-    return chosen if isinstance(chosen, jax.Device) else jax.local_devices()[0]
 
 
 def devices_of(nodes: Sequence[Node], default: Any) -> dict[Node, Any]:

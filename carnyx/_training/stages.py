@@ -23,7 +23,9 @@ from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.node import Node
 from carnyx._core.scope import State, is_tracer, scoped
 from carnyx._training.cutting import Flat, Part, joined, parts_of
+from carnyx.layers._children import owned
 from carnyx.layers.base import Layer
+from carnyx.metrics import Metric
 
 
 class Outcome(NamedTuple):
@@ -113,11 +115,14 @@ class Stage:
         )
         self._find_variables(set() if charged is None else charged)
         self._programs: dict[Any, Any] = {}
-        self._backward = jax.jit(_backward)
+        self._backward = jax.jit(functools.partial(_backward))  # a cache of its own
 
     def _find_variables(self, charged: set[int]) -> None:
         frozen = self.model is not None and not self.model.trainable
-        every = _distinct(v for layer in self.layers for v in layer.variables)
+        inner = [x for layer in self.layers for x in layer._flatten_layers()]
+        states = [v for x in inner for m in owned(x, (Metric,)) for v in m.variables]
+        own = [v for layer in self.layers for v in layer.variables]
+        every = _distinct([*own, *states])
         trainable = {id(v) for x in self.layers for v in x.trainable_variables}
         trainable = set() if frozen else trainable
         self.trainable = [v for v in every if id(v) in trainable]
@@ -245,7 +250,7 @@ class Stage:
         self, trainable: list, buffers: list, inputs: list, masks: Any, training: Any,
         fast: bool, wanted: tuple[bool, ...],
     ) -> tuple[Outcome, Residuals]:  # fmt: skip
-        moving = [w and _is_float(x) for w, x in zip(wanted, inputs, strict=True)]
+        moving = [w and is_float(x) for w, x in zip(wanted, inputs, strict=True)]
 
         def run(trainable: list, moved: list) -> Any:
             some = iter(moved)
@@ -253,14 +258,14 @@ class Stage:
                 next(some) if m else x for m, x in zip(moving, inputs, strict=True)
             ]
             outcome = self._compute(trainable, buffers, values, masks, training, fast)
-            floats = [x if _is_float(x) else None for x in outcome.outputs]
+            floats = [x if is_float(x) else None for x in outcome.outputs]
             return (floats, outcome.losses, outcome.penalties), outcome
 
         moved = [x if m else None for m, x in zip(moving, inputs, strict=True)]
         _, gradient, outcome = jax.vjp(
             run, trainable, [x for x in moved if x is not None], has_aux=True
         )
-        shapes = [(x.shape, x.dtype, _is_float(x)) for x in outcome.outputs]
+        shapes = [(x.shape, x.dtype, is_float(x)) for x in outcome.outputs]
         leaves, definition = jax.tree_util.tree_flatten(gradient)
         given = [*trainable, *buffers, *inputs, *(masks or ())]
         at = {id(x): i for i, x in enumerate(given) if x is not None}
@@ -294,8 +299,9 @@ def _sum(parts: tuple[Any, ...], shape: Any, dtype: Any) -> Any:
     return functools.reduce(jnp.add, parts).astype(dtype)
 
 
-def _is_float(x: Any) -> bool:
-    return jnp.issubdtype(x.dtype, jnp.inexact)
+def is_float(x: Any) -> bool:
+    """Whether an array has a gradient."""
+    return x is not None and jnp.issubdtype(x.dtype, jnp.inexact)
 
 
 def _distinct(items: Any) -> list[Any]:

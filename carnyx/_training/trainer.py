@@ -18,11 +18,14 @@ from carnyx._data import adapt, train_validation_split
 from carnyx._data.batches import one_batch
 from carnyx._training import loop, simple_steps
 from carnyx._training.compile import Compiled, CompiledMetrics
+from carnyx._training.device_placement import DevicePlacement
 from carnyx._training.outputs import unpack
+from carnyx._training.pipelined import PipelinePlacement, pipelined_step
 from carnyx._training.predicting import PredictProgram
 from carnyx._training.profiling import profile
 from carnyx._training.programs import StepProgram
 from carnyx._training.run import Backups, Run, as_floats
+from carnyx._training.staged import staged_prediction, staged_step
 from carnyx._training.state import HeldState, TrainState
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
 from carnyx.errors import ArgumentError, NotCompiledError
@@ -326,13 +329,28 @@ class Trainer:
     def _placed(self) -> Any:
         """The model's own placement, the one in force, or that of `compile`."""
         own = self._placement or current_placement()
-        return own or (self._compiled and self._compiled.placement)
+        own = own or (self._compiled and self._compiled.placement)
+        scopes = self._device_placement()
+        if own is None or scopes is None:
+            return own or scopes
+        raise ArgumentError(
+            f"{self.name!r} has layers that were called inside device scopes, and "  # type: ignore[attr-defined]
+            f"is to run under {type(own).__name__}. Each of them says where everything "
+            "lies: build the model outside of the scopes, or leave the distribution."
+        )
+
+    def _device_placement(self) -> Any:
+        """How layers lie on devices by the scopes in which they were called."""
+        return None
 
     def _prepare(
         self, spec: Any, training: bool, batch_size: int | None = None
     ) -> None:
         """Build model, losses, metrics and optimizer for batches like `spec`."""
         compiled = self._need_compiled("fit" if training else "evaluate")
+        placed = self._placement
+        if training and batch_size and isinstance(placed, PipelinePlacement):
+            placed.plan.check_batch(batch_size)
         name = "train_step" if training else "test_step"
         if simple_steps.is_simple(self, name):
             if name not in compiled.tried:
@@ -399,7 +417,14 @@ class Trainer:
             if simple_steps.is_simple(self, name):
                 step = simple_steps.checked_logs(getattr(self, name))
                 step = simple_steps.pure_step(step, held.store.variables, held.cuts)
-            programs[key] = StepProgram(step, held, compiled=not self.run_eagerly)
+            placed = held.placement
+            if isinstance(placed, PipelinePlacement) and name == "train_step":
+                programs[key] = pipelined_step(self, Trainer, held, placed)
+            elif isinstance(placed, DevicePlacement) and placed.several:
+                program = staged_step(self, Trainer, name, step, held, placed)
+                programs[key] = program
+            else:
+                programs[key] = StepProgram(step, held, compiled=not self.run_eagerly)
         return programs[key]
 
     def train_program(self) -> StepProgram:
@@ -430,7 +455,10 @@ class Trainer:
             step = self.predict_step
             if simple_steps.is_simple(self, "predict_step"):
                 step = simple_steps.pure_prediction(step, variables)
-            program = PredictProgram(step, variables, not eager, placement)
+            if isinstance(placement, DevicePlacement) and placement.several:
+                program = staged_prediction(self, Trainer, step, placement, eager)
+            else:
+                program = PredictProgram(step, variables, not eager, placement)
             self._predictor = program
         program.key = structure.version(), eager, placement
         return program

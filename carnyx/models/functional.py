@@ -9,7 +9,10 @@ from carnyx._core.graph import Graph
 from carnyx._core.masks import set_mask
 from carnyx._core.node import Node
 from carnyx._core.operators import OPS
+from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
+from carnyx._training.device_placement import DevicePlacement, is_tagged
+from carnyx._training.staged import call_on_devices
 from carnyx.errors import GraphError, ShapeError
 from carnyx.layers import Input
 from carnyx.layers.base import Layer
@@ -36,7 +39,8 @@ class Functional(Model):
     keras_module = "keras.src.models.functional"
     keras_registered_name = "Functional"
     supports_masking = True
-    _hidden_attributes = ("_inputs", "_outputs")
+    _hidden_attributes = ("_inputs", "_outputs", "_owner")
+    _owner: Any = None  # the Sequential whose graph this is
     saved_first = ("layers",)
     first_call_number = 1  # in configs: see graph_config
 
@@ -49,6 +53,7 @@ class Functional(Model):
         inputs, outputs = _from_inputs(inputs, outputs)
         self._inputs, self._outputs = inputs, outputs
         self._graph = Graph(tree.flatten(inputs), tree.flatten(outputs))
+        self._tagged = is_tagged(self._graph)
         self.built = True
         self._path = self.name
         if not self._trainable:
@@ -101,8 +106,36 @@ class Functional(Model):
             for value, one in zip(values, tree.flatten(mask), strict=False):
                 if one is not None and value is not None:
                     set_mask(value, one)
-        flat = self._graph.run(values, _call_node)
+        placement = self._device_placement()
+        flat = None if placement is None else call_on_devices(placement, values)
+        return self._packed(
+            self._graph.run(values, _call_placed) if flat is None else flat
+        )
+
+    def _packed(self, flat: list[Any]) -> Any:
+        """The outputs, flat, in the structure in which the model gives them."""
         return _unwrapped(tree.pack_sequence_as(self._outputs, flat))
+
+    # ---- devices -----------------------------------------------------------------
+
+    def _scoped_body(self) -> Graph | None:
+        """The graph, if layers in it were called inside device scopes."""
+        return self._graph if self._tagged else None
+
+    def _calls_graph(self) -> bool:
+        """Whether a call of the model is the graph's, and nothing else."""
+        return type(self).call is Functional.call
+
+    def _device_placement(self) -> DevicePlacement | None:
+        """How the layers lie on devices, where they were called inside scopes."""
+        if not self._tagged:
+            return None
+        owner = self._owner or self
+        known = self.__dict__.get("_devices")
+        if known is None or known.model is not owner:
+            known = DevicePlacement(owner, self._graph)
+            self.__dict__["_devices"] = known
+        return known
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         return None  # every tensor that comes out has its mask already
@@ -121,6 +154,11 @@ class Functional(Model):
 
     def _in_order(self, inputs: Any) -> list[Any]:
         """The values for the inputs, flat, cast and with the expected rank."""
+        pairs = zip(self._flat_inputs(inputs), self.inputs, strict=True)
+        return [self._fitted(value, symbol) for value, symbol in pairs]
+
+    def _flat_inputs(self, inputs: Any) -> list[Any]:
+        """The values for the inputs, in order."""
         wanted = self.inputs
         if isinstance(inputs, dict):
             values = self._by_name(inputs)
@@ -131,8 +169,7 @@ class Functional(Model):
                 f"{label(self)} takes {len(wanted)} inputs {self.input_names} but got "
                 f"{len(values)}. Pass them as a list in this order, or as a dict."
             )
-        pairs = zip(values, wanted, strict=True)
-        return [self._fitted(value, symbol) for value, symbol in pairs]
+        return values
 
     def _entered(self, value: Any, symbol: KerasTensor) -> Any:
         """A value for an input as the first layers get it: cast, of the right rank."""
@@ -209,8 +246,12 @@ def _takes_own_arguments(cls: type) -> bool:
     return "_given" in cls.__dict__ or "__init__" in cls.__dict__
 
 
-def _call_node(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
-    return node.operation(*args, **kwargs)  # type: ignore[operator]
+def _call_placed(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Where symbolic tensors go in, the new node is placed as the old one."""
+    if node.device is None:
+        return node.operation(*args, **kwargs)  # type: ignore[operator]
+    with scoped(device=node.device):
+        return node.operation(*args, **kwargs)  # type: ignore[operator]
 
 
 def _check_symbolic(what: str, tensors: Any) -> None:
@@ -236,7 +277,7 @@ def _from_inputs(inputs: Any, outputs: Any) -> tuple[Any, Any]:
         else Input(batch_shape=t.shape, dtype=t.dtype)
         for t in flat
     ]
-    values = graph.run(fresh, _call_node)
+    values = graph.run(fresh, _call_placed)
     return tree.pack_sequence_as(inputs, fresh), tree.pack_sequence_as(outputs, values)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from carnyx import registry, tree
+from carnyx._core.scope import current, scoped
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError, GraphError, NotBuiltError
 from carnyx.layers import InputLayer
@@ -39,6 +40,7 @@ class Sequential(Model):
     ) -> None:
         super().__init__(trainable=trainable, name=name, **kwargs)
         self._stack: list[Layer] = []
+        self._devices: dict[int, Any] = {}  # of layers that were added inside scopes
         self._body: Functional | None = None
         for layer in layers or []:
             self.add(layer, rebuild=False)
@@ -74,6 +76,7 @@ class Sequential(Model):
         if first and not isinstance(layer, InputLayer):
             self._stack += self._input_before(layer)
         self._stack.append(layer)
+        self._devices[id(layer)] = current().device
         if rebuild:
             self._rebuild()
 
@@ -126,13 +129,16 @@ class Sequential(Model):
             inputs, self._stack = first.output, [first, *stack]
         x = inputs
         for layer in stack:
-            x = layer(x)
+            with scoped(device=self._devices.get(id(layer), current().device)):
+                x = layer(x)
             if len(tree.flatten(x)) != 1:
                 raise GraphError(
                     f"Layer {layer.name!r} of {self.name!r} gives several outputs; in "
                     "a Sequential each has one. Use the functional API."
                 )
-        self._body = Functional(inputs, x, name=self.name)
+        body = Functional(inputs, x, name=self.name)
+        body._owner = self
+        self._body = body
         self.built = True
 
     def _maybe_build(self, tensors: dict[str, Any]) -> None:
@@ -161,6 +167,21 @@ class Sequential(Model):
         for layer in self.layers:
             inputs = layer(inputs)
         return inputs
+
+    def _scoped_body(self) -> Any:
+        return None if self._body is None else self._body._scoped_body()
+
+    def _calls_graph(self) -> bool:
+        return type(self).call is Sequential.call
+
+    def _device_placement(self) -> Any:
+        return None if self._body is None else self._body._device_placement()
+
+    def _packed(self, flat: list[Any]) -> Any:
+        return self._graph_body()._packed(flat)
+
+    def _flat_inputs(self, inputs: Any) -> list[Any]:
+        return self._graph_body()._flat_inputs(inputs)
 
     def _entered(self, value: Any, symbol: Any) -> Any:
         ((value,), _) = self._convert((value,), {})

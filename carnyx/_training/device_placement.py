@@ -1,0 +1,123 @@
+"""Placements of models whose layers were called inside device scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.sharding import SingleDeviceSharding
+
+from carnyx._core import structure
+from carnyx._core.devices import default_device
+from carnyx._core.graph import Graph
+from carnyx._core.node import Node
+from carnyx._core.placement import Placement, expect_placements
+from carnyx._core.variable import Variable
+from carnyx._training.cutting import devices_of, flattened, homes_of
+from carnyx._training.flow import Flow
+from carnyx._training.stages import cut
+
+
+class DevicePlacement(Placement):
+    """Layers on the devices of the scopes in which they were called.
+
+    A variable is kept on the device of its layer's first call; what belongs to it (an
+    optimizer's slots) beside it; everything else where the first output is made.
+
+    Args:
+        model: whose calls and dtypes count.
+        graph: between its inputs and outputs.
+
+    Attributes:
+        several: whether there is more than one device; else programs are as without
+            any placement.
+        last: where the first output is made.
+    """
+
+    scattered = False
+
+    def __init__(self, model: Any, graph: Graph) -> None:
+        self.model = model
+        self.graph = flattened(graph, _inside)
+        self.devices = devices_of(self.graph.nodes, default_device())
+        maker = self.graph.outputs[0].node
+        self.last = self.devices.get(maker) if maker is not None else None  # type: ignore[arg-type]
+        self.last = self.last or default_device()
+        self.several = len(set(self.devices.values())) > 1
+        self._shardings: dict[Any, Any] = {}
+        self._homes: tuple[int, dict[int, Any]] = (-1, {})
+        self._flow: tuple[int, Any, Any] = (-1, None, None)
+        expect_placements()
+
+    def sharding_of(self, variable: Variable) -> jax.sharding.Sharding:
+        home = self.home_of(variable)
+        if home not in self._shardings:
+            self._shardings[home] = SingleDeviceSharding(home)
+        return self._shardings[home]
+
+    def home_of(self, variable: Variable) -> Any:
+        """The device that keeps a variable."""
+        version, homes = self._homes
+        if version != structure.version():
+            homes = homes_of(self.devices)
+            self._homes = structure.version(), homes
+        like = variable.like
+        if like is not None and like.shape == variable.shape:
+            variable = like
+        known = homes.get(id(variable))
+        return self.last if known is None else known[1]
+
+    def batch_sharding(
+        self, shape: Sequence[int], axis: int = 0
+    ) -> jax.sharding.Sharding:
+        return SingleDeviceSharding(self.last)
+
+    def everywhere(self) -> jax.sharding.Sharding:
+        return SingleDeviceSharding(self.last)
+
+    def place_part(self, leaf: Any, sharding: Any) -> Any:
+        return jax.device_put(leaf, sharding)
+
+    def keep(self, variables: Sequence[Variable], values: Sequence[Any]) -> list[Any]:
+        return list(values)
+
+    def place(self, variable: Variable, value: Any) -> Any:
+        """The value bound to its device: one that is not would make other programs."""
+        sharding = self.sharding_of(variable)
+        if isinstance(value, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
+        if value.sharding == sharding and value.committed:
+            return value
+        with jax.ensure_compile_time_eval():
+            return jax.device_put(value, sharding)
+
+    def flow(self) -> Flow:
+        """The stages, made anew when other variables train than before."""
+        version, key, flow = self._flow
+        if version == structure.version():
+            return flow
+        now = tuple(id(v) for v in self.model.trainable_variables)
+        if flow is None or key != now:
+            stages = cut(self.graph, self.devices.__getitem__, self.model)
+            flow = Flow(stages, self.graph.inputs, self.graph.outputs)
+        self._flow = structure.version(), now, flow
+        return flow
+
+
+# ---- which models are placed -----------------------------------------------------
+
+
+def _inside(node: Node) -> tuple[Graph, Any] | None:
+    """The graph of a tagged model that a node calls, if it can be taken apart."""
+    model = node.operation
+    body = getattr(model, "_scoped_body", lambda: None)()
+    plain = len(node.args) == 1 and not node.kwargs
+    if body is None or not plain or model.activity_regularizer is not None:  # type: ignore[attr-defined]
+        return None
+    return body, model._entered  # type: ignore[attr-defined]
+
+
+def is_tagged(graph: Graph) -> bool:
+    """Whether any layer in it was called inside a device scope."""
+    return any(n.device is not None or _inside(n) for n in graph.nodes)
