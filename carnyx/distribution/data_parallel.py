@@ -19,6 +19,14 @@ def _is_parameter(variable: Variable) -> bool:
     return is_float(variable.dtype) and (kept or variable.size >= 1024)
 
 
+def split_axis(variable: Variable, parts: int) -> int | None:
+    """The axis along which a parameter is split, the longest; None: it stays whole."""
+    fitting = [n for n in variable.shape if n % parts == 0]
+    if not fitting or not _is_parameter(variable):
+        return None
+    return variable.shape.index(max(fitting))
+
+
 class DataParallel(Distribution):
     """Every batch is split over the devices; the step is that of one device.
 
@@ -65,12 +73,12 @@ class DataParallel(Distribution):
         self.shard_parameters = shard_parameters
 
     def get_variable_layout(self, variable: Variable) -> TensorLayout:
-        fitting = [n for n in variable.shape if n % self.shards == 0]
-        if self.shard_parameters and fitting and _is_parameter(variable):
-            axes: list[str | None] = [None] * len(variable.shape)
-            axes[variable.shape.index(max(fitting))] = self.batch_dim_name
-            return TensorLayout(axes, self.device_mesh)
-        return self._whole(variable)
+        axis = split_axis(variable, self.shards) if self.shard_parameters else None
+        if axis is None:
+            return self._whole(variable)
+        axes: list[str | None] = [None] * len(variable.shape)
+        axes[axis] = self.batch_dim_name
+        return TensorLayout(axes, self.device_mesh)
 
     def used(self, variable: Variable, value: Any) -> Any:
         return self._gathered(value) if self.shard_parameters else value

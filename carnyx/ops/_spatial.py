@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from carnyx._core.scope import platform
 from carnyx.config import standardize_data_format
 from carnyx.errors import ArgumentError, ShapeError
 
@@ -19,7 +20,7 @@ Sizes = int | Sequence[int]
 
 def on_cpu() -> bool:
     """Whether to take the lowering that is fast on a CPU; asked while tracing."""
-    return jax.default_backend() == "cpu"
+    return platform() == "cpu"
 
 
 def known(x: jax.Array) -> bool:

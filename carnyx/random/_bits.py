@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from carnyx._core.scope import platform
+
 
 def bernoulli(key: jax.Array, p: float, shape: Sequence[int]) -> jax.Array:
     """True with probability p: what `jax.random.bernoulli` gives."""
@@ -28,7 +30,7 @@ def bernoulli(key: jax.Array, p: float, shape: Sequence[int]) -> jax.Array:
 def _is_plain(key: jax.Array) -> bool:
     """Whether numbers are drawn in JAX's default way, on a CPU."""
     return (
-        jax.default_backend() == "cpu"
+        platform() == "cpu"
         and (key.shape, key.dtype) == ((2,), np.uint32)
         and jax.config.jax_default_prng_impl == "threefry2x32"
         and getattr(jax.config, "jax_threefry_partitionable", True)

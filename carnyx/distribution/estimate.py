@@ -1,0 +1,361 @@
+"""How a model would train on more devices than there are: scaling on paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from carnyx._core.costs import nbytes
+from carnyx._core.variable import Variable
+from carnyx.distribution.chips import Chip, chip_of
+from carnyx.distribution.data_parallel import DataParallel, split_axis
+from carnyx.distribution.paper import Step, leading_size, resized, specs_of
+from carnyx.errors import ArgumentError, NotCompiledError
+
+USABLE = 0.9  # of a device's memory; the rest is for the runtime and for fragments
+BUCKET = 32e6  # bytes: XLA joins collectives up to about this size
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training step on some number of devices.
+
+    Times are seconds, sizes are bytes, `memory` and `sent` are of one device.
+
+    Attributes:
+        samples: of the whole batch.
+        flops: of one device.
+        compute, communicate, step: the time of kernels, of collectives, and of a step,
+            in which a part of the collectives is hidden.
+        collectives: bytes of the arrays that each kind takes or gives.
+        sent: what a device sends for each kind, in a ring.
+        efficiency: against as many devices that need not communicate.
+        utilization: of the peak for matrix products.
+        fits: whether the memory suffices.
+    """
+
+    devices: int
+    samples: int
+    flops: float
+    compute: float
+    communicate: float
+    step: float
+    collectives: dict[str, float]
+    sent: dict[str, float]
+    memory: dict[str, float]
+    efficiency: float
+    utilization: float
+    fits: bool
+
+    @property
+    def throughput(self) -> float:
+        """Samples a second, of all devices."""
+        return self.samples / self.step
+
+    @property
+    def total_memory(self) -> float:
+        """Bytes that a device needs."""
+        return sum(self.memory.values())
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What `estimate` found: `rows`, one for each number of devices; prints as a table
+    with the assumptions beneath."""
+
+    model: str
+    chip: Chip
+    strategy: str
+    scaling: str
+    overlap: float
+    parameters: int
+    rows: list[Row] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers as plain data."""
+        more = ("throughput", "total_memory")
+        rows = [
+            asdict(r) | {name: getattr(r, name) for name in more} for r in self.rows
+        ]
+        return asdict(self) | {"rows": rows}
+
+    def assumptions(self) -> list[str]:
+        """What the numbers rest on."""
+        chip, percent = self.chip, f"{self.overlap:.0%}"
+        peaks = ", ".join(f"{k} {v / 1e12:,.0f}" for k, v in chip.flops.items())
+        forms = {"data": "whole on every device", "fsdp": "split over the devices"}
+        return [
+            f"{chip.name}: {chip.memory / 1e9:.0f} GB at {chip.bandwidth / 1e12:.2f} "
+            f"TB/s; products in TFLOP/s: {peaks}; {chip.node} devices a node; "
+            f"{chip.link / 1e9:.0f} GB/s in it, {chip.network / 1e9:.1f} GB/s a device "
+            f"between nodes. {chip.source}.",
+            f"Reached of that: {chip.matrix_share:.0%} of products, "
+            f"{chip.memory_share:.0%} of memory, {chip.link_share:.0%} of links.",
+            f"Each kernel takes the longer of its arithmetic and its memory traffic, "
+            f"with elementwise work fused as XLA does, and {chip.launch * 1e6:.0f} µs.",
+            f"Collectives go in rings, {BUCKET / 1e6:.0f} MB at a time; {percent} of "
+            "their time is hidden behind computing. Reading data costs nothing.",
+            f"Parameters and optimizer state are {forms[self.strategy]}; memory counts "
+            f"as enough up to {USABLE:.0%}.",
+        ]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.model}: {self.parameters / 1e6:,.1f} M parameters, "
+            f"{self.strategy}, {self.scaling} scaling, {self.chip.name}",
+            *_aligned([_TITLES, *map(_cells, self.rows)]),
+            *(f"- {line}" for line in self.assumptions()),
+        ]
+        return "\n".join(lines)
+
+
+_TITLES = (
+    "devices", "batch", "compute ms", "sent GB", "comm. ms", "step ms", "samples/s",
+    "efficiency", "peak used", "memory GB", "fits",
+)  # fmt: skip
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        f"{row.devices:,}",
+        f"{row.samples:,}",
+        f"{row.compute * 1e3:,.1f}",
+        f"{sum(row.sent.values()) / 1e9:,.2f}",
+        f"{row.communicate * 1e3:,.1f}",
+        f"{row.step * 1e3:,.1f}",
+        f"{row.throughput:,.4g}" if row.throughput < 1e4 else f"{row.throughput:,.0f}",
+        f"{row.efficiency:.0%}",
+        f"{row.utilization:.0%}",
+        f"{row.total_memory / 1e9:,.1f}",
+        "yes" if row.fits else "no",
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
+        for row in rows
+    ]
+
+
+def estimate(
+    model: Any,
+    batch: Any,
+    devices: Sequence[int] = (1, 8, 64, 1024),
+    chip: str | Chip = "h100",
+    *,
+    strategy: Any = "auto",
+    scaling: str = "weak",
+    overlap: float = 0.5,
+) -> Estimate:
+    """Predict steps of training on any number of devices, none of which need be here.
+
+    The step is traced for the chip; nothing is computed, so that the model may be one
+    of `carnyx.abstract`. These are predictions; printed, they say what they assume.
+
+    Args:
+        model: compiled.
+        batch: `(x, y)` or `(x, y, sample_weight)`: arrays, or `jax.ShapeDtypeStruct`s;
+            or a number of samples for the model's inputs. With weak scaling it is what
+            each device gets, with strong scaling all of them together.
+        chip: a name of `distribution.CHIPS`, or a `distribution.Chip`.
+        strategy: `"data"`, `"fsdp"` (`DataParallel(shard_parameters=True)`), a
+            `DataParallel`, or `"auto"`: the first where a device has memory for it.
+        scaling: `"weak"` or `"strong"`.
+        overlap: which part of the communication is hidden behind computing.
+
+    >>> import carnyx as keras
+    >>> model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10)])
+    >>> model.compile("sgd", "mse")
+    >>> row = keras.distribution.estimate(model, 256, devices=[8]).rows[0]
+    >>> row.collectives["all-reduce"], row.fits  # the gradients
+    (31400.0, True)
+    """
+    if not getattr(model, "compiled", False):
+        raise NotCompiledError(
+            "estimate got a model that is not compiled; call model.compile(optimizer, "
+            "loss) first."
+        )
+    if scaling not in ("weak", "strong"):
+        raise ArgumentError(
+            f'estimate got scaling={scaling!r}; expected "weak" or "strong".'
+        )
+    if not 0 <= overlap <= 1:
+        raise ArgumentError(f"estimate got overlap={overlap}; expected 0 to 1.")
+    paper = _Paper(model, specs_of(model, batch), chip_of(chip), scaling == "strong")
+    counts = list(devices)
+    chosen = _strategy(strategy, paper, counts)
+    rows = [paper.row(n, chosen == "fsdp", overlap) for n in counts]
+    parameters = sum(v.size for v in model.trainable_variables)
+    return Estimate(
+        model.name, paper.chip, chosen, scaling, overlap, parameters, rows
+    )  # fmt: skip
+
+
+def _strategy(strategy: Any, paper: _Paper, counts: list[int]) -> str:
+    if isinstance(strategy, DataParallel):
+        return "fsdp" if strategy.shard_parameters else "data"
+    if strategy == "auto":
+        fit = all(paper.row(n, False, 0.0).fits for n in counts)
+        return "data" if fit else "fsdp"
+    if strategy not in ("data", "fsdp"):
+        raise ArgumentError(
+            f'estimate got strategy={strategy!r}; expected "auto", "data", "fsdp" or a '
+            "DataParallel. Tensor parallelism and pipelines are not estimated."
+        )
+    return strategy
+
+
+class _Paper:
+    """Steps of a model on paper, by the samples that a device gets."""
+
+    def __init__(self, model: Any, batch: Any, chip: Chip, strong: bool) -> None:
+        self.model, self.batch, self.chip, self.strong = model, batch, chip, strong
+        self.given = leading_size(batch)
+        self._steps: dict[int, Step] = {}
+
+    def step(self, devices: int) -> Step:
+        """The step of one device."""
+        if devices < 1 or (self.strong and devices > self.given):
+            raise ArgumentError(
+                f"estimate got {devices} devices for {self.given} samples; expected 1 "
+                "or more devices, and a sample for each."
+            )
+        samples = math.ceil(self.given / devices) if self.strong else self.given
+        if samples not in self._steps:
+            batch = resized(self.batch, samples)
+            self._steps[samples] = Step(self.model, batch, self.chip)
+        return self._steps[samples]
+
+    def row(self, devices: int, fsdp: bool, overlap: float) -> Row:
+        step, chip = self.step(devices), self.chip
+        parts = [
+            1 / devices if _split(v, devices, fsdp) else 1.0 for v in step.variables
+        ]
+        compute = step.seconds(chip, parts)
+        collectives = _collectives(step, devices, fsdp, chip)
+        statistics = _statistics(self.model) if devices > 1 else []
+        collectives["all-reduce"] += sum(statistics)
+        sent = {k: _ring(k, devices) * size for k, size in collectives.items()}
+        communicate = _seconds(sent, collectives, len(statistics), devices, chip)
+        hidden = min(overlap * communicate, compute)
+        time = compute + communicate - hidden
+        memory = _memory(step, parts, fsdp and devices > 1)
+        alone = self.step(1).seconds(chip, [1.0] * len(parts))
+        ideal = alone / devices if self.strong else alone
+        kernels = [k for k in step.program.kernels if k.matrix]
+        busy = sum(k.repeats * k.matrix / chip.peak(k.dtype) for k in kernels)
+        return Row(
+            devices=devices,
+            samples=self.given if self.strong else devices * self.given,
+            flops=step.flops,
+            compute=compute,
+            communicate=communicate,
+            step=time,
+            collectives=collectives,
+            sent=sent,
+            memory=memory,
+            efficiency=ideal / time,
+            utilization=busy / time,
+            fits=sum(memory.values()) <= USABLE * chip.memory,
+        )
+
+
+def _split(variable: Variable, devices: int, fsdp: bool) -> bool:
+    return fsdp and devices > 1 and split_axis(variable, devices) is not None
+
+
+# ---- what is sent ----------------------------------------------------------------
+
+
+def _collectives(step: Step, devices: int, fsdp: bool, chip: Chip) -> dict[str, float]:
+    """Bytes by kind: weights that layers read and gradients, in the layers' dtype."""
+    found = {"all-reduce": 0.0, "all-gather": 0.0, "reduce-scatter": 0.0}
+    if devices == 1:
+        return found
+    # XLA's CPU backend multiplies in float32, and has no reduce-scatter of its own
+    scatter = "all-reduce" if chip.platform == "cpu" else "reduce-scatter"
+    for number in range(step.trainable):
+        variable = step.variables[number]
+        size = step.read_bytes(number)
+        if chip.platform == "cpu":
+            size = max(size, 4.0 * variable.size)
+        if _split(variable, devices, fsdp):
+            found["all-gather"] += size
+            found[scatter] += size
+        else:
+            found["all-reduce"] += size
+    return found
+
+
+def _statistics(model: Any) -> list[float]:
+    """The bytes of sums that batch normalization takes over all devices: two in the
+    forward pass, two in the backward pass, each before the next layer can go on."""
+    return [
+        4.0 * layer.moving_mean.size
+        for layer in model._flatten_layers()
+        if getattr(layer, "moving_mean", None) is not None and layer.trainable
+        for _ in range(4)
+    ]
+
+
+def _ring(kind: str, devices: int) -> float:
+    """What a device sends of an array, as a part of it."""
+    return (2 if kind == "all-reduce" else 1) * (devices - 1) / devices
+
+
+def _seconds(
+    sent: dict[str, float],
+    collectives: dict[str, float],
+    more: int,
+    devices: int,
+    chip: Chip,
+) -> float:
+    """The time of the collectives, `more` of which cannot be joined with others."""
+    if devices == 1:
+        return 0.0
+    nodes = math.ceil(devices / chip.node)
+    # all devices of a node send to the next node at the same time
+    rate = chip.link if nodes == 1 else min(chip.link, chip.network * chip.node)
+    latency = chip.latency + chip.network_latency * math.log2(nodes)
+    count = more + sum(math.ceil(size / BUCKET) for size in collectives.values())
+    return sum(sent.values()) / (rate * chip.link_share) + count * latency
+
+
+# ---- what is kept ----------------------------------------------------------------
+
+
+def _memory(step: Step, parts: Sequence[float], fsdp: bool) -> dict[str, float]:
+    """Bytes of a device, by what they are."""
+    held = [part * v.nbytes for v, part in zip(step.variables, parts, strict=True)]
+    first, second = step.trainable, step.trainable + len(step.parts[1])
+    third = second + len(step.parts[2])
+    shares = dict.fromkeys(step.copies, 0.0)
+    activations = step.program.peak(
+        lambda v: 0.0 if v in step.gradients else shares.get(v, 1.0)
+    )
+    part = _gradient_parts(step, parts)
+    peak = step.program.peak(lambda v: shares.get(v, part.get(v, 1.0)))
+    cast = set(step.copies.values())
+    gathered = [
+        v.nbytes
+        for i, v in enumerate(step.variables[:first])
+        if fsdp and parts[i] < 1 and i not in cast
+    ]
+    return {
+        "parameters": sum(held[:second]),
+        "optimizer": sum(held[second:third]),
+        "weights as read": sum(map(nbytes, step.copies)) + sum(gathered),
+        "activations": activations,
+        "gradients": max(peak - activations, 0.0),
+        "batch and other": step.batch_bytes + sum(held[third:]),
+    }
+
+
+def _gradient_parts(step: Step, parts: Sequence[float]) -> dict[Any, float]:
+    """Which part of each gradient a device keeps: as of a weight of that size."""
+    sizes = {v.size: p for v, p in zip(step.variables, parts, strict=True)}
+    return {g: sizes.get(math.prod(g.aval.shape), 1.0) for g in step.gradients}
