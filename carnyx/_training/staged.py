@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from carnyx import tree
-from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.placement import peek_settled
-from carnyx._core.scope import current, is_tracer, scoped
-from carnyx._training.device_placement import DevicePlacement
-from carnyx._training.flow import Flow, Passed, Values
+from carnyx._core.scope import scoped
+from carnyx._training.device_placement import DevicePlacement, OnDevices
+from carnyx._training.flow import Passed, Values
 from carnyx._training.heads import Head
 from carnyx._training.outputs import unpack
+from carnyx._training.placed_calls import pass_through
 from carnyx._training.stages import device_puts
 from carnyx._training.state import HeldState
 from carnyx._training.updates import Updates
@@ -32,24 +31,12 @@ class _Staged:
 
     compiled = True
 
-    def __init__(self, model: Any, held: HeldState, placement: DevicePlacement) -> None:
+    def __init__(self, model: Any, held: HeldState, placement: OnDevices) -> None:
         self.model, self.held, self.placement = model, held, placement
 
     def put(self, batch: Any, axis: int = 0) -> Any:
-        """A batch on its way: inputs to the stages that take them first, the rest to
-        where the loss is; a stack of batches stays where it is."""
-        x, y, weights = unpack(batch)
-        if axis:
-            return batch
-        last = self.placement.last
-        flow = self.placement.flow()
-        if not isinstance(x, dict) and len(tree.flatten(x)) == len(flow.devices):
-            leaves = zip(tree.flatten(x), flow.devices, strict=True)
-            moved = [device_puts([v], last if d is None else d)[0] for v, d in leaves]
-            x = tree.pack_sequence_as(x, moved)
-        leaves, form = jax.tree_util.tree_flatten((y, weights))
-        y, weights = jax.tree_util.tree_unflatten(form, device_puts(leaves, last))
-        return (x, y, weights)[: len(batch)] if isinstance(batch, tuple) else x
+        """A batch (or a stack) on its way to the devices; here it stays as it is."""
+        return batch
 
     def is_idle(self) -> bool:
         """Whether the device of the loss has done the last step that it was given."""
@@ -102,6 +89,21 @@ class StagedProgram(_Staged):
         self.places = {key: i for i, key in enumerate(self.ids)}
         self.updates: Updates | None = None
 
+    def put(self, batch: Any, axis: int = 0) -> Any:
+        """A batch on its way: inputs to the stages that take them first, the rest to
+        where the loss is; a stack of batches stays where it is."""
+        x, y, weights = unpack(batch)
+        if axis:
+            return batch
+        last = self.placement.last
+        if not isinstance(x, dict) and len(tree.flatten(x)) == len(self.flow.devices):
+            leaves = zip(tree.flatten(x), self.flow.devices, strict=True)
+            moved = [device_puts([v], last if d is None else d)[0] for v, d in leaves]
+            x = tree.pack_sequence_as(x, moved)
+        leaves, form = jax.tree_util.tree_flatten((y, weights))
+        y, weights = jax.tree_util.tree_unflatten(form, device_puts(leaves, last))
+        return (x, y, weights)[: len(batch)] if isinstance(batch, tuple) else x
+
     def start(self, batch: Any) -> dict[str, Any]:
         store, training = self.held.store, self.training
         values: Values = dict(zip(self.ids, store.ready(), strict=True))
@@ -111,7 +113,7 @@ class StagedProgram(_Staged):
             values, inputs, None, training, gradient=training, fast=False
         )
         values |= passed.changed
-        _pass_through(self.model, self.flow, passed)
+        pass_through(self.model, self.flow, passed)
         result = self.head(passed, values, x, y, weights)
         values |= zip(map(id, self.head.metrics), result.metrics)
         used = self.head.used or []
@@ -152,14 +154,6 @@ class StagedProgram(_Staged):
         return sum(p._cache_size() for p in programs)
 
 
-def _pass_through(model: Any, flow: Flow, passed: Passed) -> None:
-    """An input that is an output: as the model enters it."""
-    for tensor, device in zip(flow.outputs, flow.output_devices, strict=True):
-        if device is None:
-            value = model._entered(jnp.asarray(passed.tensors[id(tensor)]), tensor)
-            passed.tensors[id(tensor)] = value
-
-
 class StagedPrediction:
     """The outputs of a model on several devices.
 
@@ -172,31 +166,31 @@ class StagedPrediction:
     compiled = True
 
     def __init__(
-        self, model: Any, placement: DevicePlacement, step: Any = None,
+        self, model: Any, placement: OnDevices, step: Any = None,
         op_by_op: bool = False,
     ) -> None:  # fmt: skip
         self.model, self.placement = model, placement
         self.step, self.op_by_op = step, op_by_op
         self.compiled = not op_by_op
-        self.flow = placement.flow()
-        stages = self.flow.stages
-        every = {id(v): v for s in stages for v in (*s.trainable, *s.buffers)}
+        self.stages = placement.stages()
+        every = {id(v): v for s in self.stages for v in (*s.trainable, *s.buffers)}
         self.variables = list(every.values())
         self.parts = model.trainable_variables, model.non_trainable_variables
         self.key: Any = None
 
     def __call__(self, batch: Any) -> Any:
-        if self.step is not None:
+        if self.step is not None or not isinstance(self.placement, DevicePlacement):
             return self._whole(batch)
+        flow = self.placement.flow()
         values = peek_settled(self.placement, self.variables)
         known = dict(zip(map(id, self.variables), values, strict=True))
         inputs = self.model._flat_inputs(unpack(batch)[0])
-        passed = self.flow.forward(known, inputs, None, False)
-        _pass_through(self.model, self.flow, passed)
+        passed = flow.forward(known, inputs, None, False)
+        pass_through(self.model, flow, passed)
         for variable in self.variables:
             if id(variable) in passed.changed:
                 variable.assign(passed.changed[id(variable)])
-        return self.model._packed([passed.tensors[id(t)] for t in self.flow.outputs])
+        return self.model._packed([passed.tensors[id(t)] for t in flow.outputs])
 
     def _whole(self, batch: Any) -> Any:
         here, (trainable, buffers) = self.placement.last, self.parts
@@ -214,67 +208,13 @@ class StagedPrediction:
         return (
             eager is self.op_by_op
             and placement is self.placement
-            and self.flow is self.placement.flow()
+            and self.stages == self.placement.stages()
         )
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
-        programs = [p for s in self.flow.stages for p in s.programs()]
+        programs = [p for s in self.stages for p in s.programs()]
         return sum(p._cache_size() for p in programs)
-
-
-# ---- calls outside of steps ------------------------------------------------------
-
-
-def call_on_devices(
-    placement: DevicePlacement, values: Sequence[Any]
-) -> list[Any] | None:
-    """The outputs of a call with arrays, flat, each where it was made; inside a device
-    scope all there. None inside of a program that is being traced: a program is for
-    one device, and the layers run in it."""
-    if not all(isinstance(v, jax.Array) or v is None for v in values) or _in_program():
-        return None
-    flow, context = placement.flow(), current()
-    every = {id(v): v for s in flow.stages for v in (*s.trainable, *s.buffers)}
-    variables = list(every.values())
-    known = _values(placement, variables)
-    masks = [None if v is None else get_mask(v) for v in values]
-    passed = flow.forward(
-        known, values, masks, context.training, fast=context.fast_gradients
-    )
-    _pass_through(placement.model, flow, passed)
-    for variable in variables:
-        if id(variable) in passed.changed:
-            variable.assign(passed.changed[id(variable)])
-    here = context.device
-    for layer, loss in zip(passed.adders(), passed.losses(), strict=True):
-        layer.add_loss(loss if here is None else jax.device_put(loss, here))
-    outputs = []
-    for tensor in flow.outputs:
-        value, mask = passed.tensors[id(tensor)], passed.masks.get(id(tensor))
-        if here is not None:
-            value, mask = jax.device_put((value, mask), here)
-        if mask is not None:
-            set_mask(value, mask)
-        outputs.append(value)
-    return outputs
-
-
-def _values(placement: DevicePlacement, variables: list[Any]) -> Values:
-    """The variables' values: those of the state in force, else their own, which move
-    to where they are kept."""
-    state = current().state
-    inside = {} if state is None else state.values
-    outside = [v for v in variables if id(v) not in inside]
-    known = {id(v): inside[id(v)] for v in variables if id(v) in inside}
-    own = peek_settled(placement, outside)
-    return known | dict(zip(map(id, outside), own, strict=True))
-
-
-def _in_program() -> bool:
-    """Whether a program is being traced: then what JAX makes has no value."""
-    with scoped(device=None):
-        return is_tracer(jnp.zeros(()))
 
 
 class WholeStep(_Staged):
@@ -291,15 +231,12 @@ class WholeStep(_Staged):
     """
 
     def __init__(
-        self, model: Any, held: HeldState, placement: DevicePlacement, step: Any,
+        self, model: Any, held: HeldState, placement: OnDevices, step: Any,
         op_by_op: bool,
     ) -> None:  # fmt: skip
         super().__init__(model, held, placement)
         self.step, self.op_by_op = step, op_by_op
         self.compiled = not op_by_op
-
-    def put(self, batch: Any, axis: int = 0) -> Any:
-        return batch
 
     def start(self, batch: Any) -> dict[str, Any]:
         store, here = self.held.store, self.placement.last
@@ -313,7 +250,7 @@ class WholeStep(_Staged):
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
-        programs = [p for s in self.placement.flow().stages for p in s.programs()]
+        programs = [p for s in self.placement.stages() for p in s.programs()]
         return sum(p._cache_size() for p in programs)
 
 
@@ -334,7 +271,7 @@ def _moved(batch: Any, device: Any) -> Any:
 
 def staged_step(
     model: Any, base: type, name: str, step: Any, held: HeldState,
-    placement: DevicePlacement,
+    placement: OnDevices,
 ) -> _Staged:  # fmt: skip
     """The program of `train_step` or `test_step`.
 
@@ -343,7 +280,8 @@ def staged_step(
         step: `(state, batch) -> (logs, state)`.
     """
     op_by_op = model.run_eagerly
-    if op_by_op or not _is_plain(model, base, name, "compute_loss_and_updates"):
+    plain = _is_plain(model, base, name, "compute_loss_and_updates")
+    if op_by_op or not plain or not isinstance(placement, DevicePlacement):
         return WholeStep(model, held, placement, step, op_by_op)
     takes_x = not _same(model, base, "compute_loss", "compute_metrics")
     training = name == "train_step"
@@ -351,7 +289,7 @@ def staged_step(
 
 
 def staged_prediction(
-    model: Any, base: type, step: Any, placement: DevicePlacement, op_by_op: bool
+    model: Any, base: type, step: Any, placement: OnDevices, op_by_op: bool
 ) -> StagedPrediction:
     """The program of `predict_step`."""
     plain = not op_by_op and _is_plain(model, base, "predict_step")

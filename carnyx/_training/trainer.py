@@ -18,7 +18,7 @@ from carnyx._data import adapt, train_validation_split
 from carnyx._data.batches import one_batch
 from carnyx._training import loop, simple_steps
 from carnyx._training.compile import Compiled, CompiledMetrics
-from carnyx._training.device_placement import DevicePlacement
+from carnyx._training.device_placement import InnerPlacement, OnDevices
 from carnyx._training.outputs import unpack
 from carnyx._training.pipelined import PipelinePlacement, pipelined_step
 from carnyx._training.predicting import PredictProgram
@@ -27,6 +27,7 @@ from carnyx._training.programs import StepProgram
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.staged import staged_prediction, staged_step
 from carnyx._training.state import HeldState, TrainState
+from carnyx._training.together import evened, own_rows, together
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
 from carnyx.errors import ArgumentError, NotCompiledError
 from carnyx.layers._children import owned
@@ -339,9 +340,23 @@ class Trainer:
             "lies: build the model outside of the scopes, or leave the distribution."
         )
 
+    def _calls_graph(self) -> bool:
+        """Whether a call of the model is that of its graph, and nothing else."""
+        return False
+
     def _device_placement(self) -> Any:
-        """How layers lie on devices by the scopes in which they were called."""
-        return None
+        """How layers lie on devices by the scopes in which they were called: here, of
+        the models inside."""
+        version, inner, known = self.__dict__.get("_inner_placement", (-1, [], None))
+        if version == structure.version():
+            return known
+        layers = self._flatten_layers(include_self=False)  # type: ignore[attr-defined]
+        found = [x._graph_placement() for x in layers if hasattr(x, "_graph_placement")]
+        found = [p for p in found if p is not None]
+        if found != inner:
+            known = InnerPlacement(found) if found else None
+        self.__dict__["_inner_placement"] = structure.version(), found, known
+        return known
 
     def _prepare(
         self, spec: Any, training: bool, batch_size: int | None = None
@@ -420,7 +435,7 @@ class Trainer:
             placed = held.placement
             if isinstance(placed, PipelinePlacement) and name == "train_step":
                 programs[key] = pipelined_step(self, Trainer, held, placed)
-            elif isinstance(placed, DevicePlacement) and placed.several:
+            elif isinstance(placed, OnDevices) and placed.several:
                 program = staged_step(self, Trainer, name, step, held, placed)
                 programs[key] = program
             else:
@@ -455,7 +470,7 @@ class Trainer:
             step = self.predict_step
             if simple_steps.is_simple(self, "predict_step"):
                 step = simple_steps.pure_prediction(step, variables)
-            if isinstance(placement, DevicePlacement) and placement.several:
+            if isinstance(placement, OnDevices) and placement.several:
                 program = staged_prediction(self, Trainer, step, placement, eager)
             else:
                 program = PredictProgram(step, variables, not eager, placement)
@@ -540,11 +555,17 @@ class Trainer:
             )
         run = Run(self, feed, callbacks)
         run.epoch = initial_epoch
-        loop.fit(
-            run, Backups(run, _backup_options(callbacks, resume)), epochs=epochs,
-            steps_per_epoch=steps_per_epoch, validate=validate,
-            validation_freq=validation_freq,
-        )  # fmt: skip
+        options = _backup_options(callbacks, resume)
+        backups = Backups(run, options)
+        with together(
+            "fit", self._placed(), callbacks, [feed, validation_feed], epochs=epochs,
+            initial_epoch=initial_epoch, steps=steps_per_epoch,
+            validation_steps=validation_steps, backups=options and options.save_freq,
+        ):  # fmt: skip
+            loop.fit(
+                run, backups, epochs=epochs, steps_per_epoch=steps_per_epoch,
+                validate=validate, validation_freq=validation_freq,
+            )  # fmt: skip
         return self.history
 
     @show_user_lines
@@ -572,7 +593,8 @@ class Trainer:
                 callbacks, add_progbar=verbose != 0, model=self, verbose=verbose,
                 epochs=1, steps=steps or feed.length,
             )  # fmt: skip
-        results = loop.evaluate(self, feed, callbacks, steps)
+        with together("evaluate", self._placed(), callbacks, [feed], steps=steps):
+            results = loop.evaluate(self, feed, callbacks, steps)
         return results if return_dict else self._as_list(results)
 
     def _as_list(self, results: dict[str, Any]) -> Any:
@@ -597,6 +619,9 @@ class Trainer:
         """The outputs for data, as NumPy arrays, batch by batch."""
         if verbose == 0 and callbacks is None and steps is None and self.built:  # type: ignore[attr-defined]
             batch = one_batch(x, batch_size or 32)
+            placement = self._placed()
+            if placement is not None and placement.takes_parts:
+                batch = None
             if batch is not None:  # nothing to loop over, nobody to tell
                 return tree.map_structure(np.array, self.predict_program()((batch,)))
         feed = adapt(x, None, None, batch_size=batch_size, steps=steps, shuffle=False)
@@ -607,7 +632,8 @@ class Trainer:
                 callbacks, add_progbar=verbose != 0, model=self, verbose=verbose,
                 epochs=1, steps=steps or feed.length,
             )  # fmt: skip
-        return loop.predict(self, feed, callbacks, steps)
+        with together("predict", self._placed(), callbacks, [feed], steps=steps):
+            return loop.predict(self, feed, callbacks, steps)
 
     @show_user_lines
     def profile(
@@ -665,7 +691,10 @@ class Trainer:
         if not self.built:  # type: ignore[attr-defined]
             self._predicted_spec(feed.spec()[0])
         (x, _, _) = next(iter(feed.epoch(0)))
-        return jax.device_get(self.predict_program()((x,)))
+        placement = self._placed()
+        batch = evened(placement, (x,))
+        outputs, rows = self.predict_program()(batch), own_rows(placement, batch)
+        return tree.map_structure(lambda v: v[rows], jax.device_get(outputs))
 
     def _one_batch(
         self, x: Any, y: Any, sample_weight: Any, class_weight: Any, training: bool
@@ -673,7 +702,7 @@ class Trainer:
         self._need_compiled("train_on_batch" if training else "test_on_batch")
         feed = _whole(x, y, sample_weight, class_weight)
         self._prepare(feed.spec(), training, feed.batch_size)
-        return loop.trimmed(next(iter(feed.epoch(0))))
+        return evened(self._placed(), loop.trimmed(next(iter(feed.epoch(0)))))
 
 
 def _backup_options(callbacks: CallbackList, resume: Any) -> BackupAndRestore | None:

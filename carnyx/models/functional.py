@@ -12,7 +12,7 @@ from carnyx._core.operators import OPS
 from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
 from carnyx._training.device_placement import DevicePlacement, is_tagged
-from carnyx._training.staged import call_on_devices
+from carnyx._training.placed_calls import call_on_devices
 from carnyx.errors import GraphError, ShapeError
 from carnyx.layers import Input
 from carnyx.layers.base import Layer
@@ -106,7 +106,7 @@ class Functional(Model):
             for value, one in zip(values, tree.flatten(mask), strict=False):
                 if one is not None and value is not None:
                     set_mask(value, one)
-        placement = self._device_placement()
+        placement = self._graph_placement()
         flat = None if placement is None else call_on_devices(placement, values)
         return self._packed(
             self._graph.run(values, _call_placed) if flat is None else flat
@@ -123,10 +123,12 @@ class Functional(Model):
         return self._graph if self._tagged else None
 
     def _calls_graph(self) -> bool:
-        """Whether a call of the model is the graph's, and nothing else."""
         return type(self).call is Functional.call
 
-    def _device_placement(self) -> DevicePlacement | None:
+    def _device_placement(self) -> Any:
+        return self._graph_placement() or super()._device_placement()
+
+    def _graph_placement(self) -> DevicePlacement | None:
         """How the layers lie on devices, where they were called inside scopes."""
         if not self._tagged:
             return None

@@ -175,7 +175,10 @@ class Sequential(Model):
         return type(self).call is Sequential.call
 
     def _device_placement(self) -> Any:
-        return None if self._body is None else self._body._device_placement()
+        return self._graph_placement() or super()._device_placement()
+
+    def _graph_placement(self) -> Any:
+        return None if self._body is None else self._body._graph_placement()
 
     def _packed(self, flat: list[Any]) -> Any:
         return self._graph_body()._packed(flat)
