@@ -63,12 +63,19 @@ class Program:
         work: the operations of all equations.
         kernels: in their order.
         outputs: the variables whose values are given back; None for a constant.
+        casts: from an input to the bytes of an element in which it is read.
     """
 
     def __init__(self, jaxpr: Any) -> None:
         self.inputs = [*jaxpr.invars, *jaxpr.constvars]
         equations, outputs = flatten(jaxpr)
         self.work: Work = work_of(equations)
+        self.casts: dict[Any, int] = {}
+        inputs = {*self.inputs}
+        for name, read, written, _ in equations:
+            if name == "convert_element_type" and not is_literal(read[0]):
+                if read[0] in inputs:
+                    self.casts[read[0]] = written[0].aval.dtype.itemsize
         fuser = _Fuser(equations, self.inputs, outputs)
         self.kernels = fuser.kernels
         self.outputs = [fuser.value(x) for x in outputs]

@@ -341,8 +341,8 @@ def _memory(step: Step, parts: Sequence[float], fsdp: bool) -> dict[str, float]:
     peak = step.program.peak(lambda v: shares.get(v, part.get(v, 1.0)))
     cast = set(step.copies.values())
     gathered = [
-        v.nbytes
-        for i, v in enumerate(step.variables[:first])
+        step.read_bytes(i)
+        for i in range(first)
         if fsdp and parts[i] < 1 and i not in cast
     ]
     return {

@@ -48,6 +48,7 @@ class Step:
         symbols = tree.map_structure(_symbol, batch)
         x, y, *weight = symbols
         model._prepare((x, y, weight[0] if weight else None), True, self.samples)
+        batch = tuple(part for part in batch if part is not None)
         step = model.train_program()
         self.parts = step.held.parts
         self.variables: list[Variable] = [v for part in self.parts for v in part]
@@ -90,8 +91,10 @@ class Step:
 
     def read_bytes(self, number: int) -> float:
         """The bytes of a trainable weight as layers read it."""
-        cast = [c for c, i in self.copies.items() if i == number]
-        return nbytes(cast[0]) if cast else self.variables[number].nbytes
+        variable = self.variables[number]
+        itemsize = np.dtype(variable.dtype).itemsize
+        cast = self.program.casts.get(self.program.inputs[number], itemsize)
+        return float(variable.size * min(cast, itemsize))
 
     def seconds(self, chip: Chip, parts: Sequence[float]) -> float:
         """How long the kernels take, each bound by arithmetic or by memory.
