@@ -11,6 +11,7 @@
     ├── NotCompiledError    (ValueError)    training before `compile`
     ├── DataError           (ValueError)    batches that do not fit the model
     ├── DeviceError         (RuntimeError)  a device that is not there
+    ├── ProcessError        (RuntimeError)  another process that died or failed
     ├── FileError           (OSError, ValueError)  a file missing, damaged or refused
     └── UnsafeModelError    (ValueError)    a model file that asks for more than data
 
@@ -66,6 +67,10 @@ class DataError(CarnyxError, ValueError):
 
 class DeviceError(CarnyxError, RuntimeError):
     """A device that is not there."""
+
+
+class ProcessError(CarnyxError, RuntimeError):
+    """Another process of the job that died, failed or is out of step."""
 
 
 class FileError(CarnyxError, OSError, ValueError):

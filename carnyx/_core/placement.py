@@ -52,11 +52,13 @@ class Placement:
     Attributes:
         shards: over how many parts of the devices a batch is split.
         shared: whether some of the devices are other processes'.
+        shared: whether some of the devices are other processes'.
         takes_parts: whether each process gives a part of its own of a batch.
         scattered: whether a program runs on several devices at once.
     """
 
     shards: int = 1
+    shared: bool = False
     shared: bool = False
     takes_parts: bool = False
     scattered = True

@@ -21,6 +21,7 @@ from carnyx._data.batches import (
 )
 from carnyx._data.feed import Batch, Feed
 from carnyx._data.hosts import is_array, target_dtype
+from carnyx._data.parts import Picked, take
 from carnyx._data.rows import Rows, as_rows, is_lazy
 from carnyx.errors import DataError
 
@@ -64,6 +65,8 @@ class ArrayFeed(Feed):
             "order: shuffle='batch' or False."
         )
         self.reads = any(isinstance(leaf, Rows) for leaf in self._leaves)
+        self.by_parts = False  # each process reads what its devices take
+        self.most_full: int | None = None  # as all processes have, each its own
         self._window: int | None = None  # samples an epoch, where not all
         if steps is not None and steps < self.length:
             self.length, self._window = steps, steps * self.batch_size
@@ -78,24 +81,37 @@ class ArrayFeed(Feed):
     @property
     def full_batches(self) -> int:
         """How many batches of an epoch have `batch_size` samples; they come first."""
-        return (self._window or self.num_samples) // self.batch_size
+        full = (self._window or self.num_samples) // self.batch_size
+        return full if self.most_full is None else min(full, self.most_full)
 
     def spec(self) -> Batch:
         return spec_of([jax.tree_util.tree_unflatten(self._form, self._leaves)])
 
     def _batches(self, number: int, start: int) -> Iterator[Batch]:
+        return self._cut(number, start, self.by_parts)
+
+    def _cut(self, number: int, start: int, by_parts: bool) -> Iterator[Batch]:
         samples = self._window or self.num_samples
         for index in range(start, self.length):
             first = index * self.batch_size
             rows = self._rows(number, first, min(first + self.batch_size, samples))
-            parts = [
-                _take(leaf, rows).astype(dtype, copy=False)
+            parts: list[Any] = [
+                self._picked(leaf, rows, dtype)
+                if by_parts
+                else take(leaf, rows).astype(dtype, copy=False)
                 for leaf, dtype in zip(self._leaves, self._dtypes)
             ]
             yield jax.tree_util.tree_unflatten(self._form, parts)
 
     def again(self, number: int) -> Iterator[Batch]:
-        return self._batches(number, 0)
+        return self._cut(number, 0, by_parts=False)
+
+    def _picked(
+        self, leaf: Any, rows: slice | np.ndarray, dtype: np.dtype, *shape: int
+    ) -> Picked:
+        if isinstance(rows, slice):
+            rows = np.arange(rows.start, rows.stop)
+        return Picked(leaf, rows.reshape(shape or -1), dtype)
 
     def chunk(self, epoch: int, start: int, count: int, capacity: int) -> Batch:
         """`count` full batches stacked along a new first axis of size `capacity`.
@@ -106,15 +122,18 @@ class ArrayFeed(Feed):
         rows = self._rows(epoch, start * size, (start + count) * size)
         self._epoch, self._index = epoch, start + count
 
-        def stack(leaf: Any, dtype: np.dtype) -> np.ndarray:
+        def stack(leaf: Any, dtype: np.dtype) -> Any:
+            if self.by_parts:
+                picked = self._picked(leaf, rows, dtype, count, size)
+                return picked.filled(capacity - count, axis=0)
             shape = (capacity, size, *leaf.shape[1:])
             taken = leaf.dtype != dtype or isinstance(rows, slice) or self.reads
             if count == capacity and taken:
-                return _take(leaf, rows).astype(dtype, copy=False).reshape(shape)
+                return take(leaf, rows).astype(dtype, copy=False).reshape(shape)
             out = (np.empty if count == capacity else np.zeros)(shape, dtype)
             filled = out.reshape(capacity * size, *leaf.shape[1:])[: count * size]
             if taken:
-                filled[...] = _take(leaf, rows)
+                filled[...] = take(leaf, rows)
             else:
                 np.take(leaf, rows, 0, filled, "clip")  # type: ignore[arg-type]
             return out
@@ -148,12 +167,6 @@ class ArrayFeed(Feed):
         full = n // size * size
         rows = random.permuted(np.arange(full).reshape(-1, size), axis=1)
         return np.concatenate([rows.reshape(-1), full + random.permutation(n - full)])
-
-
-def _take(leaf: Any, rows: slice | np.ndarray) -> np.ndarray:
-    if isinstance(leaf, Rows):
-        return leaf.read(rows)
-    return np.asarray(leaf[rows] if isinstance(rows, slice) else leaf.take(rows, 0))
 
 
 def _batch_size(batch_size: Any, steps: Any, num_samples: int) -> int:

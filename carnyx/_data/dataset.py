@@ -303,6 +303,13 @@ class DatasetFeed(SequenceFeed):
     def _items(self, places: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
         return in_threads(self._get, places, self.source.workers, self.source.ahead)
 
+    def order(self) -> list[int]:
+        return [*super().order(), *self.source.seeds()]
+
+    def order_by(self, order: list[int]) -> None:
+        super().order_by(order[:1])
+        self.source.set_seeds(order[1:])
+
     def position(
         self, index: int | None = None, epoch: int | None = None
     ) -> dict[str, Any]:

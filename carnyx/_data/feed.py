@@ -70,6 +70,8 @@ class Feed:
     """What to do where it is slow."""
     watched: bool = False
     """Whether batches are looked at for NaN, as a loss was."""
+    meeting: Any = None
+    """Where several processes compare their batches; None where they need not."""
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = make_default_seed() if seed is None else int(seed)
@@ -113,6 +115,14 @@ class Feed:
         """Go to a position: `epoch(position["epoch"], position["index"])` goes on."""
         self.seed = position["seed"]
         self._epoch, self._index = position["epoch"], position["index"]
+
+    def order(self) -> list[int]:
+        """What the order of its batches depends on."""
+        return [self.seed]
+
+    def order_by(self, order: list[int]) -> None:
+        """Give batches in the order of a feed that has this `order()`."""
+        self.seed = order[0]
 
     def _ordered(self, number: int, draw: Callable[[np.random.Generator], Any]) -> Any:
         """The order of pass `number` over the data, which `draw` makes; kept."""

@@ -20,9 +20,11 @@ class BetweenSteps:
 
     Args:
         terminate: handle SIGTERM too; `check` then raises `Terminated`.
+        agreed: where several processes agree on a step to stop after.
     """
 
-    def __init__(self, terminate: bool = False) -> None:
+    def __init__(self, terminate: bool = False, agreed: Any = None) -> None:
+        self._agreed = agreed
         self._raises: dict[int, type[BaseException]] = {}
         self._raises[signal.SIGINT] = KeyboardInterrupt
         if terminate:
@@ -49,6 +51,25 @@ class BetweenSteps:
         """Raise for an interrupt that came since."""
         if self._pending:
             raise self._raises[self._pending.pop()]
+
+    def stops(self, model: Any) -> bool:
+        """Like `check`; whether training ends here, as `stop_training` asks.
+
+        Several processes end at one step, whichever was interrupted or asked.
+        """
+        if self._agreed is None:
+            self.check()
+            return bool(model.stop_training)
+        wanted = "stop" if model.stop_training else None
+        if self._pending:
+            wanted = signal.Signals(next(iter(self._pending))).name
+        reason = self._agreed.arrive(wanted)
+        if reason is not None and reason != "stop":
+            number = signal.Signals[reason]
+            self._pending.discard(number)
+            raise self._raises[number]
+        model.stop_training = model.stop_training or reason is not None
+        return reason is not None
 
     def __exit__(self, *error: Any) -> None:
         for number, handler in self._previous.items():

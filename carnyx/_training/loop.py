@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from carnyx import config
+from carnyx._core.placement import Uneven
 from carnyx._data import (
     ArrayFeed,
     Feed,
@@ -23,6 +25,7 @@ from carnyx._data import (
 from carnyx._training.interrupts import BetweenSteps, Terminated
 from carnyx._training.programs import StepProgram
 from carnyx._training.run import Backups, Run, as_floats
+from carnyx._training.together import own_rows, stops_of
 from carnyx.callbacks import CallbackList
 from carnyx.errors import DataError, add_note_once
 
@@ -63,12 +66,23 @@ def steps_of(
             done = last + 1
     together = 1 if one_by_one or not program.compiled else at_least
     left = None if limit is None else max(limit - done, 0)
-    ready = _ahead(_ready(feed.epoch(epoch, done), left, together), feed, program)
-    with contextlib.closing(ready):  # type: ignore[type-var]
+    over = threading.Event()
+    batches = _ready(feed.epoch(epoch, done), left, together, _agreed(feed, over))
+    ready = _ahead(batches, feed, program)
+    with contextlib.closing(ready), contextlib.ExitStack() as stack:  # type: ignore[type-var]
+        stack.callback(over.set)  # first, as another thread may wait for others
         for count, batch in ready:
             last = done + count - 1
             yield done, last, _named(program, feed, done, batch, count)
             done += count
+
+
+def _agreed(feed: Feed, over: threading.Event) -> Callable[[Iterator], Iterator]:
+    """Batches as all processes have them; `over` is set when no more are needed."""
+    if feed.meeting is None:
+        return lambda some: some
+    name = feed.meeting.begin()
+    return lambda some: feed.meeting.batches(some, name, over)
 
 
 def _ahead(
@@ -107,12 +121,15 @@ def _named(program: StepProgram, feed: Feed, step: int, batch: Any, count: int) 
 
 
 def _ready(
-    batches: Iterator[Any], left: int | None, together: int
+    batches: Iterator[Any],
+    left: int | None,
+    together: int,
+    agreed: Callable[[Iterator], Iterator],
 ) -> Iterator[tuple[int, Any]]:
     """Batches, or stacks of several, with their number."""
     with contextlib.closing(batches):  # type: ignore[type-var]
         some = (trimmed(batch) for batch in itertools.islice(batches, left))
-        for group in _groups(some, together):
+        for group in _groups(agreed(some), together):
             yield len(group), _stacked(group) if len(group) > 1 else group[0]
 
 
@@ -128,7 +145,8 @@ def _groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _sizes(batch: Any) -> Any:
-    return tuple(np.shape(leaf) for leaf in jax.tree_util.tree_leaves(batch))
+    leaves, form = jax.tree_util.tree_flatten(batch)  # uneven parts differ in form
+    return form, tuple(np.shape(leaf) for leaf in leaves)
 
 
 def _stacked(batches: list[Any]) -> Any:
@@ -149,8 +167,11 @@ def _chunks(
     if not full or start >= full:
         return
     example = trimmed(feed.chunk(epoch, 0, 1, 1))
-    one = jax.tree_util.tree_map(lambda v: v[0], example)
-    most = max(_CHUNK_BYTES // sum(v.nbytes for v in jax.tree_util.tree_leaves(one)), 1)
+    one = jax.tree_util.tree_map(
+        lambda v: jax.ShapeDtypeStruct(v.shape[1:], v.dtype), example
+    )
+    size = sum(v.nbytes for v in jax.tree_util.tree_leaves(example))
+    most = max(_CHUNK_BYTES // size, 1)
     chunk = min(program.steps_in_chunk(one), _power_of_two(most + 1) >> 1)
     chunk = max(chunk, at_least if program.compiled else 1)
     if chunk == 1:
@@ -191,10 +212,12 @@ def fit(
     _resume(run, backups)
     if run.finished:
         return
-    with BetweenSteps(terminate=backups.on) as interrupts, contextlib.closing(backups):
+    interrupts = BetweenSteps(backups.on, stops_of(model))
+    with interrupts, contextlib.closing(backups):
         try:
-            while run.epoch < epochs and not model.stop_training:
-                _epoch(
+            stopped = bool(model.stop_training)
+            while run.epoch < epochs and not stopped:
+                stopped = _epoch(
                     run, backups, interrupts, steps_per_epoch, validate, validation_freq
                 )
         except Terminated:
@@ -226,8 +249,8 @@ def _epoch(
     steps: int | None,
     validate: Any,
     validation_freq: Any,
-) -> None:
-    """One epoch: its steps, validation, the callbacks, a backup."""
+) -> bool:
+    """One epoch: its steps, validation, the callbacks, a backup; was it the last?"""
     if run.step == 0:
         run.model.reset_metrics()
         run.logs = {}
@@ -249,7 +272,7 @@ def _epoch(
     run.callbacks.on_epoch_end(run.epoch, logs)
     run.next_epoch(logs)
     backups.after_epoch()
-    interrupts.check()
+    return interrupts.stops(run.model)
 
 
 def _steps(
@@ -272,8 +295,7 @@ def _steps(
         callbacks.on_train_batch_end(last, run.logs)
         run.advance(last)
         backups.after_steps(last + 1 - first)
-        interrupts.check()
-        if model.stop_training:
+        if interrupts.stops(model):
             break
 
 
@@ -311,26 +333,36 @@ def predict(model: Any, feed: Feed, callbacks: CallbackList, steps: int | None) 
     callbacks.on_predict_begin()
     rows: list[Any] = []
     definition = None
-    batches = _ready(feed.epoch(0, 0), steps, 1)
+    over = threading.Event()
+    batches = _ready(feed.epoch(0, 0), steps, 1, _agreed(feed, over))
+    placement = program.placement
+    shared = placement is not None and placement.shared
     if feed.reads:
-        batches = prefetch(batches, jax.device_put)
-    with contextlib.closing(batches):  # type: ignore[type-var]
-        for step, (_, (x, *_)) in enumerate(batches):
+        batches = prefetch(batches, (lambda pair: pair) if shared else jax.device_put)
+    with contextlib.closing(batches), contextlib.ExitStack() as stack:  # type: ignore[type-var]
+        stack.callback(over.set)
+        for step, (_, batch) in enumerate(batches):
             callbacks.on_predict_batch_begin(step)
-            leaves, definition = jax.tree_util.tree_flatten(program((x,)))
-            rows.append(leaves)
+            x: Any = tuple(batch)[:1]
+            x = Uneven(x, batch.size) if isinstance(batch, Uneven) else x
+            leaves, definition = jax.tree_util.tree_flatten(program(x))
+            rows.append((leaves, own_rows(placement, x)))
             callbacks.on_predict_batch_end(step, {"outputs": leaves})
             if len(rows) > 1:  # fetch behind, so that the device is always ahead
-                rows[-2] = [np.asarray(v) for v in rows[-2]]
+                rows[-2] = _fetched(*rows[-2]), slice(None)
     if definition is None:
         raise DataError("The data to predict gave no batch; it may be empty.")
     callbacks.on_predict_end()
-    columns = [_concatenate(column) for column in zip(*rows, strict=True)]
+    fetched = [_fetched(*row) for row in rows]
+    columns = [_concatenate(column) for column in zip(*fetched, strict=True)]
     return jax.tree_util.tree_unflatten(definition, columns)
 
 
+def _fetched(leaves: list[Any], rows: slice) -> list[np.ndarray]:
+    return [np.asarray(leaf)[rows] for leaf in leaves]
+
+
 def _concatenate(arrays: Any) -> np.ndarray:
-    arrays = [np.asarray(a) for a in arrays]
     return np.array(arrays[0]) if len(arrays) == 1 else np.concatenate(arrays)
 
 

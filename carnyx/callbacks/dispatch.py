@@ -105,6 +105,15 @@ class CallbackList(Callback):
         }
 
     @property
+    def wants(self) -> dict[str, bool]:
+        """In which phases a callback needs every step."""
+        return dict(self._wants)
+
+    def want(self, said: list[dict[str, bool]]) -> None:
+        """Give every step where the callbacks of any process need it."""
+        self._wants = {phase: any(s[phase] for s in said) for phase in self._wants}
+
+    @property
     def wants_batches(self) -> bool:
         """Whether a callback needs every step of what runs now (training, a test)."""
         return self._wants[self._phase]

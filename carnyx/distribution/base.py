@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from carnyx._core.across import is_shared
 from carnyx._core.placement import Placement, current_placement, set_placement
 from carnyx._core.variable import Variable
 from carnyx.distribution.mesh import DeviceMesh, TensorLayout
+from carnyx.distribution.own_parts import OwnParts
 from carnyx.errors import ArgumentError
 
 # Up to this size copying a value costs a device less than an array more costs the host.
@@ -69,8 +72,7 @@ class Distribution(Placement):
     @property
     def data_shard_id(self) -> int:
         """Which part of the data this process feeds."""
-        together = max(1, self.num_processes // self.num_model_replicas)
-        return jax.process_index() // together
+        return self.own_parts.of[jax.process_index()]
 
     def get_data_layout(self, data_shape: Sequence[int]) -> TensorLayout:
         """The layout of a part of a batch, by its shape."""
@@ -137,10 +139,25 @@ class Distribution(Placement):
             self._shardings[key] = layout.backend_layout
         return self._shardings[key]
 
-    def place_part(self, leaf: Any, sharding: Any) -> Any:
-        if sharding.is_fully_addressable or self.auto_shard_dataset:
-            return super().place_part(leaf, sharding)  # every process has all samples
-        return jax.make_array_from_process_local_data(sharding, leaf)
+    def place_batch(self, batch: Any, axis: int = 0) -> Any:
+        leaves = jax.tree_util.tree_leaves(batch)
+        if not self.takes_parts or not leaves or is_shared(leaves[0]):
+            return super().place_batch(batch, axis)
+        return self.own_parts.place(batch, axis, self.batch_sharding)
+
+    @functools.cached_property
+    def shared(self) -> bool:  # type: ignore[override]
+        return self.device_mesh.backend_mesh.is_multi_process
+
+    @property
+    def takes_parts(self) -> bool:
+        return self.shared and not self.auto_shard_dataset
+
+    @functools.cached_property
+    def own_parts(self) -> OwnParts:
+        """Which part of a batch each process gives, with `auto_shard_dataset=False`."""
+        axis = self.device_mesh.axis_names.index(self.batch_dim_name)
+        return OwnParts(self.device_mesh.backend_mesh.devices, axis)
 
     def output(self, path: str, value: Any) -> Any:
         layout = self.get_tensor_layout(f"{path}/output")
@@ -152,7 +169,7 @@ class Distribution(Placement):
         )
 
     def shown(self, values: Any) -> Any:
-        if self.device_mesh.backend_mesh.is_multi_process:
+        if self.shared:
             return jax.tree_util.tree_map(self._gathered, values)
         return values
 

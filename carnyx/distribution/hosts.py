@@ -9,10 +9,12 @@ import numpy as np
 
 from carnyx._core.placement import current_placement, set_placement
 from carnyx._core.seed import make_default_seed, set_random_seed
+from carnyx.distribution import job
 from carnyx.distribution.data_parallel import DataParallel
 from carnyx.errors import ArgumentError, DeviceError
 
 _VARIABLE = "KERAS_DISTRIBUTION_"
+_LONGEST = 4096  # bytes that say where the first process is
 _alone = [False]  # there was nothing to join
 
 
@@ -30,6 +32,9 @@ def initialize(
     and `DataParallel()` over all devices is in force, unless another distribution is.
     Called again, it does nothing.
 
+    The processes also hold a line to the first one, over which each hears of another
+    that dies (`ProcessError`); `CARNYX_JOB_PORT` fixes the port that it listens at.
+
     Args:
         job_addresses: `host:port` of the first process; those of others, after
             commas, are counted only.
@@ -38,9 +43,13 @@ def initialize(
         ArgumentError: when what is given does not make a job.
         DeviceError: when something was computed before.
     """
+    address, count, index = _asked_for(job_addresses, num_processes, process_id)
     if not jax.distributed.is_initialized() and not _alone[0]:
-        _join(*_asked_for(job_addresses, num_processes, process_id))
-    if jax.process_count() > 1:
+        _join(address, count, index)
+    if jax.process_count() > 1 and job.current_job() is None:
+        host = address and address.rpartition(":")[0].strip("[]")
+        port = int(os.environ.get("CARNYX_JOB_PORT", "0"))
+        job.join(jax.process_count(), jax.process_index(), host, port, _spread)
         _draw_alike()
     if current_placement() is None and jax.device_count() > 1:
         set_placement(DataParallel())
@@ -86,6 +95,8 @@ def _join(address: str | None, count: int | None, index: int | None) -> None:
     _alone[0] = count == 1
     if count == 1:
         return
+    # its handler swallows SIGTERM, on which training saves a backup and leaves
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator_address=address, num_processes=count, process_id=index
@@ -107,9 +118,17 @@ def _join(address: str | None, count: int | None, index: int | None) -> None:
         ) from error
 
 
-def _draw_alike() -> None:
-    """Every process has the first one's random seed."""
+def _spread(said: bytes) -> bytes:
+    """The first process's bytes, in every process."""
     from jax.experimental import multihost_utils
 
-    seed = np.uint32(make_default_seed())
-    set_random_seed(int(multihost_utils.broadcast_one_to_all(seed)))
+    room = np.zeros(_LONGEST, np.uint8)
+    room[: len(said)] = np.frombuffer(said, np.uint8)
+    return multihost_utils.broadcast_one_to_all(room).tobytes().rstrip(b"\0")
+
+
+def _draw_alike() -> None:
+    """Every process has the first one's random seed."""
+    joined = job.current_job()
+    assert joined is not None
+    set_random_seed(joined.agree(int(make_default_seed()), "initialize")[0])

@@ -1,0 +1,225 @@
+"""What the processes of a job settle before, and while, they run a loop together."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from carnyx._core.placement import Placement, Uneven
+from carnyx._data import ArrayFeed, Feed
+from carnyx.callbacks import CallbackList
+from carnyx.distribution.job import Job, current_job
+from carnyx.errors import ArgumentError, DataError, ProcessError
+
+_SAME = (
+    "Every process runs the same script, with the same arguments. Where each has data "
+    "of its own, set DataParallel(auto_shard_dataset=False)."
+)
+
+
+def job_of(placement: Placement | None) -> Job | None:
+    """The job whose processes run programs under a placement together."""
+    if placement is None or not placement.shared:
+        return None
+    job = current_job()
+    if job is None:
+        raise ProcessError(
+            f"{type(placement).__name__} has devices of several processes, which have "
+            "not joined. Call carnyx.distribution.initialize() first; it may follow "
+            "jax.distributed.initialize()."
+        )
+    return job
+
+
+@contextlib.contextmanager
+def together(
+    what: str,
+    placement: Placement | None,
+    callbacks: CallbackList,
+    feeds: Sequence[Feed | None],
+    **facts: Any,
+) -> Iterator[None]:
+    """Around a loop over feeds: settle what has to be the same in all processes.
+
+    Raises:
+        ArgumentError, DataError: in all of them, where it is not.
+    """
+    job = job_of(placement)
+    if job is None or placement is None:
+        yield
+        return
+    with job.call(what):
+        given = [feed for feed in feeds if feed is not None]
+        facts |= {"what": what, "feeds": len(given), "own": placement.takes_parts}
+        said = job.agree(
+            {
+                "facts": facts,
+                "wants": callbacks.wants,
+                "feeds": [_about(feed) for feed in given],
+            },
+            what,
+        )
+        for name in facts:
+            _check_same(what, name, [s["facts"].get(name) for s in said], _SAME)
+        callbacks.want([s["wants"] for s in said])
+        if given and (callbacks.params or {}).get("steps") == given[0].length:
+            lengths = [s["feeds"][0]["length"] for s in said]
+            steps = None if None in lengths else max(lengths)
+            callbacks.set_params(callbacks.params | {"steps": steps})
+        for i, feed in enumerate(given):
+            _settle(job, feed, [s["feeds"][i] for s in said], placement.takes_parts)
+        yield
+        job.agree(None, f"the end of {what}")  # files of the first process are there
+
+
+def _check_same(what: str, name: str, said: list[Any], advice: str) -> None:
+    for index, value in enumerate(said):
+        if value != said[0]:
+            raise ArgumentError(
+                f"{what}: {name} is {said[0]!r} in process 0 and {value!r} in process "
+                f"{index}. {advice}"
+            )
+
+
+def _about(feed: Feed) -> dict[str, Any]:
+    about = {
+        "source": feed.name if not isinstance(feed, ArrayFeed) else "arrays",
+        "order": feed.order(),
+        "length": feed.length,
+        "batch_size": feed.batch_size,
+        "num_samples": feed.num_samples,
+    }
+    if isinstance(feed, ArrayFeed):
+        about["full_batches"] = feed.full_batches
+        about["spec"] = _kind([feed.spec()])
+    return about
+
+
+def _settle(job: Job, feed: Feed, said: list[dict[str, Any]], own: bool) -> None:
+    same = ["batch_size", "spec"] if own else ["source", *said[0]]
+    for name in same:
+        if name in said[0] and name != "order":
+            values = [about.get(name) for about in said]
+            _check_same(f"the data ({feed.name})", name, values, _SAME)
+    if own:
+        if isinstance(feed, ArrayFeed):
+            feed.most_full = min(about["full_batches"] for about in said)
+    else:
+        feed.order_by(said[0]["order"])
+        if isinstance(feed, ArrayFeed):
+            feed.by_parts = True
+            return  # every process knows all there is to know
+    feed.meeting = Meeting(job, feed, own)
+
+
+class Meeting:
+    """Where the processes compare the batches of a feed, one by one.
+
+    Args:
+        own: each process gives a part of its own; else all give the same.
+    """
+
+    def __init__(self, job: Job, feed: Feed, own: bool) -> None:
+        self.job, self.feed, self.own = job, feed, own
+
+    def begin(self) -> str:
+        """A name for a pass over the feed; all processes begin them in one order."""
+        return self.job.next("batches")
+
+    def batches(
+        self, some: Iterator[Any], name: str, over: threading.Event
+    ) -> Iterator[Any]:
+        """Batches, each once all processes have one like it.
+
+        Of own parts, one that is at its end gives empty ones until all are.
+        """
+        empty: Any = None
+        for step in itertools.count():
+            batch = next(some, None)
+            if batch is None and self.own:
+                batch = self._nothing() if empty is None else empty
+            about = self._about(batch, step)
+            said = self.job.exchange(
+                f"{name} {step}", about, f"step {step} of its data", over
+            )
+            if over.is_set() or not any(size for size, *_ in said):
+                return
+            self._check(step, said)
+            if empty is None:
+                empty = jax.tree_util.tree_map(lambda leaf: leaf[:0], batch)
+            sizes = tuple(size for size, *_ in said)
+            uneven = self.own and len(set(sizes)) > 1
+            yield Uneven(batch, sizes) if uneven else batch
+
+    def _about(self, batch: Any, step: int) -> tuple[int, str, int]:
+        """Size, kind, and of the first a checksum of what has to be the same."""
+        if batch is None:
+            return 0, "", 0
+        leaves = jax.tree_util.tree_leaves(batch)
+        checksum = 0
+        if step == 0 and not self.own:
+            for leaf in leaves:
+                checksum = zlib.crc32(np.ascontiguousarray(leaf), checksum)
+        return leaves[0].shape[0], _kind(batch), checksum
+
+    def _check(self, step: int, said: list[Any]) -> None:
+        for index, (size, kind, checksum) in enumerate(said):
+            first = said[0]
+            other = ""
+            if size and first[0] and kind != first[1]:
+                other = f"has {kind}, that of process 0 {first[1]}"
+            elif not self.own and size != first[0]:
+                other = f"has {size} samples, that of process 0 {first[0]}"
+            elif not self.own and checksum != first[2]:
+                other = "has other samples than that of process 0"
+            if other:
+                raise DataError(
+                    f"Batch {step} of {self.feed.name} in process {index} {other}. All "
+                    "processes have to give the same batches (seed what shuffles), or, "
+                    "with DataParallel(auto_shard_dataset=False), each its own part."
+                )
+
+    def _nothing(self) -> Any:
+        """An empty batch like those that the feed would have."""
+        raise DataError(
+            f"{self.feed.name} gave no batch in process {self.job.index}; give every "
+            "process some data."
+        )
+
+
+def _kind(batch: Any) -> str:
+    """What has to be the same of batches in all processes, in short."""
+    leaves, form = jax.tree_util.tree_flatten(batch)
+    parts = [f"{leaf.dtype}{list(leaf.shape[1:])}" for leaf in leaves]
+    return json.dumps(parts) if len(parts) < 8 else str(zlib.crc32(str(parts).encode()))
+
+
+def evened(placement: Placement | None, batch: Any) -> Any:
+    """A single batch, with the sizes of all where each process has its own part."""
+    job = job_of(placement)
+    if job is None or placement is None or not placement.takes_parts:
+        return batch
+    leaves = jax.tree_util.tree_leaves(batch)
+    sizes = job.agree(leaves[0].shape[0], "a step on one batch")
+    return Uneven(batch, tuple(sizes)) if len(set(sizes)) > 1 else batch
+
+
+def own_rows(placement: Placement | None, batch: Any) -> slice:
+    """Which outputs for a batch are for this process's samples."""
+    if placement is None or not placement.takes_parts:
+        return slice(None)
+    return placement.own_parts.rows(batch)  # type: ignore[attr-defined]
+
+
+def stops_of(model: Any) -> Any:
+    """Where the processes that train a model agree on a step to stop after."""
+    job = job_of(model._placed())
+    return None if job is None else job.stops

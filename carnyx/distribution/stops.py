@@ -1,0 +1,65 @@
+"""Where all processes of a job stop together.
+
+Each counts the points between its steps as it passes them. When one wants to stop, each
+says how far it is and waits at its next point; all then stop at the point after the
+furthest, which none has passed. Who says so is a thread of its own, as the training
+thread may be waiting for a result that needs steps of the others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Stops:
+    """This process's count of points.
+
+    Args:
+        ask: sends that this process wants to stop: `(round, reason)`.
+        check: raises where the others are gone.
+    """
+
+    def __init__(
+        self, ask: Callable[[int, str], None], check: Callable[[], None]
+    ) -> None:
+        self._ask, self._check = ask, check
+        self._news = threading.Condition()
+        self._passed = self._round = 0
+        self._held = False
+        self._halt: int | None = None
+        self._reason = ""
+
+    def arrive(self, wanted: str | None) -> str | None:
+        """At a point: why all stop here, or None to go on.
+
+        Args:
+            wanted: why this process wants to stop, if it does.
+        """
+        with self._news:
+            asked = wanted is not None and self._halt is None and not self._held
+            if asked:
+                assert wanted is not None
+                self._ask(self._round, wanted)
+            point = self._passed + 1
+            while (asked or self._held) and self._halt is None:
+                self._check()
+                self._news.wait(0.2)
+            self._passed = point
+            if self._halt != point:
+                return None
+            self._held, self._halt = False, None
+            return self._reason
+
+    def hold(self) -> int:
+        """Somebody wants to stop: pass no further point; returns the last passed."""
+        with self._news:
+            self._held = True
+            return self._passed
+
+    def halt(self, point: int, reason: str) -> None:
+        """All stop at this point."""
+        with self._news:
+            self._halt, self._reason = point, reason
+            self._round += 1
+            self._news.notify_all()
