@@ -18,7 +18,10 @@ class Graph:
         nodes: in the order in which they can run.
         operations: each once, farthest from the outputs first, as Keras orders
             `model.layers`.
+        pipeline: the placement of the newest pipeline that was made of it, or None.
     """
+
+    pipeline: Any = None
 
     def __init__(
         self, inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]
@@ -38,6 +41,11 @@ class Graph:
         )
         self.nodes = sorted(found, key=lambda n: -node_depth[n])  # stable
         _check_names(self.operations)
+
+    def pipelined(self) -> Any:
+        """The placement of the pipeline whose devices the weights are on, or None."""
+        placement = self.pipeline
+        return placement if placement is not None and placement.in_use() else None
 
     def run(self, values: Sequence[Any], call: Callable[[Node, Any, Any], Any]) -> Any:
         """Run every node on values for the inputs; returns the outputs' values, flat.

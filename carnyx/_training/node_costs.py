@@ -1,23 +1,29 @@
-"""What each call in a graph costs, forward and backward: counted."""
+"""What each call in a graph costs, forward and backward: counted, or measured."""
 
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from carnyx import tree
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
 from carnyx._core.scope import pure, scoped
 from carnyx._core.variable import Variable
+from carnyx._training.cutting import Flat
 from carnyx._training.programs import _count
-from carnyx.dtype_policies import is_float
+from carnyx._training.stages import Cotangents, Stage, cut_at, device_puts, is_float
 
 _UNKNOWN = 64  # in place of an unknown length
 _SCOPE = re.compile(r"<call (\d+)>")
+_RUNS = 5
 
 
 class Cost(NamedTuple):
@@ -32,53 +38,125 @@ class Cost(NamedTuple):
         return self.forward + self.backward
 
 
-def example_inputs(graph: Graph, samples: int) -> list[jax.ShapeDtypeStruct]:
+def input_shapes(graph: Graph | Flat, samples: int) -> list[jax.ShapeDtypeStruct]:
     """Shapes for the inputs of a graph, unknown sizes filled in."""
-    shapes = [
-        [_UNKNOWN if d is None and i else samples if d is None else d for i, d in sizes]
-        for sizes in (enumerate(t.shape) for t in graph.inputs)
-    ]
-    pairs = zip(shapes, graph.inputs, strict=True)
-    return [jax.ShapeDtypeStruct(tuple(s), jnp.dtype(t.dtype)) for s, t in pairs]
+    found = []
+    for tensor in graph.inputs:
+        sizes = [_UNKNOWN if d is None else d for d in tensor.shape]
+        if sizes and tensor.shape[0] is None:
+            sizes[0] = samples
+        found.append(jax.ShapeDtypeStruct(tuple(sizes), jnp.dtype(tensor.dtype)))
+    return found
+
+
+def _computed(graph: Graph | Flat) -> list[Node]:
+    return [node for node in graph.nodes if not node.is_input]
+
+
+# ---- counted ---------------------------------------------------------------------
 
 
 def estimated(
-    graph: Graph, trainable: list[Variable], buffers: list[Variable], samples: int
+    graph: Graph | Flat, model: Any, device: Any, samples: int
 ) -> dict[Node, Cost]:
     """Floating-point operations of each call, for so many samples.
 
     A step's forward and backward pass is traced once; each of its operations carries
     the name of the call that it is of.
     """
-    nodes = graph.nodes
-
-    def call(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
-        with jax.named_scope(f"<call {nodes.index(node)}>"):
-            return node.operation(*args, **kwargs)  # type: ignore[operator]
+    nodes = _computed(graph)
+    trainable: list[Variable] = list(model.trainable_variables)
+    buffers: list[Variable] = list(model.non_trainable_variables)
 
     def both_ways(weights: Any, rest: Any, inputs: Any) -> Any:
         def forward(weights: Any) -> Any:
-            run = pure(lambda: graph.run(inputs, call), [*trainable, *buffers])
+            run = pure(lambda: _run(graph, nodes, model, inputs), trainable + buffers)
             outputs, _ = run([*weights, *rest])
-            return [x for x in outputs if is_float(x.dtype)]
+            return [x for x in outputs if is_float(x)]
 
-        with scoped(training=True, fast_gradients=True):
+        with scoped(training=True, fast_gradients=True, platform=device.platform):
             outputs, back = jax.vjp(forward, weights)
         return back([jnp.ones_like(x) for x in outputs])
 
-    jaxpr = jax.make_jaxpr(both_ways)(
-        *(list(map(_spec, vs)) for vs in (trainable, buffers)),
-        example_inputs(graph, samples),
-    )
-    counts = {node: [0.0, 0.0] for node in nodes if not node.is_input}
+    specs = [[jax.ShapeDtypeStruct(v.shape, v.dtype) for v in trainable]]
+    specs += [[jax.ShapeDtypeStruct(v.shape, v.dtype) for v in buffers]]
+    jaxpr = jax.make_jaxpr(both_ways)(*specs, input_shapes(graph, samples))
+    counts = [[0.0, 0.0] for _ in nodes]
     for equation in jaxpr.jaxpr.eqns:
         stack = str(equation.source_info.name_stack)
         found = _SCOPE.search(stack)
-        if found and nodes[int(found[1])] in counts:
+        if found:
             flops, _ = _count(SimpleNamespace(eqns=[equation]))
-            counts[nodes[int(found[1])]]["transpose(" in stack] += flops
-    return {node: Cost(*both) for node, both in counts.items()}
+            counts[int(found[1])]["transpose(" in stack] += flops
+    return {n: Cost(*both) for n, both in zip(nodes, counts, strict=True)}
 
 
-def _spec(variable: Variable) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(variable.shape, jnp.dtype(variable.dtype))
+def _run(
+    graph: Graph | Flat, nodes: Sequence[Node], model: Any, inputs: Sequence[Any]
+) -> list[Any]:
+    """The outputs; what each call computes is named by the call's number."""
+    known = {
+        id(t): model._entered(v, t) for t, v in zip(graph.inputs, inputs, strict=True)
+    }
+    with scoped(autocast=model._autocast):
+        for number, node in enumerate(nodes):
+            args, kwargs = node.fill(known)
+            with jax.named_scope(f"<call {number}>"):
+                outputs = tree.flatten(node.operation(*args, **kwargs))  # type: ignore[operator]
+            for tensor, value in zip(node.output_tensors, outputs, strict=False):
+                known[id(tensor)] = value
+    return [known[id(t)] for t in graph.outputs]
+
+
+# ---- measured --------------------------------------------------------------------
+
+
+def measured(
+    graph: Graph | Flat, model: Any, device: Any, samples: int
+) -> dict[Node, Cost]:
+    """Seconds of each call on the device, for so many samples: the least of a few runs,
+    without what starting a program takes."""
+    nodes = _computed(graph)
+    random = np.random.default_rng(0)
+    known: dict[int, tuple[Any, Any]] = {}
+    for tensor, spec in zip(graph.inputs, input_shapes(graph, samples), strict=True):
+        value = np.ones(spec.shape, spec.dtype)
+        if is_float(spec):
+            value = random.normal(size=spec.shape).astype(spec.dtype)
+        known[id(tensor)] = device_puts([value], device)[0], None
+    start = _seconds(jax.jit(jnp.negative), device_puts([np.float32(1)], device)[0])
+    found = {}
+    for stage in cut_at(graph, [(device, [node]) for node in nodes], model):
+        forward, backward = _both_ways(stage, known)
+        found[stage.nodes[0]] = Cost(
+            max(forward - start, 0.0), max(backward - start, 0.0)
+        )
+    return found
+
+
+def _both_ways(stage: Stage, known: dict[int, tuple[Any, Any]]) -> tuple[float, float]:
+    """Seconds forward and backward; `known` gets the outputs."""
+    values = [[v.peek() for v in vs] for vs in (stage.trainable, stage.buffers)]
+    trainable, buffers = (device_puts(vs, stage.device) for vs in values)
+    pairs = [known[id(t)] for t in stage.inputs]
+    given = trainable, buffers, [x for x, _ in pairs], [m for _, m in pairs]
+    outcome, residuals = stage.forward_with_residuals(*given)
+    rows = zip(stage.outputs, outcome.outputs, outcome.masks, strict=True)
+    known |= {id(t): (x, mask) for t, x, mask in rows}
+    forward = _seconds(stage.forward_with_residuals, *given)
+    cotangents = Cotangents(
+        [(jnp.ones_like(x),) if is_float(x) else () for x in outcome.outputs],
+        [jnp.ones_like(x) for x in outcome.losses],
+        [jnp.ones_like(x) for x in outcome.penalties],
+    )
+    return forward, _seconds(stage.backward, residuals, cotangents)
+
+
+def _seconds(run: Callable[..., Any], *arguments: Any) -> float:
+    jax.block_until_ready(run(*arguments))
+    best = float("inf")
+    for _ in range(_RUNS):
+        start = time.perf_counter()
+        jax.block_until_ready(run(*arguments))
+        best = min(best, time.perf_counter() - start)
+    return best

@@ -1,0 +1,209 @@
+"""Pipelines: a model cut into stages on devices of their own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from carnyx._core.devices import device_name, find_device
+from carnyx._core.naming import auto_name
+from carnyx._core.placement import expect_placements
+from carnyx.distribution.mesh import list_devices
+from carnyx.distribution.pipeline_report import PipelineReport
+from carnyx.distribution.schedule import balance
+from carnyx.errors import ArgumentError, DeviceError, GraphError, NotBuiltError
+
+_COSTS = "estimated", "measured"
+
+
+class Pipeline:
+    """A Sequential or functional model whose layers are spread over devices.
+
+    The model is cut into consecutive stages of equal cost; a batch is cut into
+    microbatches, which pass through the stages one behind the other, so that the
+    devices work at the same time: one microbatch forward, one back, in turn. The
+    gradients are those of the whole batch.
+
+    It is used as the model is: `compile`, `fit`, `evaluate`, `predict`, `save`, … are
+    those of `model`, which shares its layers and weights with the one that was given;
+    saving either saves both.
+
+    Numbers are those of one device, but for layers that look at the samples of a batch
+    together: batch normalization takes its statistics over a microbatch, and dropout
+    draws for one microbatch after the other. Losses that layers add are taken to be
+    means over samples. `microbatches=1` gives the very steps of one device.
+
+    Args:
+        model: a built model; it is not changed.
+        stages: how many; by default as many as there are devices.
+        microbatches: into how many parts to cut a batch; the more there are, the less
+            the devices wait.
+        devices: one for each stage, by name; by default the first that there are.
+        costs: by what to balance the stages: `"estimated"` counts floating-point
+            operations, `"measured"` runs each layer on its own; or a number for each
+            of `calls`.
+
+    Attributes:
+        model: the model to train; what a `Pipeline` does not have itself is its.
+        calls: names of what the model's graph computes, in order.
+
+    Raises:
+        DeviceError: for more stages than devices.
+        ArgumentError: for more stages than there are calls that cost something, and in
+            `fit` for more microbatches than a batch has samples.
+
+    References: Huang et al. 2018, GPipe, arXiv:1811.06965; Harlap et al. 2018,
+    PipeDream, arXiv:1806.03377; Narayanan et al. 2020, arXiv:2006.09503
+
+    >>> import carnyx as keras
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> pipeline = Pipeline(model, stages=1, microbatches=2)
+    >>> pipeline.compile("sgd", "mse")
+    >>> pipeline.layers[0] is model.layers[0]
+    True
+    """
+
+    # Set by _training/pipelined.py, which stands above this file.
+    _plan_of: ClassVar[Callable[..., Any]]
+
+    def __init__(
+        self,
+        model: Any,
+        stages: int | None = None,
+        microbatches: int = 8,
+        devices: Sequence[Any] | None = None,
+        costs: Any = "estimated",
+    ) -> None:
+        own = self.__dict__
+        own["microbatches"] = _positive("microbatches", microbatches)
+        own["devices"] = _chosen(stages, devices)
+        graph = _graph_of(model)
+        own["_plan"] = type(self)._plan_of(
+            graph, model, self.devices, self.microbatches, _checked(costs)
+        )
+        graph.pipeline = self._plan.placement
+        shared = copy.copy(model)
+        shared.name = auto_name(type(model).__name__)
+        shared._compiled = shared._predictor = shared.optimizer = None
+        shared._placement = self._plan.placement
+        own["model"] = shared
+        expect_placements()
+
+    @property
+    def calls(self) -> list[str]:
+        """Names of what the graph computes, in order; `costs` has a number for each."""
+        return self._plan.calls
+
+    @property
+    def stages(self) -> list[list[str]]:
+        """For each stage the names of what it computes."""
+        return self._plan.names
+
+    def report(self, batch_size: int | None = None) -> PipelineReport:
+        """Stages, their memory, and how long they wait; print it.
+
+        Args:
+            batch_size: by default that of the last training, else 32 (or a sample a
+                microbatch, if that is more).
+        """
+        if batch_size is not None:
+            self._plan.check_batch(batch_size)
+        return self._plan.report(self.model, batch_size)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "model" not in self.__dict__:
+            raise AttributeError(f"Pipeline has no attribute {name!r}.")
+        return getattr(self.model, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__ or hasattr(type(self), name):
+            raise AttributeError(
+                f"{name!r} of a Pipeline cannot be set; make another Pipeline."
+            )
+        setattr(self.model, name, value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Pipeline of {self.model.name!r}: {len(self.devices)} stages, "
+            f"{self.microbatches} microbatches>"
+        )
+
+
+def _positive(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ArgumentError(f"Pipeline got {name}={value!r}; expected 1 or more.")
+    return value
+
+
+def _chosen(stages: int | None, devices: Sequence[Any] | None) -> list[Any]:
+    """A device for each stage."""
+    there = list_devices()
+    if devices is None:
+        count = len(there) if stages is None else _positive("stages", stages)
+        if count > len(there):
+            raise DeviceError(
+                f"Pipeline got stages={count}; this machine has {len(there)} devices: "
+                f"{', '.join(there)}. To try it on a CPU, simulate devices: "
+                f"JAX_NUM_CPU_DEVICES={count} in the environment."
+            )
+        return [find_device(name) for name in there[:count]]
+    found = [find_device(d) for d in devices]
+    names = [device_name(d) for d in found]
+    if stages not in (None, len(found)) or len(set(names)) < len(names) or not names:
+        raise ArgumentError(
+            f"Pipeline got stages={stages} and devices={names}; expected a device of "
+            "its own for each stage."
+        )
+    return found
+
+
+def _checked(costs: Any) -> Any:
+    if costs is None:
+        return _COSTS[0]
+    if isinstance(costs, str):
+        if costs not in _COSTS:
+            raise ArgumentError(
+                f"Pipeline got costs={costs!r}; expected one of {_COSTS}, or numbers."
+            )
+        return costs
+    costs = [float(c) for c in costs]
+    if any(not 0 <= c < float("inf") for c in costs):
+        raise ArgumentError(f"Pipeline got costs={costs}; none may be negative.")
+    return costs
+
+
+def _graph_of(model: Any) -> Any:
+    """The graph of a functional model, or of a Sequential one."""
+    name = getattr(model, "name", model)
+    if hasattr(model, "_graph_body"):
+        model = model._graph_body()  # says what to do where it is not built
+    if not hasattr(model, "_graph"):
+        if getattr(model, "built", True) is False:
+            raise NotBuiltError(f"Pipeline got {name!r}, which is not built yet.")
+        raise GraphError(
+            f"Pipeline got {name!r}, which is neither Sequential nor functional: only "
+            "a graph of layers can be cut. Write it as Model(inputs, outputs)."
+        )
+    return model._graph
+
+
+def cut_by_cost(costs: Sequence[float], stages: int) -> list[int]:
+    """The stage of each call: as even as can be, calls that cost nothing staying with
+    the one before them."""
+    places = [i for i, cost in enumerate(costs) if cost > 0]
+    if len(places) < stages:
+        raise ArgumentError(
+            f"Pipeline got stages={stages}, but of the model's {len(costs)} calls only "
+            f"{len(places)} cost something; ask for {max(len(places), 1)} at most."
+        )
+    starts = [places[i] for i in balance([costs[i] for i in places], stages)]
+    found, stage = [], 0
+    for place in range(len(costs)):
+        while stage + 1 < stages and place >= starts[stage + 1]:
+            stage += 1
+        found.append(stage)
+    return found

@@ -1,0 +1,451 @@
+"""A pipeline on 4 of 8 devices gives the numbers of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import carnyx as keras
+from carnyx.distribution import Pipeline
+from tests.distribution.checks_training import check_same
+from tests.training import networks
+
+layers = keras.layers
+RANDOM = np.random.default_rng(11)
+
+
+def deep_mlp() -> Any:
+    hidden = [layers.Dense(16, "relu", kernel_regularizer="l2") for _ in range(5)]
+    return keras.Sequential([keras.Input((12,)), *hidden, layers.Dense(4)])
+
+
+def skips() -> Any:
+    """Values pass by one stage or two."""
+    inputs = keras.Input((12,))
+    first = layers.Dense(8, "tanh")(inputs)
+    second = layers.Dense(8, "tanh")(first)
+    third = layers.Dense(8, "tanh")(layers.Add()([first, second]))
+    fourth = layers.Dense(8, "tanh")(layers.Concatenate()([inputs, third]))
+    return keras.Model(inputs, layers.Dense(4)(fourth + first))
+
+
+def tagger() -> Any:
+    """A label for each word; padding does not count."""
+    return keras.Sequential(
+        [
+            keras.Input((7,), dtype="int32"),
+            layers.Embedding(20, 6, mask_zero=True),
+            layers.LSTM(5, return_sequences=True),
+            layers.Dense(8, "relu"),
+            layers.Dense(4),
+        ]
+    )
+
+
+def data_for(name: str, count: int) -> tuple[Any, Any]:
+    if name == "tagger":
+        x, _ = networks.data_for("lstm", count)
+        return x, RANDOM.integers(0, 4, (count, 7))
+    return networks.data_for(name if name == "transformer" else "mlp", count)
+
+
+MODELS = {
+    "mlp": deep_mlp,
+    "transformer": lambda: networks.transformer(keras),
+    "skips": skips,
+    "tagger": tagger,
+}
+crossentropy = keras.losses.SparseCategoricalCrossentropy
+
+
+def twins(name: str, **pipeline: Any) -> tuple[Any, Any]:
+    """A model on one device, and a pipeline of its copy."""
+    keras.utils.set_random_seed(5)
+    alone = MODELS[name]()
+    copy = keras.models.clone_model(alone)
+    copy.set_weights(alone.get_weights())
+    pipeline = {"stages": 4, "microbatches": 8} | pipeline
+    return alone, Pipeline(copy, **pipeline)
+
+
+def gradients(model: Any, x: Any, y: Any, loss: Any, **weights: Any) -> list[Any]:
+    """Of every weight, seen in a step of length one."""
+    before = model.get_weights()
+    model.compile(keras.optimizers.SGD(1.0), loss)
+    model.train_on_batch(x, y, **weights)
+    return [a - b for a, b in zip(before, model.get_weights(), strict=True)]
+
+
+def check_gradients(name: str, loss: Any, count: int, **weights: Any) -> None:
+    x, y = data_for(name, count)
+    alone, pipeline = twins(name)
+    expected = gradients(alone, x, y, loss, **weights)
+    got = gradients(pipeline, x, y, loss, **weights)
+    size = np.sqrt(sum(np.sum(np.square(g)) for g in expected))
+    assert size > 0.05
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * size)
+
+
+# ---- gradients -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mlp", "transformer", "skips"])
+def test_gradients_with_4_stages_and_8_microbatches(name: str) -> None:
+    check_gradients(name, crossentropy(from_logits=True), 24)
+
+
+@pytest.mark.parametrize(
+    "reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"]
+)
+def test_uneven_microbatches_and_sample_weights(reduction: str) -> None:
+    loss = crossentropy(from_logits=True, reduction=reduction)
+    weights = np.linspace(0.0, 2.0, 19, dtype="float32")
+    check_gradients("skips", loss, 19, sample_weight=weights)
+
+
+@pytest.mark.parametrize(
+    "reduction", ["sum_over_batch_size", "mean_with_sample_weight"]
+)
+def test_masked_and_ignored_steps(reduction: str) -> None:
+    loss = crossentropy(from_logits=True, reduction=reduction, ignore_class=2)
+    weights = RANDOM.uniform(0.1, 2, (13, 7)).astype("float32")
+    check_gradients("tagger", loss, 13, sample_weight=weights)
+
+
+# ---- training --------------------------------------------------------------------
+
+
+def train(model: Any, name: str, optimizer: Any, **fit: Any) -> dict[str, Any]:
+    """What is seen of 20 steps, of evaluation and prediction."""
+    x, y = networks.data_for(name, 36)
+    losses = {
+        "lstm": "binary_crossentropy",
+        "two_by_two": ["mse", "categorical_crossentropy"],
+    }
+    loss: Any = losses.get(name, crossentropy(from_logits=True))
+    metrics: Any = {"lstm": ["accuracy", "auc"], "two_by_two": [["mae"], ["accuracy"]]}
+    model.compile(optimizer, loss, metrics=metrics.get(name, ["accuracy"]))
+    fit = {"batch_size": 8, "epochs": 4, "verbose": 0, "shuffle": False} | fit
+    history = model.fit(x, y, **fit).history
+    scores = model.evaluate(x, y, batch_size=20, verbose=0)
+    return {
+        **history,
+        "evaluate": scores,
+        "predict": model.predict(x, batch_size=20, verbose=0),
+        "weights": model.get_weights(),
+    }
+
+
+@pytest.mark.parametrize("name", ["mlp", "lstm", "transformer", "two_by_two"])
+def test_20_steps_with_a_rest(name: str) -> None:
+    def run(many: bool) -> dict[str, Any]:
+        keras.utils.set_random_seed(3)
+        model = getattr(networks, name)(keras)
+        stages = 2 if name == "mlp" else 3
+        model = Pipeline(model, stages=stages, microbatches=4) if many else model
+        optimizer = keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True)
+        return train(model, name, optimizer)
+
+    check_same(run(True), run(False))
+
+
+class Penalised(layers.Layer):
+    """Adds a mean over the samples to the loss."""
+
+    def call(self, x: Any) -> Any:
+        self.add_loss(0.1 * keras.ops.mean(keras.ops.square(x)))
+        return x
+
+
+def with_losses() -> Any:
+    return keras.Sequential(
+        [
+            keras.Input((12,)),
+            layers.Dense(8, "tanh", kernel_regularizer="l2"),
+            Penalised(),
+            layers.Dense(6, activity_regularizer="l2", bias_regularizer="l1"),
+            layers.Dense(4, kernel_regularizer="l1"),
+        ]
+    )
+
+
+def test_losses_that_layers_add_count_once() -> None:
+    def run(many: bool) -> dict[str, Any]:
+        keras.utils.set_random_seed(3)
+        model = with_losses()
+        model = Pipeline(model, stages=3, microbatches=4) if many else model
+        weights = {0: 0.5, 1: 2.0, 2: 1.0, 3: 0.0}
+        return train(model, "mlp", "sgd", batch_size=10, class_weight=weights)
+
+    check_same(run(True), run(False))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_precision_accumulation_clipping_and_averages(policy: str) -> None:
+    def run(many: bool) -> dict[str, Any]:
+        keras.utils.set_random_seed(3)
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = networks.transformer(keras)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        model = Pipeline(model, stages=3, microbatches=4) if many else model
+        optimizer = keras.optimizers.SGD(
+            0.05, momentum=0.9, global_clipnorm=0.1, use_ema=True,
+            gradient_accumulation_steps=2,
+        )  # fmt: skip
+        return train(model, "transformer", optimizer)
+
+    many, one = run(True), run(False)
+    if policy == "float32":
+        check_same(many, one)
+    else:  # sums over microbatches are rounded at other places
+        for key in ("loss", "evaluate"):
+            np.testing.assert_allclose(many[key], one[key], rtol=5e-3)
+
+
+def test_frozen_stages_and_models_inside() -> None:
+    def build() -> Any:
+        inputs = keras.Input((12,))
+        inner = keras.Sequential(
+            [keras.Input((12,)), layers.Dense(8, "tanh"), layers.Dense(8, "tanh")],
+            name="inner",
+        )
+        inner.layers[0].trainable = False
+        return keras.Model(
+            inputs, layers.Dense(4)(layers.Dense(6, "tanh")(inner(inputs)))
+        )
+
+    def run(many: bool) -> dict[str, Any]:
+        keras.utils.set_random_seed(3)
+        model = build()
+        if many:
+            model = Pipeline(model, microbatches=4, devices=["cpu:5", "cpu:1", "cpu:3"])
+            assert len(model.calls) >= 4  # those of the model inside, too
+        return train(model, "mlp", "sgd")
+
+    many = run(True)
+    check_same(many, run(False))
+
+
+def test_batch_normalization_and_dropout_a_microbatch() -> None:
+    def run(microbatches: int | None) -> dict[str, Any]:
+        keras.utils.set_random_seed(3)
+        model = networks.convnet(keras)
+        if microbatches:
+            model = Pipeline(model, stages=2, microbatches=microbatches)
+        return train(model, "convnet", "sgd", epochs=1)
+
+    check_same(run(1), run(None))  # one microbatch: the statistics of the batch
+    assert np.isfinite(run(4)["loss"]).all()
+
+    def dropout() -> Any:
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential(
+            [keras.Input((12,)), layers.Dense(8), layers.Dropout(0.5), layers.Dense(4)]
+        )
+        return train(Pipeline(model, stages=2, microbatches=4), "mlp", "sgd", epochs=1)
+
+    check_same(dropout(), dropout())
+
+
+# ---- schedule and memory ---------------------------------------------------------
+
+
+def test_no_stage_keeps_more_microbatches_than_stages_follow() -> None:
+    _, pipeline = twins("mlp")
+    pipeline.compile("sgd", crossentropy(from_logits=True))
+    pipeline.train_on_batch(*data_for("mlp", 16))
+    assert pipeline.train_program().most == [4, 3, 2, 1]
+    before = pipeline.train_program().compilations()
+    pipeline.train_on_batch(*data_for("mlp", 16))
+    assert pipeline.train_program().compilations() == before
+
+
+def test_the_report() -> None:
+    _, pipeline = twins("mlp", costs=[1, 1, 1, 1, 1, 1])
+    pipeline.compile("adam", crossentropy(from_logits=True))
+    pipeline.train_on_batch(*data_for("mlp", 16))
+    report = pipeline.report()
+    assert report.batch_size == 16 and report.microbatches == 8
+    weights = sum(w.nbytes for w in pipeline.weights)
+    assert sum(s.parameters for s in report.stages) == weights
+    slots = sum(v.nbytes for v in pipeline.optimizer.variables)
+    assert sum(s.optimizer for s in report.stages) == slots
+    assert [s.alive for s in report.stages] == [4, 3, 2, 1]
+    # two Dense of 16 with relu: for each sample at least what the products read
+    assert report.stages[0].residuals >= 4 * 2 * (12 + 16) * 4
+    assert pipeline.report(64).stages[0].residuals > 1.5 * report.stages[0].residuals
+    assert report.balanced_bubble == 3 / 11
+    assert report.bubble > report.balanced_bubble  # two layers in some stages
+    text = str(report)
+    assert all(f"cpu:{i}" in text for i in range(4)) and "KiB" in text
+    assert report._repr_html_().count("<tr>") == 5
+
+
+def test_costs_estimated_measured_and_given() -> None:
+    inputs = x = keras.Input((8,))
+    for units in (8, 8, 256, 8):
+        x = layers.Dense(units)(x)
+    model = keras.Model(inputs, x)
+    for costs in ("estimated", [1, 1, 9, 9]):
+        pipeline = Pipeline(model, stages=2, microbatches=2, costs=costs)
+        assert [len(part) for part in pipeline.stages] == [3, 1]
+    measured = Pipeline(model, stages=2, microbatches=2, costs="measured")
+    assert sum(map(len, measured.stages)) == 4
+
+
+# ---- use as a model --------------------------------------------------------------
+
+
+def test_template_and_pipeline_take_turns_and_are_saved(tmp_path: Path) -> None:
+    x, y = data_for("mlp", 32)
+    template = deep_mlp()
+    pipeline = Pipeline(template, stages=4, microbatches=4)
+    template.compile("sgd", crossentropy(from_logits=True))
+    pipeline.compile("adam", crossentropy(from_logits=True))
+    losses = []
+    for model in (pipeline, template, pipeline, template):
+        losses += model.fit(x, y, batch_size=16, verbose=0).history["loss"]
+        expected = template.predict(x, verbose=0)
+        np.testing.assert_allclose(pipeline.predict(x, verbose=0), expected, rtol=1e-5)
+        np.testing.assert_allclose(pipeline(x), expected, rtol=1e-5)
+        np.testing.assert_allclose(template(x), expected, rtol=1e-5)
+    assert losses == sorted(losses, reverse=True)
+    pipeline.predict(x, verbose=0)
+    homes = [w.value.devices() for w in template.weights]
+    assert len({d for devices in homes for d in devices}) == 4
+    for number, model in enumerate((pipeline, template)):
+        file = tmp_path / f"{number}.keras"
+        model.save(file)
+        loaded = keras.models.load_model(file)
+        np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, rtol=1e-5)
+    pipeline.save_weights(tmp_path / "w.weights.h5")
+    pipeline.set_weights([np.zeros_like(w) for w in template.get_weights()])
+    pipeline.load_weights(tmp_path / "w.weights.h5")
+    np.testing.assert_allclose(template.predict(x, verbose=0), expected, rtol=1e-5)
+
+
+def test_a_stopped_job_goes_on(tmp_path: Path) -> None:
+    class Dies(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 1:
+                raise RuntimeError("killed")
+
+    def run(*callbacks: Any, resume: Any = None) -> Any:
+        keras.utils.set_random_seed(9)
+        model = Pipeline(deep_mlp(), stages=4, microbatches=4)
+        model.compile(keras.optimizers.Adam(0.01), crossentropy(from_logits=True))
+        keep = keras.callbacks.BackupAndRestore(tmp_path) if resume else None
+        model.fit(
+            *data_for("mlp", 20), batch_size=8, epochs=2, verbose=0,
+            callbacks=[c for c in (*callbacks, keep) if c is not None],
+        )  # fmt: skip
+        return model.get_weights()
+
+    straight = run()
+    with pytest.raises(RuntimeError, match="killed"):
+        run(Dies(), resume=True)
+    again = run(resume=True)
+    for a, b in zip(again, straight, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_steps_per_execution_validation_and_attributes() -> None:
+    x, y = data_for("mlp", 40)
+    _, pipeline = twins("mlp")
+    pipeline.compile(
+        "sgd",
+        crossentropy(from_logits=True),
+        steps_per_execution=2,
+        metrics=["accuracy"],
+    )
+    history = pipeline.fit(
+        x, y, batch_size=8, validation_split=0.2, verbose=0, epochs=2
+    ).history
+    assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert pipeline.optimizer is pipeline.model.optimizer and pipeline.compiled
+    pipeline.stop_training = True
+    assert pipeline.model.stop_training
+    assert "4 stages, 8 microbatches" in repr(pipeline)
+    with pytest.raises(AttributeError, match="make another Pipeline"):
+        pipeline.microbatches = 3
+
+
+# ---- errors ----------------------------------------------------------------------
+
+
+def test_what_cannot_be_cut() -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Flatten()])
+    with pytest.raises(ValueError, match="only 1 cost something"):
+        Pipeline(model, stages=2)
+    with pytest.raises(RuntimeError, match="has 8 devices: cpu:0, .*cpu:7"):
+        Pipeline(deep_mlp(), stages=9)
+    with pytest.raises(ValueError, match="device of its own for each stage"):
+        Pipeline(deep_mlp(), devices=["cpu:0", "cpu:0"])
+    with pytest.raises(RuntimeError, match="cpu:9"):
+        Pipeline(deep_mlp(), devices=["cpu:0", "cpu:9"])
+    with pytest.raises(ValueError, match="not built"):
+        Pipeline(keras.Sequential([layers.Dense(2)]))
+    with pytest.raises(ValueError, match="2 costs for 6 calls"):
+        Pipeline(deep_mlp(), stages=2, costs=[1, 2])
+    with pytest.raises(ValueError, match="microbatches=0"):
+        Pipeline(deep_mlp(), stages=2, microbatches=0)
+
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    own = Own()
+    own(np.ones((1, 2)))
+    with pytest.raises(ValueError, match="neither Sequential nor functional"):
+        Pipeline(own, stages=2)
+
+
+def test_what_cannot_be_trained() -> None:
+    x, y = data_for("mlp", 20)
+    _, pipeline = twins("mlp")
+    pipeline.compile("sgd", crossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="7 samples cannot be cut into microbatches=8"):
+        pipeline.fit(x, y, batch_size=7, verbose=0)
+    with pytest.raises(ValueError, match="cannot be cut"):
+        pipeline.train_on_batch(x[:5], y[:5])
+    pipeline.compile("sgd", crossentropy(from_logits=True), run_eagerly=True)
+    with pytest.raises(ValueError, match="run_eagerly"):
+        pipeline.fit(x, y, batch_size=10, verbose=0)
+    pipeline.compile("sgd", keras.losses.Dice())
+    with pytest.raises(ValueError, match="a value a sample"):
+        pipeline.fit(x, np.eye(4)[y], batch_size=10, verbose=0)
+    pipeline.compile("sgd", keras.losses.Circle())
+    with pytest.raises(ValueError, match="compares the samples"):
+        pipeline.fit(x, y, batch_size=10, verbose=0)
+
+    class Own(keras.Model):
+        def compute_loss(self, **parts: Any) -> Any:
+            return super().compute_loss(**parts)
+
+    template = deep_mlp()
+    pipeline = Pipeline(Own(template.input, template.output), stages=2, microbatches=2)
+    pipeline.compile("sgd", crossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="compute_loss of its own"):
+        pipeline.fit(x, y, batch_size=10, verbose=0)
+
+
+def test_a_layer_with_state_cannot_be_in_two_stages() -> None:
+    inputs = keras.Input((6,))
+    shared = layers.BatchNormalization()
+    x = shared(layers.Dense(6)(inputs))
+    model = keras.Model(inputs, shared(layers.Dense(6)(layers.Dense(6)(x))))
+    costs = [1, 1, 1, 1, 1]
+    pipeline = Pipeline(model, stages=2, microbatches=2, costs=costs)
+    pipeline.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="both change its state"):
+        pipeline.fit(np.ones((4, 6)), np.ones((4, 6)), batch_size=4, verbose=0)
