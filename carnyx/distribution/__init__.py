@@ -21,3 +21,6 @@ from carnyx.distribution.mesh import get_device_count as get_device_count
 from carnyx.distribution.mesh import list_devices as list_devices
 from carnyx.distribution.model_parallel import LayoutMap as LayoutMap
 from carnyx.distribution.model_parallel import ModelParallel as ModelParallel
+from carnyx.distribution.pipeline import Pipeline as Pipeline
+from carnyx.distribution.pipeline_report import PipelineReport as PipelineReport
+from carnyx.distribution.pipeline_report import StageReport as StageReport
