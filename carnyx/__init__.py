@@ -24,6 +24,7 @@ from carnyx import tree as tree
 from carnyx import utils as utils
 from carnyx._core.abstract import abstract as abstract
 from carnyx._core.abstract import materialize as materialize
+from carnyx._core.devices import device as device
 from carnyx._core.naming import name_scope as name_scope
 from carnyx._core.node import Operation as Operation
 from carnyx._core.scope import StatelessScope as StatelessScope

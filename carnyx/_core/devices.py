@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import jax
 
 from carnyx import _settings
-from carnyx._core.scope import scoped
+from carnyx._core.scope import current, scoped
 from carnyx.errors import DeviceError
 
 
@@ -76,6 +78,58 @@ def devices_of(kind: str | None = None) -> list[Any]:
     if kind is None:
         return list(jax.devices())
     return list(jax.devices(find_device(kind).platform))
+
+
+class _Reading:
+    """Devices named in a file, while a model is made from it."""
+
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
+        self.missing: dict[str, None] = {}
+
+
+_reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
+
+
+@contextlib.contextmanager
+def saved_devices(strict: bool = False) -> Iterator[None]:
+    """Around the making of a model from data; warns once of devices not there.
+
+    Args:
+        strict: a device that is not there is a DeviceError.
+    """
+    if _reading.get() is not None:
+        yield
+        return
+    reading = _Reading(strict)
+    token = _reading.set(reading)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
+    if reading.missing:
+        names = ", ".join(reading.missing)
+        there = ", ".join(map(device_name, _all_devices()))
+        warnings.warn(
+            f"The placement of layers on {names} is ignored: this machine has {there}.",
+            stacklevel=4,
+        )
+
+
+def saved_device(name: Any) -> Any:
+    """The device that a file names for a layer; the scope in force where it names none,
+    or one that is not there."""
+    here = current().device
+    if not isinstance(name, str):
+        return here
+    try:
+        return find_device(name)
+    except DeviceError:
+        reading = _reading.get()
+        if reading is None or reading.strict:
+            raise
+        reading.missing[name] = None
+        return here
 
 
 def default_device() -> Any:

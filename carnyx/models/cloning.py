@@ -8,6 +8,7 @@ from typing import Any
 from carnyx import tree
 from carnyx._core.node import Node, OpCall
 from carnyx._core.op import record
+from carnyx._core.scope import current, scoped
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError, GraphError
 from carnyx.layers import InputLayer
@@ -102,14 +103,26 @@ def _cloner(
 
 def _clone_sequential(model: Sequential, inputs: Any, clone: Any) -> Sequential:
     layers = [clone(x) for x in model.layers]
+    devices = [model._devices.get(id(x)) for x in model.layers]
     first = model._stack[0] if model._stack else None
     if inputs is not None:
         (symbol,) = _symbols(inputs, 1)
         name = first.name if isinstance(first, InputLayer) else None
         layers = [InputLayer(input_tensor=symbol, name=name), *layers]
+        devices = [None, *devices]
     elif isinstance(first, InputLayer):
-        layers = [_copy(first), *layers]
-    return Sequential(layers, name=model.name, trainable=model.trainable)
+        layers, devices = [_copy(first), *layers], [None, *devices]
+    copy = Sequential(name=model.name, trainable=model.trainable)
+    for layer, device in zip(layers, devices, strict=True):
+        with _placed_as(device):
+            copy.add(layer, rebuild=False)
+    copy._rebuild()
+    return copy
+
+
+def _placed_as(device: Any) -> Any:
+    """A device scope as around the original; the one in force where there was none."""
+    return scoped(device=current().device if device is None else device)
 
 
 def _symbols(tensors: Any, count: int) -> list[Any]:
@@ -133,11 +146,13 @@ def _clone_functional(
     def call(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
         operation = node.operation
         if isinstance(operation, OpCall):
-            return record(OpCall(operation.fn, operation.name), args, kwargs)
+            with _placed_as(node.device):
+                return record(OpCall(operation.fn, operation.name), args, kwargs)
         layer = clone(operation)
-        if call_function is not None:
-            return call_function(layer, *args, **kwargs)
-        return layer(*args, **kwargs)
+        with _placed_as(node.device):
+            if call_function is not None:
+                return call_function(layer, *args, **kwargs)
+            return layer(*args, **kwargs)
 
     outputs = model._graph.run(fresh, call)
     own = _makes_its_graph(type(model))

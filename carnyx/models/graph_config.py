@@ -7,8 +7,10 @@ from typing import Any
 import jax
 
 from carnyx import registry, tree
+from carnyx._core.devices import device_name, saved_device, saved_devices
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node, OpCall
+from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
 from carnyx.errors import GraphError
 from carnyx.models.op_records import op_from_record, op_record
@@ -44,16 +46,22 @@ def _layer_record(
 ) -> dict[str, Any]:
     if isinstance(operation, OpCall):
         record, *call = op_record(operation, nodes[0])
-        arguments = [call]
+        calls = [(*call, nodes[0].device)]
     else:
         record = registry.serialize_keras_object(operation)
-        arguments = [(n.args, n.kwargs) for n in nodes if not n.is_input]
+        calls = [(n.args, n.kwargs, n.device) for n in nodes if not n.is_input]
     record["name"] = operation.name
     record["inbound_nodes"] = [
         {"args": _arguments(args, places), "kwargs": _arguments(kwargs, places)}
-        for args, kwargs in arguments
+        | device_entry(device)
+        for args, kwargs, device in calls
     ]
     return record
+
+
+def device_entry(device: Any) -> dict[str, str]:
+    """An entry of a record that says where a call is computed; Keras passes over it."""
+    return {} if device is None else {"device": device_name(device)}
 
 
 def _arguments(value: Any, places: dict[int, int]) -> Any:
@@ -99,7 +107,7 @@ def graph_from_config(
     first = _first_numbers(config) if old else {}
     if old:
         records = [_renewed(record, first) for record in records]
-    with registry.custom_object_scope(custom_objects or {}):
+    with registry.custom_object_scope(custom_objects or {}), saved_devices():
         rebuild = _Rebuild(records)
     if not old:
         first = {n: _first_number(o) for n, o in rebuild.operations.items()}
@@ -144,7 +152,9 @@ class _Rebuild:
                     blocked.add(name)
                     continue
                 args, kwargs = self._value(node["args"]), self._value(node["kwargs"])
-                self.outputs[name].append(self.operations[name](*args, **kwargs))
+                with scoped(device=saved_device(node.get("device"))):
+                    outputs = self.operations[name](*args, **kwargs)
+                self.outputs[name].append(outputs)
             if len(waiting) == len(pending):
                 names = sorted({name for name, _ in waiting})
                 raise GraphError(

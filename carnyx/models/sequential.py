@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from carnyx import registry, tree
+from carnyx._core.devices import saved_device, saved_devices
 from carnyx._core.scope import current, scoped
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError, GraphError, NotBuiltError
 from carnyx.layers import InputLayer
 from carnyx.layers.base import Layer
 from carnyx.models.functional import Functional
+from carnyx.models.graph_config import device_entry
 from carnyx.models.model import Model
 
 
@@ -226,7 +228,10 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         config = Layer.get_config(self)
-        config["layers"] = [registry.serialize_keras_object(x) for x in self._stack]
+        config["layers"] = [
+            registry.serialize_keras_object(x) | device_entry(self._devices.get(id(x)))
+            for x in self._stack
+        ]
         if self._body is not None:
             config["build_input_shape"] = list(self._stack[0].batch_shape)  # type: ignore[attr-defined]
         return config
@@ -240,10 +245,11 @@ class Sequential(Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         extra = {k: config[k] for k in ("name", "trainable", "dtype") if k in config}
         model = cls(**extra)
-        with registry.custom_object_scope(custom_objects or {}):
+        with registry.custom_object_scope(custom_objects or {}), saved_devices():
             for record in config["layers"]:
                 layer = registry.deserialize_keras_object(record, family="layers")
-                model.add(layer, rebuild=False)
+                with scoped(device=saved_device(record.get("device"))):
+                    model.add(layer, rebuild=False)
         model._rebuild()
         shape = config.get("build_input_shape")
         if model._body is None and shape:

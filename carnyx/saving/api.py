@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from carnyx import registry
+from carnyx._core.devices import saved_devices
 from carnyx.errors import (
     ArgumentError,
     FileError,
@@ -89,6 +90,8 @@ def load_model(
     custom_objects: dict[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
+    *,
+    devices: str | None = None,
 ) -> Any:
     """The model in a file, ready to go on training.
 
@@ -99,13 +102,20 @@ def load_model(
         custom_objects: classes and functions by the names that the file has.
         compile: whether to restore loss, metrics, optimizer and its state.
         safe_mode: True; there is no other.
+        devices: `"strict"` makes it an error when layers were placed on devices that
+            are not there; by default that is ignored, with a warning.
 
     Raises:
+        DeviceError: for devices that are not there, where that matters.
         UnsafeModelError: for a file that asks for more than data.
         UnknownNameError: for a class or function that is not registered.
         FileError: for a file that is missing, damaged, or in no known format.
     """
-    with _opened(filepath) as description:
+    if devices not in (None, "strict"):
+        raise ArgumentError(
+            f"load_model got devices={devices!r}; expected 'strict' or None."
+        )
+    with _opened(filepath) as description, saved_devices(devices == "strict"):
         if description.config is None:
             raise FileError(
                 f"{filepath} has weights only. Make the model and call "

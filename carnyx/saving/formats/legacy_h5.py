@@ -180,5 +180,5 @@ def _legacy_record(record: dict[str, Any]) -> dict[str, Any]:
     config = record["config"]
     if isinstance(config, dict) and isinstance(config.get("layers"), list):
         config = config | {"layers": [_legacy_record(x) for x in config["layers"]]}
-    kept = {k: record[k] for k in ("name", "inbound_nodes") if k in record}
+    kept = {k: record[k] for k in ("name", "inbound_nodes", "device") if k in record}
     return {"class_name": name, "config": config, **kept}
