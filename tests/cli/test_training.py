@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.cli import train_job
-from tests.cli.launching import end, start
+from tests.cli.launching import ROOT, end, start
 
 WAIT = 150
 
@@ -48,3 +48,11 @@ def test_a_killed_job_starts_again_and_goes_on_where_it_was(undisturbed, tmp_pat
     ours = weights_in(tmp_path / "result.npz")
     for a, b in zip(ours, weights_in(undisturbed), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_example_runs_in_two_processes(tmp_path):
+    example = ROOT / "examples" / "hosts.py"
+    run = end(start(tmp_path, "-n", 2, "--cpu", example, "--epochs", 3), WAIT)
+    assert run.returncode == 0, run.stderr
+    (line,) = [line for line in run.stdout.splitlines() if "accuracy" in line][-1:]
+    assert line.startswith("2 processes, 2 devices: accuracy 0.9")
