@@ -15,6 +15,7 @@ from carnyx.distribution.paper import Step, leading_size, resized, specs_of
 from carnyx.errors import ArgumentError, NotCompiledError
 
 USABLE = 0.9  # of a device's memory; the rest is for the runtime and for fragments
+KINDS: tuple[str, ...] = ("all-reduce", "all-gather", "reduce-scatter")
 BUCKET = 32e6  # bytes: XLA joins collectives up to about this size
 
 
@@ -31,7 +32,7 @@ class Row:
             in which a part of the collectives is hidden.
         collectives: bytes of the arrays that each kind takes or gives.
         sent: what a device sends for each kind, in a ring.
-        efficiency: against as many devices that need not communicate.
+        efficiency: samples a second and device, against those of one device.
         utilization: of the peak for matrix products.
         fits: whether the memory suffices.
     """
@@ -101,36 +102,51 @@ class Estimate:
             f"as enough up to {USABLE:.0%}.",
         ]
 
+    def steps(self) -> list[list[str]]:
+        """What a step takes, as a table: titles, then a line for each row."""
+        kinds = [k for k in KINDS if any(row.sent[k] for row in self.rows)]
+        titles = ["devices", "batch", "compute ms", *(f"{k} GB" for k in kinds)]
+        titles += ["sending ms", "step ms", "samples/s", "efficiency", "peak used"]
+        lines = [
+            [
+                f"{row.devices:,}",
+                f"{row.samples:,}",
+                f"{row.compute * 1e3:,.1f}",
+                *(f"{row.sent[kind] / 1e9:,.2f}" for kind in kinds),
+                f"{row.communicate * 1e3:,.1f}",
+                f"{row.step * 1e3:,.1f}",
+                f"{row.throughput:,.{0 if row.throughput >= 100 else 2}f}",
+                f"{row.efficiency:.0%}",
+                f"{row.utilization:.0%}",
+            ]
+            for row in self.rows
+        ]
+        return [titles, *lines]
+
+    def memory(self) -> list[list[str]]:
+        """What a device keeps, as a table in GB."""
+        titles = ["devices", *self.rows[0].memory, "in all", "fits"]
+        lines = [
+            [
+                f"{row.devices:,}",
+                *(f"{size / 1e9:,.2f}" for size in row.memory.values()),
+                f"{row.total_memory / 1e9:,.2f}",
+                "yes" if row.fits else "no",
+            ]
+            for row in self.rows
+        ]
+        return [titles, *lines]
+
     def __str__(self) -> str:
         lines = [
             f"{self.model}: {self.parameters / 1e6:,.1f} M parameters, "
             f"{self.strategy}, {self.scaling} scaling, {self.chip.name}",
-            *_aligned([_TITLES, *map(_cells, self.rows)]),
+            *_aligned(self.steps()),
+            "GB of a device:",
+            *_aligned(self.memory()),
             *(f"- {line}" for line in self.assumptions()),
         ]
         return "\n".join(lines)
-
-
-_TITLES = (
-    "devices", "batch", "compute ms", "sent GB", "comm. ms", "step ms", "samples/s",
-    "efficiency", "peak used", "memory GB", "fits",
-)  # fmt: skip
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    return (
-        f"{row.devices:,}",
-        f"{row.samples:,}",
-        f"{row.compute * 1e3:,.1f}",
-        f"{sum(row.sent.values()) / 1e9:,.2f}",
-        f"{row.communicate * 1e3:,.1f}",
-        f"{row.step * 1e3:,.1f}",
-        f"{row.throughput:,.4g}" if row.throughput < 1e4 else f"{row.throughput:,.0f}",
-        f"{row.efficiency:.0%}",
-        f"{row.utilization:.0%}",
-        f"{row.total_memory / 1e9:,.1f}",
-        "yes" if row.fits else "no",
-    )
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -163,7 +179,7 @@ def estimate(
             each device gets, with strong scaling all of them together.
         chip: a name of `distribution.CHIPS`, or a `distribution.Chip`.
         strategy: `"data"`, `"fsdp"` (`DataParallel(shard_parameters=True)`), a
-            `DataParallel`, or `"auto"`: the first where a device has memory for it.
+            `DataParallel`, or `"auto"`: the second where only it fits into memory.
         scaling: `"weak"` or `"strong"`.
         overlap: which part of the communication is hidden behind computing.
 
@@ -187,6 +203,8 @@ def estimate(
         raise ArgumentError(f"estimate got overlap={overlap}; expected 0 to 1.")
     paper = _Paper(model, specs_of(model, batch), chip_of(chip), scaling == "strong")
     counts = list(devices)
+    if not counts:
+        raise ArgumentError("estimate got no number of devices; expected one or more.")
     chosen = _strategy(strategy, paper, counts)
     rows = [paper.row(n, chosen == "fsdp", overlap) for n in counts]
     parameters = sum(v.size for v in model.trainable_variables)
@@ -199,8 +217,11 @@ def _strategy(strategy: Any, paper: _Paper, counts: list[int]) -> str:
     if isinstance(strategy, DataParallel):
         return "fsdp" if strategy.shard_parameters else "data"
     if strategy == "auto":
-        fit = all(paper.row(n, False, 0.0).fits for n in counts)
-        return "data" if fit else "fsdp"
+        needs = (
+            paper.row(n, True, 0.0).fits and not paper.row(n, False, 0.0).fits
+            for n in counts
+        )
+        return "fsdp" if any(needs) else "data"
     if strategy not in ("data", "fsdp"):
         raise ArgumentError(
             f'estimate got strategy={strategy!r}; expected "auto", "data", "fsdp" or a '
@@ -273,7 +294,7 @@ def _split(variable: Variable, devices: int, fsdp: bool) -> bool:
 
 def _collectives(step: Step, devices: int, fsdp: bool, chip: Chip) -> dict[str, float]:
     """Bytes by kind: weights that layers read and gradients, in the layers' dtype."""
-    found = {"all-reduce": 0.0, "all-gather": 0.0, "reduce-scatter": 0.0}
+    found = dict.fromkeys(KINDS, 0.0)
     if devices == 1:
         return found
     # XLA's CPU backend multiplies in float32, and has no reduce-scatter of its own

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 
 from carnyx import config
 from carnyx._core.op import op
-from carnyx._core.scope import fast_gradients, platform
+from carnyx._core.scope import current, fast_gradients, platform
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import result_type, tensor
-from carnyx.ops._flash import flash_attention as on_paper
+from carnyx.ops._flash import flash_attention as flash_on_paper
 from carnyx.typing import Tensor
 
 __all__ = ["dot_product_attention"]
@@ -37,7 +37,7 @@ def _check(query: jax.Array, key: jax.Array, value: jax.Array) -> None:
 def _fits_flash(query: jax.Array, bias: Any) -> bool:
     """What cuDNN's fused kernel takes: half precision, small heads, an Ampere GPU."""
     capability = getattr(jax.devices()[0], "compute_capability", "0")
-    capability = "8" if _elsewhere() else capability
+    capability = "8" if _on_paper() else capability
     half = query.dtype.name in ("float16", "bfloat16")
     size = query.shape[-1]
     return half and bias is None and size <= 128 and size % 8 == 0 and (
@@ -45,9 +45,9 @@ def _fits_flash(query: jax.Array, bias: Any) -> bool:
     )  # fmt: skip
 
 
-def _elsewhere() -> bool:
-    """Whether the program being traced is for a GPU that is not here."""
-    return platform() == "gpu" and jax.default_backend() != "gpu"
+def _on_paper() -> bool:
+    """Whether a program is traced for its costs on a GPU, and not to run."""
+    return current().platform == "gpu"
 
 
 def _weights(q, k, bias, mask, scale: float, cap: float | None) -> jax.Array:
@@ -160,8 +160,8 @@ def dot_product_attention(
         allowed = allowed and config.is_flash_attention_enabled() is not False
         flash = flash_attention or (allowed and _fits_flash(q, bias))
         bias, mask = (a if a is None else _rank_4(a) for a in (bias, mask))
-        if flash and _elsewhere() and bias is None:
-            return on_paper(q, k, v, mask, scale, is_causal)
+        if flash and _on_paper() and bias is None:
+            return flash_on_paper(q, k, v, mask, scale, is_causal)
         return jax.nn.dot_product_attention(
             q, k, v, bias, mask, scale=scale, is_causal=is_causal,
             implementation="cudnn" if flash else "xla",

@@ -1,4 +1,4 @@
-"""A GPU's attention kernel on paper, for programs that are traced on other machines.
+"""A GPU's attention kernel on paper, for programs that are traced for their costs.
 
 It computes the same numbers and has the kernel's costs: nothing of the size of the
 scores is kept between its forward and its backward pass.

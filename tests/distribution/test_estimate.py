@@ -324,9 +324,9 @@ def test_a_users_own_step() -> None:
 def test_it_prints_and_is_plain_data() -> None:
     found = estimate(dense(), 64, chip="v5e")
     text = str(found)
-    assert all(title in text for title in ("devices", "efficiency", "memory GB"))
+    assert all(title in text for title in ("devices", "efficiency", "all-reduce GB", "optimizer"))
     assert "tpu-v5e" in text and "50% of their time is hidden" in text
-    assert len(text.splitlines()) == 2 + 4 + len(found.assumptions())
+    assert len(text.splitlines()) == 2 + 2 * 5 + len(found.assumptions())
     plain = json.loads(json.dumps(found.to_dict()))
     assert plain["rows"][1]["devices"] == 8
     assert plain["rows"][1]["throughput"] == found.rows[1].throughput
@@ -340,6 +340,7 @@ def test_it_prints_and_is_plain_data() -> None:
         ({"scaling": "linear"}, '"weak" or "strong"'),
         ({"overlap": 2}, "0 to 1"),
         ({"devices": [0]}, "1 or more devices"),
+        ({"devices": []}, "no number of devices"),
         ({"devices": [64], "scaling": "strong"}, "a sample for each"),
         ({"batch": (np.zeros((3, 512)), np.zeros((4, 256)))}, "have .3, 4. samples"),
         ({"batch": np.zeros((3, 512))}, r"expected \(x, y\)"),
