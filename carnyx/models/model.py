@@ -7,12 +7,19 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from carnyx import registry, saving, tree
+from carnyx._core.devices import device_name
 from carnyx._core.symbol import KerasTensor, any_symbolic
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._training.trainer import Trainer
 from carnyx.errors import ArgumentError, NotBuiltError, UnknownNameError, nearest
 from carnyx.layers._call import shapes_of, signature_of
 from carnyx.layers.base import Layer
+from carnyx.models.placement import (
+    PlacementTable,
+    computed_on,
+    placement_table,
+    short_names,
+)
 from carnyx.models.summary import print_summary
 
 
@@ -88,6 +95,8 @@ class Model(Trainer, Layer):
         expand_nested: bool = False,
         show_trainable: bool = False,
         layer_range: Any = None,
+        *,
+        show_devices: bool = False,
     ) -> None:
         """Print a table of the layers: output shapes, parameters, connections.
 
@@ -96,12 +105,24 @@ class Model(Trainer, Layer):
             expand_nested: show the layers of models inside.
             show_trainable: a column that tells which layers train.
             layer_range: names (or patterns) of the first and the last layer to show.
+            show_devices: a column with the devices that compute the layers.
         """
         print_summary(
             self, line_length=line_length, positions=positions, print_fn=print_fn,
             expand_nested=expand_nested, show_trainable=show_trainable,
             layer_range=layer_range,
+            devices=_devices_of(self) if show_devices else None,
         )  # fmt: skip
+
+    def placement(self) -> PlacementTable:
+        """Which layer lives where, and the bytes on each device; print it.
+
+        >>> import carnyx as keras
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> [row.parameters for row in model.placement().layers]
+        [32]
+        """
+        return placement_table(self)
 
     # ---- building ----------------------------------------------------------------
 
@@ -195,6 +216,15 @@ class Model(Trainer, Layer):
     def output_shape(self) -> Any:
         """The shape of the symbolic output, or a list of the outputs' shapes."""
         return _shapes(self.outputs)
+
+
+def _devices_of(model: Model) -> Callable[[Any], str]:
+    """The column of `summary` that tells which devices compute a layer."""
+
+    def devices(layer: Any) -> str:
+        return short_names([device_name(d) for d in computed_on(model, layer)]) or "-"
+
+    return devices
 
 
 def _shapes(tensors: list[KerasTensor]) -> Any:

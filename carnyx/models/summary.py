@@ -19,7 +19,9 @@ _COLUMNS = {
     "Param #": "right",
     "Connected to": "left",
     "Trainable": "center",
+    "Device": "left",
 }
+_MORE = {"Trainable": 0.1, "Device": 0.13}  # shares of the line
 
 
 def print_summary(
@@ -30,22 +32,29 @@ def print_summary(
     expand_nested: bool = False,
     show_trainable: bool = False,
     layer_range: Any = None,
+    devices: Callable[[Any], str] | None = None,
 ) -> None:
-    """Print the table; see `Model.summary`."""
+    """Print the table; see `Model.summary`.
+
+    Args:
+        devices: from a layer to what its column of devices shows.
+    """
     from rich.console import Console
 
     nodes = _nodes(model)
     chain = _is_chain(nodes)
     titles = [t for t in _COLUMNS if t != "Connected to" or not chain]
     titles = [t for t in titles if t != "Trainable" or show_trainable]
+    titles = [t for t in titles if t != "Device" or devices is not None]
     terminal = shutil.get_terminal_size().columns
     length = line_length or min(
-        (88 if chain else 108) + 12 * show_trainable, terminal - 4
+        (88 if chain else 108) + 12 * (len(titles) - (3 if chain else 4)),
+        terminal - 4,
     )
     table = _table(titles, _widths(positions, titles, length), length)
     operations = model.operations if hasattr(model, "operations") else model.layers
     for operation in _in_range(list(operations), layer_range):
-        for row in _rows(operation, nodes, expand_nested):
+        for row in _rows(operation, nodes, expand_nested, devices=devices):
             table.add_row(*(row[title].replace("[", "\\[") for title in titles))
 
     colours = print_fn is None and sys.stdout.isatty()
@@ -77,8 +86,11 @@ def _widths(positions: Any, titles: list[str], length: int) -> list[int]:
     if positions is None:
         connected = "Connected to" in titles
         positions = [0.3, 0.56, 0.74, 1.0] if connected else [0.45, 0.8, 1.0]
-    if "Trainable" in titles and len(positions) < len(titles):
-        positions = [0.9 * p for p in positions] + [1.0]
+    more = [width for t, width in _MORE.items() if t in titles]
+    if len(positions) == len(titles) - len(more):
+        share = 1 - sum(more)
+        positions = [share * p for p in positions]
+        positions += [share + sum(more[: i + 1]) for i in range(len(more))]
     if len(positions) != len(titles):
         raise ArgumentError(
             f"summary() got {len(positions)} positions; the table has the "
@@ -109,7 +121,10 @@ def _is_chain(nodes: list[Node] | None) -> bool:
     return len(layers) == len(nodes) == len(set(sources)) + 1
 
 
-def _rows(operation: Any, nodes: Any, expand: bool, depth: int = 0) -> list[dict]:
+def _rows(
+    operation: Any, nodes: Any, expand: bool, depth: int = 0,
+    devices: Callable[[Any], str] | None = None,
+) -> list[dict]:  # fmt: skip
     """The row of a layer and, where wanted, of those inside, by column."""
     prefix = "   " * depth + "└ " if depth else ""
     if isinstance(operation, OpCall):
@@ -125,10 +140,11 @@ def _rows(operation: Any, nodes: Any, expand: bool, depth: int = 0) -> list[dict
         "Param #": params,
         "Connected to": _connections(operation, nodes),
         "Trainable": trainable,
+        "Device": "" if devices is None else devices(operation),
     }
     rows = [row]
     for inner in getattr(operation, "layers", ()) if expand else ():
-        rows += _rows(inner, _nodes(operation), expand, depth + 1)
+        rows += _rows(inner, _nodes(operation), expand, depth + 1, devices)
     return rows
 
 
