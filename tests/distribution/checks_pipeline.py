@@ -120,7 +120,7 @@ def test_masked_and_ignored_steps(reduction: str) -> None:
 
 
 def train(model: Any, name: str, optimizer: Any, **fit: Any) -> dict[str, Any]:
-    """What is seen of 20 steps, of evaluation and prediction."""
+    """What is seen of training, by default for 20 steps, and of a prediction."""
     x, y = networks.data_for(name, 36)
     losses = {
         "lstm": "binary_crossentropy",
@@ -129,15 +129,10 @@ def train(model: Any, name: str, optimizer: Any, **fit: Any) -> dict[str, Any]:
     loss: Any = losses.get(name, crossentropy(from_logits=True))
     metrics: Any = {"lstm": ["accuracy", "auc"], "two_by_two": [["mae"], ["accuracy"]]}
     model.compile(optimizer, loss, metrics=metrics.get(name, ["accuracy"]))
-    fit = {"batch_size": 8, "epochs": 4, "verbose": 0, "shuffle": False} | fit
+    fit = {"batch_size": 9, "epochs": 5, "verbose": 0, "shuffle": False} | fit
     history = model.fit(x, y, **fit).history
-    scores = model.evaluate(x, y, batch_size=20, verbose=0)
-    return {
-        **history,
-        "evaluate": scores,
-        "predict": model.predict(x, batch_size=20, verbose=0),
-        "weights": model.get_weights(),
-    }
+    predicted = model.predict(x, batch_size=36, verbose=0)
+    return {**history, "predict": predicted, "weights": model.get_weights()}
 
 
 @pytest.mark.parametrize("name", ["mlp", "lstm", "transformer", "two_by_two"])
@@ -148,7 +143,9 @@ def test_20_steps_with_a_rest(name: str) -> None:
         stages = 2 if name == "mlp" else 3
         model = Pipeline(model, stages=stages, microbatches=4) if many else model
         optimizer = keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True)
-        return train(model, name, optimizer)
+        seen = train(model, name, optimizer, batch_size=8, epochs=4)
+        x, y = networks.data_for(name, 36)
+        return seen | {"evaluate": model.evaluate(x, y, batch_size=20, verbose=0)}
 
     check_same(run(True), run(False))
 
@@ -179,7 +176,7 @@ def test_losses_that_layers_add_count_once() -> None:
         model = with_losses()
         model = Pipeline(model, stages=3, microbatches=4) if many else model
         weights = {0: 0.5, 1: 2.0, 2: 1.0, 3: 0.0}
-        return train(model, "mlp", "sgd", batch_size=10, class_weight=weights)
+        return train(model, "mlp", "sgd", class_weight=weights)
 
     check_same(run(True), run(False))
 
@@ -190,22 +187,23 @@ def test_precision_accumulation_clipping_and_averages(policy: str) -> None:
         keras.utils.set_random_seed(3)
         keras.config.set_dtype_policy(policy)
         try:
-            model = networks.transformer(keras)
+            model = skips()
         finally:
             keras.config.set_dtype_policy("float32")
-        model = Pipeline(model, stages=3, microbatches=4) if many else model
+        model = Pipeline(model, stages=3, microbatches=3) if many else model
         optimizer = keras.optimizers.SGD(
             0.05, momentum=0.9, global_clipnorm=0.1, use_ema=True,
             gradient_accumulation_steps=2,
         )  # fmt: skip
-        return train(model, "transformer", optimizer)
+        return train(model, "mlp", optimizer)
 
     many, one = run(True), run(False)
     if policy == "float32":
         check_same(many, one)
-    else:  # sums over microbatches are rounded at other places
-        for key in ("loss", "evaluate"):
-            np.testing.assert_allclose(many[key], one[key], rtol=5e-3)
+    else:  # gradients of microbatches are rounded to 8 or 11 bits before they are added
+        np.testing.assert_allclose(many["loss"], one["loss"], rtol=2e-3)
+        for a, b in zip(many["weights"], one["weights"], strict=True):
+            np.testing.assert_allclose(a, b, atol=3e-3)
 
 
 def test_frozen_stages_and_models_inside() -> None:
@@ -238,7 +236,7 @@ def test_batch_normalization_and_dropout_a_microbatch() -> None:
         model = networks.convnet(keras)
         if microbatches:
             model = Pipeline(model, stages=2, microbatches=microbatches)
-        return train(model, "convnet", "sgd", epochs=1)
+        return train(model, "convnet", "sgd", batch_size=18, epochs=1)
 
     check_same(run(1), run(None))  # one microbatch: the statistics of the batch
     assert np.isfinite(run(4)["loss"]).all()
@@ -248,7 +246,8 @@ def test_batch_normalization_and_dropout_a_microbatch() -> None:
         model = keras.Sequential(
             [keras.Input((12,)), layers.Dense(8), layers.Dropout(0.5), layers.Dense(4)]
         )
-        return train(Pipeline(model, stages=2, microbatches=4), "mlp", "sgd", epochs=1)
+        pipeline = Pipeline(model, stages=2, microbatches=3)
+        return train(pipeline, "mlp", "sgd", epochs=1)
 
     check_same(dropout(), dropout())
 
