@@ -88,7 +88,7 @@ class PackedStore(Store):
     program; those that are written are put in before the next step, by another.
     """
 
-    __slots__ = ("_at", "_cut", "_merged", "_read", "_written", "packs")
+    __slots__ = ("_at", "_cut", "_merged", "_pack_of", "_read", "_written", "packs")
 
     def __init__(
         self,
@@ -97,8 +97,8 @@ class PackedStore(Store):
         packs: Sequence[Pack],
     ) -> None:
         self.packs = list(packs)
-        packed = {i for pack in packs for i in pack.members}
-        single = [i for i in range(len(variables)) if i not in packed]
+        self._pack_of = {i: pack for pack in packs for i in pack.members}
+        single = [i for i in range(len(variables)) if i not in self._pack_of]
         self._at = {index: at for at, index in enumerate(single)}
         self._read: dict[int, Any] = {}  # values cut out, or newer ones
         self._written: set[int] = set()
@@ -134,7 +134,7 @@ class PackedStore(Store):
     def keep(self, flat: list[Any]) -> None:
         self.values = [flat[index] for index in self._at]
         self.values += [pack.make(flat) for pack in self.packs]
-        self._read = {i: flat[i] for p in self.packs for i in p.members}
+        self._read = {i: flat[i] for i in self._pack_of}
         self._written = set()
         self._lent &= set(self._at)
 
@@ -169,6 +169,10 @@ class PackedStore(Store):
             for pack in self.packs
             for i, shape in zip(pack.members, pack.shapes)
         }
+
+    def sharding(self, index: int) -> Any:
+        pack = self._pack_of.get(index)
+        return self.values[self._at[index]].sharding if pack is None else pack.sharding
 
     def put(self, index: int, value: Any) -> None:
         if index in self._at:

@@ -232,7 +232,7 @@ def place_again(variable: Variable, value: Any) -> Any:
     """A value that is assigned, where the one before it was."""
     if not _ever:
         return value
-    sharding = variable.peek().sharding
+    sharding = variable.kept_at()
     there = value.sharding
     if there == sharding:
         return value

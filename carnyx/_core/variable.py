@@ -95,6 +95,10 @@ class Store:
         """The value of one variable."""
         return self.values[index]
 
+    def sharding(self, index: int) -> Any:
+        """Where the value of one variable lies."""
+        return self.values[index].sharding
+
     def put(self, index: int, value: Any) -> None:
         """Another value for one variable."""
         self.values[index] = value
@@ -222,10 +226,16 @@ class Variable(Operators):
         """Like `read`, for a caller that does not keep the array past a step."""
         return self._value if self.store is None else self.store.peek(self.place)
 
+    def kept_at(self) -> Any:
+        """The sharding of the value."""
+        if self.store is None:
+            return self._value.sharding
+        return self.store.sharding(self.place)
+
     @property
     def abstract(self) -> bool:
         """Whether it has a shape and a dtype, but no value."""
-        return type(self.peek()) is Spec
+        return self._pending is not None
 
     def materialize(self) -> None:
         """Run the initializer, where the variable has no value yet."""
