@@ -208,6 +208,12 @@ class Updates:
             self.shares = [_OnDevice(optimizer, device, trainable, True)]
         for share in self.shares:
             share.find(self.variables, home)
+        self._known = {id(v): v for s in self.shares for v in s.variables()}
+        self._wanderers = {
+            id(v)
+            for s in self.shares
+            for v in (s.variables() if s.whole else s.common)
+        }
         self._copies: dict[Any, tuple[list[Any], list[Any]]] = {}
 
     def __call__(self, values: Values, gradients: Gradients) -> Values:
@@ -257,9 +263,9 @@ class Updates:
 
     def _brought_home(self, new: Values) -> Values:
         """What was updated elsewhere than where it lives, moved there."""
-        known = {id(v): v for share in self.shares for v in share.variables()}
-        for key, value in new.items():
-            home = self.home(known[key])
+        for key in self._wanderers & new.keys():
+            variable, value = self._known[key], new[key]
+            home = self.home(variable)
             if value.devices() != {home}:
                 new[key] = jax.device_put(value, home)
         return new
