@@ -29,7 +29,7 @@ class Row:
         samples: of the whole batch.
         flops: of one device.
         compute, communicate, step: the time of kernels, of collectives, and of a step,
-            in which a part of the collectives is hidden.
+            in which a part of the collectives is hidden behind kernels.
         collectives: bytes of the arrays that each kind takes or gives.
         sent: what a device sends for each kind, in a ring.
         efficiency: samples a second and device, against those of one device.
@@ -97,7 +97,8 @@ class Estimate:
             f"Each kernel takes the longer of its arithmetic and its memory traffic, "
             f"with elementwise work fused as XLA does, and {chip.launch * 1e6:.0f} µs.",
             f"Collectives go in rings, {BUCKET / 1e6:.0f} MB at a time; {percent} of "
-            "their time is hidden behind computing. Reading data costs nothing.",
+            "their time is hidden behind computing, but for the sums of batch "
+            "normalization. Reading data costs nothing.",
             f"Parameters and optimizer state are {forms[self.strategy]}; memory counts "
             f"as enough up to {USABLE:.0%}.",
         ]
@@ -261,9 +262,9 @@ class _Paper:
         statistics = _statistics(self.model) if devices > 1 else []
         collectives["all-reduce"] += sum(statistics)
         sent = {k: _ring(k, devices) * size for k, size in collectives.items()}
-        communicate = _seconds(sent, collectives, len(statistics), devices, chip)
-        hidden = min(overlap * communicate, compute)
-        time = compute + communicate - hidden
+        hideable = _seconds(sent, collectives, devices, chip)
+        waiting = len(statistics) * _latency(devices, chip)
+        time = compute + waiting + hideable - min(overlap * hideable, compute)
         memory = _memory(step, parts, fsdp and devices > 1)
         alone = self.step(1).seconds(chip, [1.0] * len(parts))
         ideal = alone / devices if self.strong else alone
@@ -274,7 +275,7 @@ class _Paper:
             samples=self.given if self.strong else devices * self.given,
             flops=step.flops,
             compute=compute,
-            communicate=communicate,
+            communicate=hideable + waiting,
             step=time,
             collectives=collectives,
             sent=sent,
@@ -329,21 +330,21 @@ def _ring(kind: str, devices: int) -> float:
 
 
 def _seconds(
-    sent: dict[str, float],
-    collectives: dict[str, float],
-    more: int,
-    devices: int,
-    chip: Chip,
+    sent: dict[str, float], collectives: dict[str, float], devices: int, chip: Chip
 ) -> float:
-    """The time of the collectives, `more` of which cannot be joined with others."""
-    if devices == 1:
-        return 0.0
+    """The time of the collectives; between nodes all devices of a node send at once."""
+    rate = chip.link
+    if devices > chip.node:
+        rate = min(rate, chip.network * chip.node)
+    count = sum(math.ceil(size / BUCKET) for size in collectives.values())
+    latency = count * _latency(devices, chip)
+    return sum(sent.values()) / (rate * chip.link_share) + latency
+
+
+def _latency(devices: int, chip: Chip) -> float:
+    """What a collective takes however small it is."""
     nodes = math.ceil(devices / chip.node)
-    # all devices of a node send to the next node at the same time
-    rate = chip.link if nodes == 1 else min(chip.link, chip.network * chip.node)
-    latency = chip.latency + chip.network_latency * math.log2(nodes)
-    count = more + sum(math.ceil(size / BUCKET) for size in collectives.values())
-    return sum(sent.values()) / (rate * chip.link_share) + count * latency
+    return chip.latency + chip.network_latency * math.log2(nodes)
 
 
 # ---- what is kept ----------------------------------------------------------------

@@ -50,6 +50,11 @@ class Step:
         model._prepare((x, y, weight[0] if weight else None), True, self.samples)
         batch = tuple(part for part in batch if part is not None)
         step = model.train_program()
+        if not hasattr(step, "step"):
+            raise ArgumentError(
+                f"estimate got {model.name!r}, whose layers are placed on devices one "
+                "by one; give it the model without device scopes or pipeline."
+            )
         self.parts = step.held.parts
         self.variables: list[Variable] = [v for part in self.parts for v in part]
 

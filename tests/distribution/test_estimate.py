@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -197,9 +198,10 @@ def test_half_precision_halves_what_is_sent() -> None:
 
 def test_statistics_of_batch_normalization_are_counted() -> None:
     inner = [keras.Input((16,)), layers.Dense(8), layers.BatchNormalization()]
-    one_row = estimate(compiled(inner), 32, devices=[8]).rows[0]
+    row = estimate(compiled(inner), 32, devices=[8], overlap=1.0).rows[0]
     weights = 4 * (16 * 8 + 8 + 8 + 8)
-    assert one_row.collectives["all-reduce"] == weights + 4 * 4 * 8
+    assert row.collectives["all-reduce"] == weights + 4 * 4 * 8
+    assert row.step >= row.compute + 4 * keras.distribution.CHIPS["h100"].latency
 
 
 def test_weak_and_strong_scaling() -> None:
@@ -324,7 +326,10 @@ def test_a_users_own_step() -> None:
 def test_it_prints_and_is_plain_data() -> None:
     found = estimate(dense(), 64, chip="v5e")
     text = str(found)
-    assert all(title in text for title in ("devices", "efficiency", "all-reduce GB", "optimizer"))
+    assert all(
+        title in text
+        for title in ("devices", "efficiency", "all-reduce GB", "optimizer")
+    )
     assert "tpu-v5e" in text and "50% of their time is hidden" in text
     assert len(text.splitlines()) == 2 + 2 * 5 + len(found.assumptions())
     plain = json.loads(json.dumps(found.to_dict()))
@@ -359,3 +364,13 @@ def test_models_that_say_too_little_are_refused() -> None:
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="pass \\(x, y\\)"):
         estimate(model, 4)
+
+
+def test_the_example_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "scaling.md").read_text()
+    example = page.split("```python\n")[1].split("```")[0]
+    try:
+        exec(compile(example, "scaling.md", "exec"), {})
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert "fsdp [False, True, True]" in capsys.readouterr().out
