@@ -49,7 +49,8 @@ def batches(feed: Feed, count: int) -> Iterator[Any]:
 def unchanged(model: Any) -> Iterator[None]:
     """Put weights, optimizers, metrics and seeds back where they were."""
     seed, state = global_seed_generator().state, random.getstate()
-    kept = [(v, across.copied(v.peek())) for v in [*model._held().store.variables, seed]]
+    variables = [*model._held().store.variables, seed]
+    kept = [(v, across.copied(v.peek())) for v in variables]
     try:
         yield
     finally:

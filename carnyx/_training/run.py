@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import shutil
 import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,9 +15,12 @@ import numpy as np
 
 from carnyx._core import across
 from carnyx._core.seed import global_seed_generator
+from carnyx._training.together import job_of
 from carnyx.callbacks import BackupAndRestore, CallbackList, ProgbarLogger
-from carnyx.errors import ArgumentError, FileError
+from carnyx.distribution.job import Job, current_job, is_first
+from carnyx.errors import ArgumentError, FileError, ProcessError
 from carnyx.saving import backup
+from carnyx.saving.shards import ShardedArrays, Share, write_shards
 
 
 class Run:
@@ -82,12 +87,11 @@ class Run:
         """
         variables, content = self._variables(), saved.content
         names = sorted(n for n in saved.arrays if not n.startswith("/"))
-        values = [saved.arrays[name] for name in names]
-        _check_same_model(saved, variables, names, values)
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
+        _check_same_model(saved, variables, names)
+        for variable, name in zip(variables, names, strict=True):
+            variable.assign(_placed(saved.arrays, name, variable.peek()))
         self._restore_callbacks(saved)
-        self.feed.restore(content["feed"])
+        self.feed.restore(_own_position(saved))
         self.epoch, self.step = content["epoch"], content["step"]
         self.total, self.finished = content["total"], content["finished"]
         self.model.stop_training = content["stopping"]
@@ -121,9 +125,41 @@ def _state_of(callback: Any) -> dict[str, Any]:
     return callback.state() if hasattr(callback, "state") else {}
 
 
+def _facts(arrays: Any, name: str) -> Any:
+    """An array, or its shape and dtype where it is not read as a whole."""
+    return arrays.facts(name) if isinstance(arrays, ShardedArrays) else arrays[name]
+
+
+def _placed(arrays: Any, name: str, now: Any) -> Any:
+    """An array of a backup; where processes share it, each reads its part."""
+    if not (isinstance(arrays, ShardedArrays) and across.is_shared(now)):
+        return arrays[name]
+    return across.made_of(
+        now.shape, now.dtype, now.sharding, functools.partial(arrays.read, name)
+    )
+
+
+def _own_position(saved: backup.Backup) -> Any:
+    """Where this process's feed was; each has its own, where each has its own data."""
+    feeds, job = saved.content.get("feeds"), current_job()
+    index, count = (0, 1) if job is None else (job.index, job.count)
+    if feeds is None or all(feed == feeds[0] for feed in feeds):
+        return saved.content["feed"]
+    if len(feeds) == count:
+        return feeds[index]
+    warnings.warn(
+        f"{saved.folder} is of {len(feeds)} processes, each with data of its own, and "
+        f"the job has {count} now: the place in the data is that of process "
+        f"{index % len(feeds)}, so some samples may come twice or not in this epoch.",
+        stacklevel=2,
+    )
+    return feeds[index % len(feeds)]
+
+
 def _check_same_model(
-    saved: backup.Backup, variables: list[Any], names: list[str], values: list[Any]
+    saved: backup.Backup, variables: list[Any], names: list[str]
 ) -> None:
+    values = [_facts(saved.arrays, name) for name in names]
     advice = "Give each job a folder of its own, or remove this one to begin anew."
     if len(variables) != len(values):
         raise ArgumentError(
@@ -131,9 +167,10 @@ def _check_same_model(
             f"{len(variables)}: it is of another model or optimizer. {advice}"
         )
     for variable, name, value in zip(variables, names, values, strict=True):
-        if variable.shape != value.shape or variable.dtype != value.dtype.name:
+        dtype = value.dtype.name
+        if variable.shape != value.shape or variable.dtype != dtype:
             raise ArgumentError(
-                f"{saved.folder}: {name[6:]!r} is {value.dtype.name}{value.shape}, the "
+                f"{saved.folder}: {name[6:]!r} is {dtype}{value.shape}, the "
                 f"job has {variable.path!r} {variable.dtype}{variable.shape}. {advice}"
             )
 
@@ -173,13 +210,18 @@ def _number(value: Any) -> Any:
 
 
 class Backups:
-    """Saves a run as `BackupAndRestore` asks, from a thread of its own."""
+    """Saves a run as `BackupAndRestore` asks, from a thread of its own.
+
+    Of several processes each saves what it holds; they compare notes over their line,
+    never by programs on their devices, which the training thread has for itself.
+    """
 
     def __init__(self, run: Run, options: BackupAndRestore | None) -> None:
         self.run, self.options = run, options
         self._since = 0
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=1)
         self._writer: threading.Thread | None = None
+        self._job = job_of(run.model._placed())
 
     @property
     def on(self) -> bool:
@@ -190,15 +232,35 @@ class Backups:
         """The newest whole backup to go on from."""
         if self.options is None:
             return None
-        backup.clean(self.options.backup_dir)
-        return backup.newest_backup(self.options.backup_dir)
+        if self._job is None:
+            backup.clean(self.options.backup_dir)
+            return backup.newest_backup(self.options.backup_dir)
+        return self._find_together(self._job, Path(self.options.backup_dir))
+
+    def _find_together(self, job: Job, root: Path) -> backup.Backup | None:
+        """What the first process finds is read by all."""
+        found = None
+        if job.index == 0:
+            backup.clean(root)
+            found = backup.newest_backup(root)
+        name = job.agree(found and found.folder.name, "finding a backup")[0]
+        if name is None or found is not None:
+            return found
+        if not (root / name).is_dir():
+            raise FileError(
+                f"{root / name}, in which process 0 has a backup, is not there for "
+                f"process {job.index}. The folder has to be one that all hosts share."
+            )
+        return backup.read_backup(root / name, check=False)
 
     def after_steps(self, count: int) -> None:
         """Save if it is time; called when all callbacks had their turn."""
         if self.options is None or self.options.save_freq == "epoch":
             return
         self._since += count
-        if self._since >= self.options.save_freq and self._queue.empty():
+        if self._since < self.options.save_freq:
+            return
+        if self._queue.empty() or self._job is not None:  # all save the same steps
             self.save()
 
     def after_epoch(self) -> None:
@@ -211,7 +273,8 @@ class Backups:
         if self.options is None:
             return
         self._since = 0
-        job = (self.run.total, *self.run.capture())
+        key = "" if self._job is None else self._job.next("backup")
+        job = (key, self.run.total, *self.run.capture())
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_all, daemon=True)
             self._writer.start()
@@ -229,19 +292,29 @@ class Backups:
             finally:
                 self._queue.task_done()
 
-    def _write(self, total: int, arrays: dict[str, Any], content: Any) -> None:
+    def _write(self, key: str, total: int, arrays: dict, content: Any) -> None:
         assert self.options is not None
-        on_host = {name: np.asarray(value) for name, value in arrays.items()}
+        root, keep = self.options.backup_dir, self.options.keep
         try:
-            backup.write_backup(
-                self.options.backup_dir, total, on_host, content, self.options.keep
-            )
+            if self._job is not None:
+                job = self._job
+                word = f"{job.word}-{key.split()[0]}"
+                share = Share(
+                    job.index, word, lambda v: job.exchange(key, v, "a backup")
+                )
+                if write_shards(root, total, arrays, content, share):
+                    backup.prune(root, keep)
+                return
+            on_host = {name: np.asarray(value) for name, value in arrays.items()}
+            backup.write_backup(root, total, on_host, content, keep)
+        except ProcessError:  # the training thread hears of it, too
+            return
         except FileError as error:  # training goes on; the user is told
             warnings.warn(f"{error} Training goes on.", stacklevel=2)
 
     def tell(self, message: str) -> None:
         """Print, unless `fit` is silent."""
-        if (self.run.callbacks.params or {}).get("verbose"):
+        if (self.run.callbacks.params or {}).get("verbose") and is_first():
             print(message, flush=True)
 
     def finish(self) -> None:
@@ -250,6 +323,8 @@ class Backups:
             return
         if self.options.delete_checkpoint:
             self.close()
+            if self._job is not None and self._job.index:
+                return
             for folder in backup.list_backups(self.options.backup_dir):
                 shutil.rmtree(folder, ignore_errors=True)
         else:

@@ -10,6 +10,7 @@ from carnyx.callbacks.base import takes_chunks
 from carnyx.callbacks.monitor import Monitor, _mode
 from carnyx.callbacks.progress import write
 from carnyx.configurable import field, positive
+from carnyx.distribution.job import is_first
 from carnyx.errors import ArgumentError, FileError
 
 
@@ -83,7 +84,8 @@ class ModelCheckpoint(Monitor):
                 f"ModelCheckpoint cannot save to {path!r}: it is a folder. Give the "
                 "path of a file."
             )
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        if is_first():
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path, overwrite=True)
         else:

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from carnyx.distribution.job import is_first
+
 # ---- records
 
 
@@ -198,7 +200,8 @@ class EventFile:
 
     def flush(self) -> None:
         """Write what waits."""
-        if not self._waiting:
+        if not self._waiting or not is_first():
+            self._waiting = []
             return
         if self.path is None:
             os.makedirs(self.folder, exist_ok=True)

@@ -6,8 +6,7 @@ import json
 import os
 from typing import Any
 
-import jax
-
+from carnyx._core import across
 from carnyx.callbacks.base import takes_chunks
 from carnyx.callbacks.monitor import Monitor, _mode
 from carnyx.callbacks.progress import write
@@ -124,7 +123,7 @@ class OrbaxCheckpoint(Monitor):
         copies = {}
         for name, variable in self._variables(model).items():
             value = variable.peek()
-            copies[name] = jax.device_put(value, value.sharding, may_alias=False)
+            copies[name] = across.copied(value)
         return copies
 
     def _variables(self, model: Any) -> dict[str, Any]:

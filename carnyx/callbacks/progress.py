@@ -12,13 +12,19 @@ from typing import Any
 
 from carnyx import config
 from carnyx.callbacks.base import Callback, takes_chunks
+from carnyx.distribution.job import is_first
 from carnyx.errors import ArgumentError
 
 _BOLD, _GREEN, _GREY, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[37m", "\x1b[0m"
 
 
 def write(text: str) -> None:
-    """Write to stdout at once; characters it cannot show become `=`."""
+    """Write to stdout at once; characters it cannot show become `=`.
+
+    Of several processes the first alone writes.
+    """
+    if not is_first():
+        return
     try:
         sys.stdout.write(text)
     except UnicodeEncodeError:

@@ -11,6 +11,7 @@ from typing import Any
 
 from carnyx import configurable
 from carnyx.callbacks.base import Callback
+from carnyx.distribution.job import is_first
 
 
 class RemoteMonitor(Callback):
@@ -33,6 +34,8 @@ class RemoteMonitor(Callback):
     _patience = 10.0  # seconds
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if not is_first():
+            return
         text = json.dumps(
             {"epoch": epoch} | {n: _plain(v) for n, v in (logs or {}).items()}
         )

@@ -9,13 +9,14 @@ from typing import Any
 
 from carnyx.callbacks.base import Callback, takes_chunks
 from carnyx.configurable import field
+from carnyx.distribution.job import is_first
 from carnyx.errors import ArgumentError
 
 Hook = Callable[..., Any] | None
 
 
 class CSVLogger(Callback):
-    """Write a line of loss and metrics for every epoch.
+    """Write a line of loss and metrics for every epoch; one process does.
 
     Args:
         append: go on in a file that is there, without another header.
@@ -30,7 +31,8 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._close()
-        self._file = open(self.filename, "a" if self.append else "w", newline="")
+        name = self.filename if is_first() else os.devnull
+        self._file = open(name, "a" if self.append else "w", newline="")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}

@@ -15,6 +15,7 @@ from carnyx.callbacks.base import Callback, takes_chunks
 from carnyx.callbacks.event_files import EventFile
 from carnyx.callbacks.learning_rate import _log_rates
 from carnyx.configurable import field
+from carnyx.distribution.job import is_first
 from carnyx.errors import ArgumentError
 
 
@@ -121,7 +122,7 @@ class TensorBoard(Callback):
     @takes_chunks
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         first, _ = self.profile_batch
-        if self._train_batch + 1 == first and not self._tracing:
+        if self._train_batch + 1 == first and not self._tracing and is_first():
             jax.profiler.start_trace(self._train.folder)
             self._tracing = True
 
@@ -216,8 +217,10 @@ class TensorBoard(Callback):
     def _write_embeddings(self) -> None:
         for layer, name in self._embeddings():
             path = os.path.join(self._train.folder, name)
-            os.makedirs(self._train.folder, exist_ok=True)
-            np.savetxt(path, np.asarray(layer.embeddings), delimiter="\t", fmt="%.7g")
+            table = np.asarray(layer.embeddings)  # by all processes that hold it
+            if is_first():
+                os.makedirs(self._train.folder, exist_ok=True)
+                np.savetxt(path, table, delimiter="\t", fmt="%.7g")
 
     def _write_projector(self) -> None:
         """Tell the projector which tables there are, and their labels."""
@@ -236,6 +239,8 @@ class TensorBoard(Callback):
                 f"embeddings_metadata has {sorted(by_layer)}, but the layers with "
                 f"embeddings are {[layer.name for layer, _ in self._embeddings()]}."
             )
+        if not is_first():
+            return
         os.makedirs(self._train.folder, exist_ok=True)
         path = os.path.join(self._train.folder, "projector_config.pbtxt")
         with open(path, "w", encoding="utf-8") as stream:

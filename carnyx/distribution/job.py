@@ -15,14 +15,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 
 from carnyx.distribution.hub import BEAT, SILENCE, Hub
 from carnyx.distribution.stops import Stops
-from carnyx.errors import ProcessError
+from carnyx.errors import FileError, ProcessError
 
 GRACE = 8.0  # seconds for the main thread to leave, before the process is ended
 _PATIENCE = 30.0  # seconds until waiting for others is worth a word
@@ -51,6 +51,9 @@ class Job:
         addresses: where the hub may be reached, each tried in turn.
         token: what the hub asks for.
         hub: in the first process.
+
+    Attributes:
+        word: one that is this job's own.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Job:
         hub: Hub | None = None,
     ) -> None:
         self.index, self.count, self._hub = index, count, hub
+        self.word = token[:8]
         self.stops = Stops(
             lambda number, reason: self._send("stop", number, reason), self.check
         )
@@ -73,7 +77,7 @@ class Job:
         self._left: dict[int, str] = {}  # calls that another process has left
         self._ended: dict[int, str] = {}  # processes whose script is over
         self._told = self._failed = self._leaving = self._ready = False
-        self._call = self._depth = self._made = 0
+        self._call = self._depth = self._made = self._done = 0
         self._heard = self._until = time.monotonic()
         self._names = [f"Process {i} of {count}" for i in range(count)]
         self._sending = threading.Lock()
@@ -125,6 +129,24 @@ class Job:
         """What was told under `key`; waits for it."""
         self._wait(lambda: key in self._posts, what)
         return self._posts[key]
+
+    def done_by_first(self, do: Callable[[], None], what: str) -> None:
+        """Something that the first process does while the others wait for it."""
+        self._done += 1
+        if self.index:
+            error = self.posted(f"done {self._done}", what)
+            if error is not None:
+                raise FileError(f"Process 0 could not {what}: {error}")
+            return
+        said: str | None = "it was stopped"
+        try:
+            do()
+            said = None
+        except Exception as error:
+            said = _described(error)
+            raise
+        finally:
+            self.post(f"done {self._done}", said)
 
     def _wait(self, done: Any, what: str, over: threading.Event | None = None) -> None:
         since, told = time.monotonic(), False

@@ -10,6 +10,7 @@ from typing import Any
 
 from carnyx import tree
 from carnyx._core.node import Node, OpCall
+from carnyx.distribution.job import is_first
 from carnyx.errors import ArgumentError, CarnyxError
 from carnyx.models.op_records import class_name_of
 
@@ -68,7 +69,8 @@ def print_summary(
         console.print(table)
         for line in _totals(model):
             console.print(line)
-    (print_fn or sys.stdout.write)(captured.get())
+    if print_fn is not None or is_first():
+        (print_fn or sys.stdout.write)(captured.get())
 
 
 def _table(titles: list[str], widths: list[int], length: int) -> Any:

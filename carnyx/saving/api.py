@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from carnyx import registry
 from carnyx._core.devices import saved_devices
+from carnyx.distribution.job import current_job
 from carnyx.errors import (
     ArgumentError,
     FileError,
@@ -19,7 +20,7 @@ from carnyx.errors import (
     UnsafeModelError,
     add_note_once,
 )
-from carnyx.saving import hdf5, jsons, walk
+from carnyx.saving import hdf5, jsons, shared, walk
 from carnyx.saving.description import ModelDescription
 from carnyx.saving.files import PathLike, damaged, existing
 from carnyx.saving.formats import keras_v3, legacy_h5
@@ -51,8 +52,6 @@ def save_model(
             f"save_model got {str(filepath)!r}; expected a file ending in .keras (the "
             "Keras 3 archive) or .h5 (the HDF5 layout of Keras 2)."
         )
-    if not _may_write(filepath, overwrite):
-        return
     if not model.built:
         warnings.warn(
             f"{model.name!r} is saved without weights: it is not built. Call it on "
@@ -63,7 +62,7 @@ def save_model(
     if suffix in _HDF5 and not include_optimizer:
         description.compile_config, description.optimizer = None, {}
     writer = legacy_h5 if suffix in _HDF5 else keras_v3
-    writer.write(filepath, description)
+    _write(filepath, overwrite, description, writer.write)
 
 
 def describe(
@@ -157,15 +156,12 @@ def save_weights(
             f"{model.name!r} has no weights to save: it is not built. Call it on data "
             "first, or build(input_shape)."
         )
-    if not _may_write(filepath, overwrite):
-        return
     by_path = name.endswith(".weights.h5")
     description = describe(model, by_layer=not by_path, config=False)
-    if by_path:
-        keras_v3.write_weights(filepath, description)
-    else:
+    if not by_path:
         description.optimizer = {}
-        legacy_h5.write(filepath, description)
+    writer = keras_v3.write_weights if by_path else legacy_h5.write
+    _write(filepath, overwrite, description, writer)
 
 
 def load_weights(
@@ -249,6 +245,27 @@ def _naming_the_file(source: str) -> Iterator[None]:
     except Exception as error:
         add_note_once(error, f"  while making the model that {source} describes")
         raise
+
+
+def _write(
+    filepath: PathLike,
+    overwrite: bool,
+    description: ModelDescription,
+    writer: Callable[[PathLike, ModelDescription], None],
+) -> None:
+    """Write a file; of several processes the first does, and the others wait for it."""
+
+    def write() -> None:
+        if _may_write(filepath, overwrite):
+            writer(filepath, description)
+
+    job = current_job()
+    if job is None:
+        return write()
+    if shared.are_split(description):
+        job.agree(None, "save")  # says who is missing, where one is
+        shared.gather(description, job.index == 0)
+    job.done_by_first(write, "save")
 
 
 def _may_write(filepath: PathLike, overwrite: bool) -> bool:

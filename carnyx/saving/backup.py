@@ -10,12 +10,11 @@ that is whole is the one that counts.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import warnings
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx.errors import FileError
-from carnyx.saving.files import PathLike, sync_folder
+from carnyx.saving.files import (
+    PathLike,
+    read_record,
+    sync_file,
+    sync_folder,
+    write_record,
+)
+from carnyx.saving.shards import FORMAT as FORMAT_OF_SHARDS
+from carnyx.saving.shards import ShardedArrays, checksum, clean_shards, storable
 
 ARRAYS, MANIFEST = "arrays.safetensors", "manifest.json"
 _FORMAT = 1
@@ -36,7 +43,7 @@ class Backup(NamedTuple):
 
     folder: Path
     step: int
-    arrays: dict[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray]
     content: dict[str, Any]
 
 
@@ -59,18 +66,15 @@ def write_backup(
     unfinished = root / f"{target.name}.tmp-{os.getpid()}"
     try:
         unfinished.mkdir(parents=True, exist_ok=True)
-        save_file({k: _storable(v) for k, v in arrays.items()}, unfinished / ARRAYS)
+        save_file({k: storable(v) for k, v in arrays.items()}, unfinished / ARRAYS)
         body = {
             "format": _FORMAT,
             "step": step,
             "arrays": {name: _described(v) for name, v in arrays.items()},
             "content": content,
         }
-        text = json.dumps(body)
-        record = json.dumps({"crc32": zlib.crc32(text.encode()), "body": text})
-        (unfinished / MANIFEST).write_text(record)
-        for name in (ARRAYS, MANIFEST):
-            _sync_file(unfinished / name)
+        sync_file(unfinished / ARRAYS)
+        write_record(unfinished / MANIFEST, body)
         sync_folder(unfinished)
         if target.exists():  # a run that was sent back to an earlier backup
             shutil.rmtree(target)
@@ -81,34 +85,22 @@ def write_backup(
         if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
             raise FileError(_no_room(root, step, arrays, error)) from error
         raise
-    for old in list_backups(root)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+    prune(root, keep)
     return target
 
 
-def _storable(array: np.ndarray) -> np.ndarray:
-    """Dtypes that NumPy does not know (bfloat16, …) as integers of their size."""
-    array = np.require(array, requirements="C")
-    if array.dtype.kind in "biufc" and array.dtype.isbuiltin == 1:
-        return array
-    return array.view(f"u{array.dtype.itemsize}")
+def prune(root: PathLike, keep: int) -> None:
+    """Remove all but the newest."""
+    for old in list_backups(root)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _described(array: np.ndarray) -> dict[str, Any]:
     return {
         "shape": list(array.shape),
         "dtype": array.dtype.name,
-        "crc32": _checksum(array),
+        "crc32": checksum(array),
     }
-
-
-def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.require(array, requirements="C").reshape(-1).view("u1"))
-
-
-def _sync_file(path: Path) -> None:
-    with open(path, "rb") as stream:
-        os.fsync(stream.fileno())
 
 
 def _no_room(root: Path, step: int, arrays: dict[str, Any], error: object) -> str:
@@ -140,7 +132,7 @@ def clean(root: PathLike) -> int:
         if match and not _is_running(int(match.group(1))):
             shutil.rmtree(path, ignore_errors=True)
             removed += 1
-    return removed
+    return removed + (clean_shards(root) if root.is_dir() else 0)
 
 
 def _is_running(pid: int) -> bool:
@@ -165,32 +157,29 @@ def newest_backup(root: PathLike) -> Backup | None:
     return None
 
 
-def read_backup(folder: PathLike) -> Backup:
+def read_backup(folder: PathLike, check: bool = True) -> Backup:
     """Read and check one backup.
+
+    Args:
+        check: False leaves the arrays of several processes unread, to be read in parts.
 
     Raises:
         FileError: names the file and what in it is damaged.
     """
     folder = Path(folder)
-    body = _read_manifest(folder / MANIFEST)
-    arrays = _read_arrays(folder / ARRAYS, body["arrays"])
-    return Backup(folder, body["step"], arrays, body["content"])
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text())
-        text = record["body"]
-        if zlib.crc32(text.encode()) != record["crc32"]:
-            raise ValueError("its checksum is another")
-        body = json.loads(text)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FileError(f"{path} is damaged: {error}.") from None
-    if body["format"] != _FORMAT:
+    body = read_record(folder / MANIFEST)
+    if body["format"] == _FORMAT:
+        arrays: Mapping = _read_arrays(folder / ARRAYS, body["arrays"])
+    elif body["format"] == FORMAT_OF_SHARDS:
+        arrays = ShardedArrays(folder, body["arrays"], body["shards"])
+        if check:
+            arrays.check()
+    else:
         raise FileError(
-            f"{path} has format {body['format']}, which this version does not read."
+            f"{folder / MANIFEST} has format {body['format']}, which this version does "
+            "not read."
         )
-    return body
+    return Backup(folder, body["step"], arrays, body["content"])
 
 
 def _read_arrays(path: Path, described: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -212,7 +201,7 @@ def _read_arrays(path: Path, described: dict[str, Any]) -> dict[str, np.ndarray]
             array = array.view(dtype)
         if list(array.shape) != facts["shape"] or array.dtype != dtype:
             raise FileError(f"{path} is damaged: {name!r} has another shape or dtype.")
-        if _checksum(array) != facts["crc32"]:
+        if checksum(array) != facts["crc32"]:
             raise FileError(f"{path} is damaged: the checksum of {name!r} is another.")
         arrays[name] = array
     return arrays

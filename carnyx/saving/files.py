@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from carnyx.errors import FileError, UnsafeModelError
 
@@ -64,6 +66,35 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def sync_file(path: Path) -> None:
+    """What was written to a file is on the disk."""
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def write_record(path: Path, body: Any) -> None:
+    """Plain data as JSON with a checksum of itself."""
+    text = json.dumps(body)
+    path.write_text(json.dumps({"crc32": zlib.crc32(text.encode()), "body": text}))
+    sync_file(path)
+
+
+def read_record(path: Path) -> Any:
+    """What `write_record` wrote.
+
+    Raises:
+        FileError: when the checksum is another, or it is no such file.
+    """
+    try:
+        record = json.loads(path.read_text())
+        text = record["body"]
+        if zlib.crc32(text.encode()) != record["crc32"]:
+            raise ValueError("its checksum is another")
+        return json.loads(text)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FileError(f"{path} is damaged: {error}.") from None
 
 
 def existing(path: PathLike) -> Path:
