@@ -1,0 +1,117 @@
+"""`python -m benchmarks.pipeline`: a pipeline beside one device, time and memory.
+
+Simulated devices share the machine's cores: with 2 cores at most 2 stages work at a
+time, so what this can show is that stages overlap, what cutting and handing over costs,
+and what each device has to hold; not what several GPUs would gain. Every program of a
+stage is kept to one thread, or one device would take both cores.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import sys
+import time
+from typing import Any
+
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "--all-threads" not in sys.argv:
+    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+
+import jax
+import numpy as np
+
+import carnyx as keras
+from carnyx.distribution import Pipeline
+
+
+def mlp(width: int) -> Any:
+    """Eight equal layers."""
+    hidden = [keras.layers.Dense(width, "relu") for _ in range(8)]
+    return keras.Sequential([keras.Input((width,)), *hidden])
+
+
+def transformer(width: int, length: int = 64) -> Any:
+    """Eight equal blocks."""
+    layers = keras.layers
+    x = inputs = keras.Input((length, width))
+    for _ in range(8):
+        x = layers.LayerNormalization()(
+            x + layers.MultiHeadAttention(4, width // 4)(x, x)
+        )
+        hidden = layers.Dense(4 * width, "gelu")(x)
+        x = layers.LayerNormalization()(x + layers.Dense(width)(hidden))
+    return keras.Model(inputs, x)
+
+
+class Case:
+    """One way to run a model; `run()` gives seconds a step."""
+
+    def __init__(self, model: Any, batch: int, steps: int = 3) -> None:
+        self.model, self.batch, self.steps = model, batch, steps
+        shape = (batch * steps, *model.input_shape[1:])
+        self.x = np.random.default_rng(0).normal(size=shape).astype("float32")
+        model.compile(keras.optimizers.SGD(0.01), "mse")
+        self.run()
+
+    def run(self) -> float:
+        start = time.perf_counter()
+        self.model.fit(self.x, self.x, self.batch, verbose=0, shuffle=False)
+        return (time.perf_counter() - start) / self.steps
+
+
+def cases(kind: str, width: int, batch: int) -> dict[str, Case]:
+    """One device, and pipelines of two and four stages."""
+    make = {"mlp": mlp, "transformer": transformer}[kind]
+    found = {"one device": Case(make(width), batch)}
+    for stages, microbatches in ((1, 8), (2, 4), (2, 8), (4, 8)):
+        pipeline = Pipeline(make(width), stages=stages, microbatches=microbatches)
+        name = f"{stages} stages, {microbatches} microbatches"
+        found[name] = Case(pipeline, batch)
+    return found
+
+
+def busy(run: Any) -> float:
+    """How many cores were used on average."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    run()
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return used / (time.perf_counter() - start)
+
+
+def main(rounds: int = 5) -> None:
+    """Measure and print."""
+    print(f"{os.cpu_count()} cores, {len(jax.devices())} simulated devices\n")
+    print(
+        "| model | run | ms a step | of one device | cores busy | bubble, simulated | "
+        "residuals of the first stage |"
+    )
+    print("|---|---|--:|--:|--:|--:|--:|")
+    for kind, width, batch in (("mlp", 1024, 512), ("transformer", 256, 32)):
+        runs = cases(kind, width, batch)
+        times = {name: [] for name in runs}
+        for _ in range(rounds):
+            for name, case in runs.items():
+                times[name].append(case.run())
+        one = statistics.median(times["one device"])
+        whole = Pipeline(runs["one device"].model, stages=1, microbatches=1)
+        for name, case in runs.items():
+            middle = statistics.median(times[name])
+            ratios = map(lambda a, b: a / b, times[name], times["one device"])
+            pipeline = case.model if name != "one device" else whole
+            report = pipeline.report(batch)
+            size = report.stages[0].residuals / 2**20
+            print(
+                f"| {kind} | {name} | {middle * 1e3:.0f} | "
+                f"{statistics.median(ratios):.2f} | {busy(case.run):.1f} | "
+                f"{report.bubble:.0%} | {size:.1f} MiB |"
+            )
+        print(f"| | | ({kind}: {one * 1e3:.0f} ms on one device) | | | | |")
+
+
+if __name__ == "__main__":
+    main()
