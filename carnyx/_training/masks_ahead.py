@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from carnyx._core.variable import Variable
 from carnyx._training.flow import Values
-from carnyx._training.microbatches import Pipe
+from carnyx._training.passage import Pipe
 from carnyx._training.stages import device_puts
 from carnyx.errors import ArgumentError
 

@@ -15,7 +15,8 @@ from carnyx._core.scope import State, pure, scoped
 from carnyx._training.flow import Values
 from carnyx._training.heads import Reads
 from carnyx._training.masks_ahead import MasksAhead, shapes_of_outputs
-from carnyx._training.microbatches import Microbatches, Passage, Pipe, Turn
+from carnyx._training.microbatches import Microbatches
+from carnyx._training.passage import Passage, Pipe, Turn, joined_columns
 from carnyx._training.shares import Rows, shares_of
 from carnyx._training.stages import device_puts, is_float
 
@@ -97,7 +98,7 @@ class PipelineHead:
 
     # ---- shares ------------------------------------------------------------------
 
-    def _shares_of(self, variables: Values, data: Microbatches) -> list[Any]:
+    def _shares_of(self, variables: Values, data: Microbatches) -> Any:
         """For each microbatch the share of each loss in the batch's."""
         if self.rows is None:
             return [[] for _ in data.sizes]
@@ -180,8 +181,8 @@ class PipelineHead:
             for tracker, value in zip(self._trackers(), own, strict=False):
                 tracker.update_state(value, sample_weight=samples)
             self.model._compiled.loss_tracker.update_state(total, sample_weight=samples)
-            whole = [jnp.concatenate(column) for column in zip(*outputs, strict=True)]
-            _set_masks(whole, [_joined(column) for column in zip(*masks, strict=True)])
+            whole = joined_columns(outputs)
+            _set_masks(whole, joined_columns(masks))
             predicted = self.model._packed(whole)
             return self.model.compute_metrics(
                 x, _joined_tree(y), predicted, _joined_tree(weights)
@@ -204,10 +205,6 @@ def _set_masks(values: Sequence[Any], masks: Sequence[Any]) -> None:
     for value, mask in zip(values, masks, strict=True):
         if mask is not None:
             set_mask(value, mask)
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    return None if parts[0] is None else jnp.concatenate(parts)
 
 
 def _joined_tree(parts: Sequence[Any]) -> Any:

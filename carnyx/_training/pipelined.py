@@ -16,16 +16,10 @@ from carnyx._core.node import Node
 from carnyx._training.cutting import Flat, flattened
 from carnyx._training.device_placement import DevicePlacement, OnDevices
 from carnyx._training.flow import Values
-from carnyx._training.microbatches import (
-    Microbatches,
-    Passage,
-    Pipe,
-    shapes_of,
-    sizes_of,
-    split,
-)
+from carnyx._training.microbatches import Microbatches, shapes_of, sizes_of, split
 from carnyx._training.node_costs import Cost, estimated, input_shapes, measured
 from carnyx._training.outputs import unpack
+from carnyx._training.passage import Passage, Pipe
 from carnyx._training.pipeline_head import PipelineHead
 from carnyx._training.staged import _Staged
 from carnyx._training.stages import cut_at, device_puts
@@ -77,7 +71,8 @@ class PipelinePlacement(DevicePlacement):
         now = tuple(id(v) for v in self.model.trainable_variables)
         if pipe is None or key != now:
             stages = cut_at(self.graph, self.groups, self.model)
-            pipe = Pipe(stages, self.graph.inputs, self.graph.outputs)
+            ends = self.graph.inputs, self.graph.outputs
+            pipe = Pipe(stages, *ends, self.plan.microbatches)
         self._flow = structure.version(), now, pipe
         return pipe
 
