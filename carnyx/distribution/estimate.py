@@ -355,12 +355,8 @@ def _memory(step: Step, parts: Sequence[float], fsdp: bool) -> dict[str, float]:
     held = [part * v.nbytes for v, part in zip(step.variables, parts, strict=True)]
     first, second = step.trainable, step.trainable + len(step.parts[1])
     third = second + len(step.parts[2])
-    shares = dict.fromkeys(step.copies, 0.0)
-    activations = step.program.peak(
-        lambda v: 0.0 if v in step.gradients else shares.get(v, 1.0)
-    )
-    part = _gradient_parts(step, parts)
-    peak = step.program.peak(lambda v: shares.get(v, part.get(v, 1.0)))
+    shares = _gradient_parts(step, parts) | dict.fromkeys(step.copies, 0.0)
+    peak = step.program.peak(lambda v: shares.get(v, 1.0))
     cast = set(step.copies.values())
     gathered = [
         step.read_bytes(i)
@@ -371,8 +367,8 @@ def _memory(step: Step, parts: Sequence[float], fsdp: bool) -> dict[str, float]:
         "parameters": sum(held[:second]),
         "optimizer": sum(held[second:third]),
         "weights as read": sum(map(nbytes, step.copies)) + sum(gathered),
-        "activations": activations,
-        "gradients": max(peak - activations, 0.0),
+        "activations": step.activations,
+        "gradients": max(peak - step.activations, 0.0),
         "batch and other": step.batch_bytes + sum(held[third:]),
     }
 

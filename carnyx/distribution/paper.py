@@ -40,6 +40,7 @@ class Step:
         program: its kernels.
         copies: what layers read in place of the trainable weights: their casts.
         gradients: what the kernels read that write weights and optimizer's state.
+        activations: bytes of all else between the kernels, at the worst moment.
     """
 
     def __init__(self, model: Any, batch: Any, chip: Chip) -> None:
@@ -74,6 +75,8 @@ class Step:
         self.copies = self._casts()
         slots = self._numbers(2)
         self.gradients = self.program.read_for([*range(self.trainable), *slots])
+        apart = dict.fromkeys([*self.gradients, *self.copies], 0.0)
+        self.activations = self.program.peak(lambda v: apart.get(v, 1.0))
 
     def _numbers(self, part: int) -> range:
         first = sum(len(p) for p in self.parts[:part])
