@@ -49,7 +49,7 @@ class Passage:
             outputs and their masks there, it gives a `Turn`. None: nothing comes back.
 
     Attributes:
-        outputs, masks: of each microbatch, on the last stage's device.
+        outputs, masks: of each microbatch, on the last stage's device, until it turns.
         outcomes: for each microbatch, of each stage, without what is handed on.
         changed: new values of buffers, by the variable's id.
         most: how many microbatches' residuals there were at most, for each stage.
@@ -157,6 +157,7 @@ class Passage:
     def _turn_round(self, microbatch: int) -> None:
         assert self.turn is not None
         end = self.turn(microbatch, self.outputs[microbatch], self.masks[microbatch])
+        self.outputs[microbatch] = self.masks[microbatch] = []  # their memory is free
         self._units[microbatch] = end.unit
         arrived = self._arrived[microbatch]
         for tensor, value in zip(self.pipe.outputs, end.cotangents, strict=True):

@@ -18,7 +18,7 @@ from carnyx._training.masks_ahead import MasksAhead, shapes_of_outputs
 from carnyx._training.microbatches import Microbatches
 from carnyx._training.passage import Passage, Pipe, Turn, joined_columns
 from carnyx._training.shares import Rows, shares_of
-from carnyx._training.stages import device_puts, is_float
+from carnyx._training.stages import Static, device_puts, is_float
 
 
 class PipelineHead:
@@ -27,11 +27,15 @@ class PipelineHead:
     Args:
         model: compiled; its losses and metrics are built.
         metrics: the variables of all its metrics.
+        own: whether the model has a `compute_metrics` of its own.
     """
 
-    def __init__(self, model: Any, pipe: Pipe, metrics: Sequence[Any]) -> None:
+    def __init__(
+        self, model: Any, pipe: Pipe, metrics: Sequence[Any], own: bool
+    ) -> None:
         self.model, self.pipe, self.metrics = model, pipe, list(metrics)
         compiled = model._compiled
+        self.wants_outputs = own or compiled.metrics is not None
         self.losses = compiled.loss
         self.rows = None if compiled.loss is None else Rows(compiled.loss)
         self.scale = self._find_scale()
@@ -60,12 +64,15 @@ class PipelineHead:
         scale = device_puts([variables[id(v)] for v in self.scale], self.pipe.device)
         samples = sum(data.sizes)
         self.parts: list[Any] = [None] * len(data.sizes)
+        self.outputs: list[Any] = [([], [])] * len(data.sizes)
 
         def turn(number: int, outputs: list[Any], masks: list[Any]) -> Turn:
             self.parts[number], cotangents, unit = self._turn(
                 outputs, masks, data.y[number], data.weights[number], shares[number],
                 data.sizes[number] / samples, scale,
             )  # fmt: skip
+            if self.wants_outputs:  # of the whole batch, at the end
+                self.outputs[number] = outputs, masks
             return Turn(cotangents, unit)
 
         return turn
@@ -151,22 +158,38 @@ class PipelineHead:
             for outcomes in passage.outcomes
         ]
         penalties = [p for o in passage.outcomes[0] for p in o.penalties]
-        samples = sum(data.sizes)
+        batch = self.outputs, data.y, data.weights, data.x
         given = (
             metrics, self.parts, added, penalties,
-            [size / samples for size in data.sizes],
-            passage.outputs, passage.masks, data.y, data.weights, data.x,
+            batch if self.wants_outputs else None,
         )  # fmt: skip
         leaves, form = jax.tree_util.tree_flatten(given)
         leaves = device_puts(leaves, self.pipe.device)
-        return self._finish(*jax.tree_util.tree_unflatten(form, leaves))
+        self.parts, self.outputs = [], []
+        given = jax.tree_util.tree_unflatten(form, leaves)
+        return self._finish(*given, Static(data.sizes))
 
     def _finished(
-        self, metrics: list, parts: list, added: list, penalties: list,
-        fractions: list, outputs: list, masks: list, y: list, weights: list, x: Any,
+        self, metrics: list, parts: list, added: list, penalties: list, batch: Any,
+        sizes: Static,
     ) -> tuple[dict[str, Any], list[Any]]:  # fmt: skip
-        samples = sum(part[0].shape[0] for part in outputs)
+        samples = sum(sizes)
         own = [sum(column) for column in zip(*parts, strict=True)]
+        total = self._total(own, added, penalties, [size / samples for size in sizes])
+
+        def update() -> dict[str, Any]:
+            for tracker, value in zip(self._trackers(), own, strict=False):
+                tracker.update_state(value, sample_weight=samples)
+            self.model._compiled.loss_tracker.update_state(total, sample_weight=samples)
+            return self._measured(batch)
+
+        with scoped(platform=self.pipe.device.platform):
+            return pure(update, self.metrics)(metrics)
+
+    def _total(
+        self, own: list[Any], added: list, penalties: list, fractions: list[float]
+    ) -> Any:
+        """The loss of the batch."""
         dtype = config.floatx()
         total: Any = jnp.zeros((), dtype)
         for scale, value in zip(self._scales(), own, strict=True):
@@ -176,20 +199,17 @@ class PipelineHead:
                 total = total + jnp.sum(jnp.asarray(loss, dtype)) * fraction
         for penalty in penalties:
             total = total + jnp.asarray(penalty, dtype)
+        return total
 
-        def update() -> dict[str, Any]:
-            for tracker, value in zip(self._trackers(), own, strict=False):
-                tracker.update_state(value, sample_weight=samples)
-            self.model._compiled.loss_tracker.update_state(total, sample_weight=samples)
-            whole = joined_columns(outputs)
-            _set_masks(whole, joined_columns(masks))
-            predicted = self.model._packed(whole)
-            return self.model.compute_metrics(
-                x, _joined_tree(y), predicted, _joined_tree(weights)
-            )
-
-        with scoped(platform=self.pipe.device.platform):
-            return pure(update, self.metrics)(metrics)
+    def _measured(self, batch: Any) -> dict[str, Any]:
+        """All metrics, updated with the whole batch where one looks at it."""
+        if batch is None:
+            return self.model.get_metrics_result()
+        outputs, y, weights, x = batch
+        whole = joined_columns([values for values, _ in outputs])
+        _set_masks(whole, joined_columns([masks for _, masks in outputs]))
+        y, weights, x = map(_joined_tree, (y, weights, x))
+        return self.model.compute_metrics(x, y, self.model._packed(whole), weights)
 
     def _scales(self) -> list[Any]:
         if self.losses is None:

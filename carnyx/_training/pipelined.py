@@ -96,7 +96,8 @@ class PipelinedProgram(_Staged):
         super().__init__(model, held, placement)
         self.plan, self.takes_x = placement.plan, takes_x
         self.pipe = placement.flow()
-        self.head = PipelineHead(model, self.pipe, held.parts.metrics_variables)
+        metrics = held.parts.metrics_variables
+        self.head = PipelineHead(model, self.pipe, metrics, takes_x)
         self.ids = [id(v) for v in held.store.variables]
         self.updates = Updates(
             model.optimizer, held.parts.trainable_variables,

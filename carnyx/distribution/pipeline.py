@@ -6,6 +6,8 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import jax
+
 from carnyx._core.devices import device_name, find_device
 from carnyx._core.naming import auto_name
 from carnyx._core.placement import expect_placements
@@ -79,6 +81,7 @@ class Pipeline:
         own["microbatches"] = _positive("microbatches", microbatches)
         own["devices"] = _chosen(stages, devices)
         graph = _graph_of(model)
+        _check_free(model)
         own["_plan"] = type(self)._plan_of(
             graph, model, self.devices, self.microbatches, _checked(costs)
         )
@@ -189,6 +192,20 @@ def _graph_of(model: Any) -> Any:
             "a graph of layers can be cut. Write it as Model(inputs, outputs)."
         )
     return model._graph
+
+
+def _check_free(model: Any) -> None:
+    """Raises where something else says already on which devices it runs."""
+    if jax.process_count() > 1:
+        raise ArgumentError(
+            "Pipeline runs on the devices of one process, and this job has "
+            f"{jax.process_count()}: start the script once, or use DataParallel."
+        )
+    if model._device_placement() is not None:
+        raise ArgumentError(
+            f"Pipeline got {model.name!r}, whose layers were called inside device "
+            "scopes; build it outside of them, and let the Pipeline choose."
+        )
 
 
 def cut_by_cost(costs: Sequence[float], stages: int) -> list[int]:

@@ -405,6 +405,10 @@ def test_what_cannot_be_cut() -> None:
 
     own = Own()
     own(np.ones((1, 2)))
+    with keras.device("cpu:1"):
+        placed = deep_mlp()
+    with pytest.raises(ValueError, match="inside device scopes"):
+        Pipeline(placed, stages=2)
     with pytest.raises(ValueError, match="neither Sequential nor functional"):
         Pipeline(own, stages=2)
 
