@@ -151,6 +151,11 @@ def _check(args: argparse.Namespace) -> None:
             f"launch got {option} {'and' if args.ray else 'without'} --ray; "
             + ("Ray places the processes." if args.ray else "give both or neither.")
         )
+    if args.gpus_per_worker and (args.cpu or args.devices):
+        raise ArgumentError(
+            f"launch got --gpus-per-worker {args.gpus_per_worker} and "
+            f"{'--cpu' if args.cpu else '--devices'}; give one of them."
+        )
     least = {"processes": 1, "devices": 1, "restarts": 0, "hosts": 1, "grace": 0}
     least |= {"gpus_per_worker": 0, "cpus_per_worker": 0}
     for name, smallest in least.items():

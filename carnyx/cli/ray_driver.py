@@ -60,7 +60,13 @@ def run_on_ray(workers: Workers, address: str | None, storage: str | None) -> in
             'launch got --ray, and Ray Train is not installed: pip install "carnyx'
             f'[cluster]". ({error})'
         ) from error
-    ray.init(address=address, ignore_reinit_error=True)
+    try:
+        ray.init(address=address)
+    except (ConnectionError, ValueError) as error:
+        raise DeviceError(
+            f"launch cannot join the Ray cluster {address or 'here'} ({error}). "
+            "Is it up, and is RAY_AUTH_MODE the same as there (token or disabled)?"
+        ) from error
     try:
         _check_resources(workers, ray.cluster_resources())
         board = ray.remote(num_cpus=0)(Board).remote()

@@ -327,6 +327,7 @@ def test_restarts_have_an_end(launch):
         ),
         (["--coordinator", "node", "train.py"], "'node'; expected HOST:PORT."),
         (["--gpus-per-worker", 1, "train.py"], "got --gpus-per-worker without --ray;"),
+        (["--ray", "--cpu", "--gpus-per-worker", 1, "train.py"], "and --cpu; give one"),
         (["--ray", "--hosts", 2, "train.py"], "got --hosts and --ray; Ray places"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -80,20 +81,24 @@ def save(number, frame):
     print("saved at", number, flush=True)
     sys.exit(143)
 signal.signal(signal.SIGTERM, save)
+print("GPUs", rank, os.environ["CUDA_VISIBLE_DEVICES"])
 Path(f"pid{rank}").write_text(str(os.getpid()))
 time.sleep(100)
 """
 
 
-def test_sigterm_lets_the_script_save(tmp_path):
-    options = ["-n", 2, "--restarts", 2, "train.py"]
-    started = start(tmp_path, *RAY, *options, script=SAVE)
+def test_gpus_are_those_that_ray_gave_and_sigterm_lets_the_script_save(tmp_path):
+    options = ["-n", 2, "--restarts", 2, "--gpus-per-worker", 2, "train.py"]
+    seems = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 4}'}
+    started = start(tmp_path, *RAY, *options, script=SAVE, **seems)
     for rank in (0, 1):
         wait_for(tmp_path / f"pid{rank}")
     started.send_signal(signal.SIGTERM)
     done = end(started, WAIT)
     assert done.returncode == 143
     assert done.stdout.count("saved at 15\n") == 2
+    given = re.findall(r"GPUs \d ([\d,]+)\n", done.stdout)
+    assert sorted(given) == ["0,1", "2,3"]
 
 
 def test_more_than_there_is(tmp_path):
