@@ -265,7 +265,8 @@ class _Paper:
         hideable = _seconds(sent, collectives, devices, chip)
         waiting = len(statistics) * _latency(devices, chip)
         time = compute + waiting + hideable - min(overlap * hideable, compute)
-        memory = _memory(step, parts, fsdp and devices > 1)
+        summed = collectives["all-reduce"] if chip.platform == "cpu" else None
+        memory = _memory(step, parts, fsdp and devices > 1, summed)
         alone = self.step(1).seconds(chip, [1.0] * len(parts))
         ideal = alone / devices if self.strong else alone
         kernels = [k for k in step.program.kernels if k.matrix]
@@ -350,13 +351,23 @@ def _latency(devices: int, chip: Chip) -> float:
 # ---- what is kept ----------------------------------------------------------------
 
 
-def _memory(step: Step, parts: Sequence[float], fsdp: bool) -> dict[str, float]:
-    """Bytes of a device, by what they are."""
+def _memory(
+    step: Step, parts: Sequence[float], fsdp: bool, summed: float | None
+) -> dict[str, float]:
+    """Bytes of a device, by what they are.
+
+    Args:
+        summed: the bytes of gradients where they are summed whole, all at once and not
+            in place, as on a CPU; else None.
+    """
     held = [part * v.nbytes for v, part in zip(step.variables, parts, strict=True)]
     first, second = step.trainable, step.trainable + len(step.parts[1])
     third = second + len(step.parts[2])
-    shares = _gradient_parts(step, parts) | dict.fromkeys(step.copies, 0.0)
+    shares = dict.fromkeys(step.copies, 0.0)
+    shares |= {} if summed is not None else _gradient_parts(step, parts)
     peak = step.program.peak(lambda v: shares.get(v, 1.0))
+    if summed and not fsdp:  # split, the sums take the room of gathered weights
+        peak = max(peak, 2 * summed)
     cast = set(step.copies.values())
     gathered = [
         step.read_bytes(i)

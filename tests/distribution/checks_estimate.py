@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import carnyx as keras
+from benchmarks.large_models import decoder
 from tests.distribution.shared_checks import compiled, transfers
 from tests.training import networks
 
@@ -70,6 +71,35 @@ def test_what_is_kept(shard: bool) -> None:
     weights = model.trainable_variables + model.non_trainable_variables
     assert row.memory["parameters"] == held(weights)
     assert row.memory["optimizer"] == held(model.optimizer.variables)
+
+
+@pytest.mark.parametrize("shard", [False, True], ids=["data", "fsdp"])
+@pytest.mark.parametrize("name", ["mlp", "decoder"])
+def test_what_the_compiled_step_takes(name: str, shard: bool) -> None:
+    distribution.set_distribution(DataParallel(shard_parameters=shard))
+    with keras.abstract():
+        if name == "decoder":
+            model = decoder(keras, 4, 256, 4, 128, 1000)
+        else:
+            hidden = [keras.layers.Dense(512, "relu") for _ in range(6)]
+            model = keras.Sequential([keras.Input((512,)), *hidden])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss if name == "decoder" else "mse")
+
+    def batch(samples: int) -> Any:
+        shape = (samples, 128 if name == "decoder" else 512)
+        dtype = "int32" if name == "decoder" else "float32"
+        return (jax.ShapeDtypeStruct(shape, dtype),) * 2
+
+    strategy = "fsdp" if shard else "data"
+    found = estimate(model, batch(2), devices=[8], chip="cpu", strategy=strategy)
+    ours = found.rows[0].memory
+    program = model.train_program().lower(batch(16)).compile()
+    xla = program.memory_analysis()
+    held = ours["parameters"] + ours["optimizer"] + ours["batch and other"]
+    between = found.rows[0].total_memory - held
+    assert held == pytest.approx(xla.argument_size_in_bytes, rel=1e-3)
+    assert between == pytest.approx(xla.temp_size_in_bytes, rel=0.15)
 
 
 def test_an_abstract_model_gives_the_program_of_a_real_one() -> None:
