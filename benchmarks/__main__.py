@@ -25,6 +25,11 @@ MODULES = {
     "keras-torch": "torch",
     "torch-raw": "torch",
 }
+# All processes are there at the same time: none may take a GPU's whole memory.
+SHARED_GPU = {
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
 IMPORTS = {
     "jax": "import jax",
     "carnyx": "import carnyx, carnyx.layers",
@@ -43,15 +48,16 @@ def libraries() -> list[str]:
 class Turns:
     """A worker's process."""
 
-    def __init__(self, library: str, workload: str, python: str) -> None:
+    def __init__(self, library: str, workload: str, python: str, policy: str) -> None:
         self.library = library
+        worker = "benchmarks.worker", library, workload, policy, "--turns"
         self.process = subprocess.Popen(
-            [python, "-m", "benchmarks.worker", library, workload, "--turns"],
+            [python, "-m", *worker],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | SHARED_GPU,
         )
         self.first = self._answer()["first"]
 
@@ -95,12 +101,14 @@ def import_times(rounds: int = 7) -> dict[str, float]:
     return {name: min(found) for name, found in times.items() if found}
 
 
-def measure(workload: str, pythons: dict[str, str], rounds: int) -> dict[str, Any]:
+def measure(
+    workload: str, pythons: dict[str, str], rounds: int, policy: str
+) -> dict[str, Any]:
     """What each library's process measured, all taking turns."""
     turns = []
     for name, python in pythons.items():
         try:
-            turns.append(Turns(name, workload, python))
+            turns.append(Turns(name, workload, python, policy))
         except RuntimeError as error:
             print(f"  {error}", file=sys.stderr)
     results: dict[str, Any] = {
@@ -155,12 +163,18 @@ def main() -> None:
         "--python", nargs="*", default=[], metavar="LIBRARY=PATH",
         help="interpreters of other environments that have a library",
     )  # fmt: skip
+    parser.add_argument(
+        "--policy", default="float32", choices=["float32", "mixed_bfloat16"],
+        help="what all compute in; by hand there is float32 alone",
+    )  # fmt: skip
     options = parser.parse_args()
+    os.environ.update(SHARED_GPU)
     import jax
 
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, JAX {jax.__version__}"
+        f"{platform.python_version()}, JAX {jax.__version__} on "
+        f"{jax.devices()[0].device_kind}, {options.policy}"
     )
     if not options.no_imports:
         for name, seconds in import_times().items():
@@ -168,7 +182,10 @@ def main() -> None:
     for workload in options.workloads or WORKLOADS:
         pythons = dict.fromkeys(options.only or libraries(), sys.executable)
         pythons |= dict(pair.split("=", 1) for pair in options.python)
-        print_table(workload, measure(workload, pythons, options.rounds))
+        if options.policy != "float32":
+            pythons.pop("by-hand", None)
+        found = measure(workload, pythons, options.rounds, options.policy)
+        print_table(workload, found)
 
 
 if __name__ == "__main__":

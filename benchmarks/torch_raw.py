@@ -70,21 +70,33 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def training(name: str, x: np.ndarray, y: np.ndarray, batch: int) -> Callable[[], None]:
-    """A training loop: call it for an epoch in a new order."""
-    network = NETWORKS[name]()
+def training(
+    name: str, x: np.ndarray, y: np.ndarray, batch: int, policy: str = "float32"
+) -> Callable[[], None]:
+    """A training loop, on a GPU if there is one: call it for an epoch in a new order.
+
+    Args:
+        policy: `"mixed_bfloat16"` computes under autocast.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    half = torch.autocast(device, torch.bfloat16, enabled=policy == "mixed_bfloat16")
+    network = NETWORKS[name]().to(device)
     of, eps = network.parameters(), 1e-7
     optimizer: torch.optim.Optimizer = torch.optim.Adam(of, 1e-3, eps=eps)
     if name == "mlp":
         optimizer = torch.optim.RMSprop(network.parameters(), 1e-3, 0.9, eps)
-    inputs = torch.from_numpy(x)
-    labels = torch.from_numpy(y if name == "lstm" else y.astype("int64"))
+    inputs = torch.from_numpy(x).to(device)
+    labels = torch.from_numpy(y if name == "lstm" else y.astype("int64")).to(device)
     loss = nn.BCEWithLogitsLoss() if name == "lstm" else nn.CrossEntropyLoss()
 
     def epoch() -> None:
-        for rows in torch.randperm(len(x)).split(batch):
+        for rows in torch.randperm(len(x), device=device).split(batch):
             optimizer.zero_grad()
-            loss(network(inputs[rows]), labels[rows]).backward()
+            with half:
+                value = loss(network(inputs[rows]), labels[rows])
+            value.backward()
             optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     return epoch

@@ -1,6 +1,6 @@
 """One library on one workload, in a process of its own.
 
-    python -m benchmarks.worker carnyx tiny
+    python -m benchmarks.worker carnyx tiny [float32] [--turns]
 
 prints a line of JSON. With `--turns` it takes its turns from the standard input
 instead: a line `epoch` or `predict` runs that once and prints the milliseconds.
@@ -24,11 +24,12 @@ BY_HAND = {"by-hand": "benchmarks.by_hand", "torch-raw": "benchmarks.torch_raw"}
 class Worker:
     """What can be timed of a library, and the seconds to the end of a first epoch."""
 
-    def __init__(self, library: str, name: str) -> None:
+    def __init__(self, library: str, name: str, policy: str = "float32") -> None:
         begun = time.perf_counter()
         self.workload: Workload = WORKLOADS[name]
         self.x, self.y = self.workload.data()
-        self.run, self.model = _prepared(library, name, self.workload, self.x, self.y)
+        data = self.x, self.y
+        self.run, self.model = _prepared(library, name, self.workload, *data, policy)
         self.run()
         self.first = time.perf_counter() - begun
         self.run()
@@ -52,12 +53,15 @@ class Worker:
 
 
 def _prepared(
-    library: str, name: str, workload: Workload, x: Any, y: Any
+    library: str, name: str, workload: Workload, x: Any, y: Any, policy: str
 ) -> tuple[Callable[[], Any], Any]:
     if library in BY_HAND:
         module = __import__(BY_HAND[library], fromlist=["training"])
-        return module.training(name, x, y, workload.batch), None
-    model = workload.build(_library(library))
+        how = () if policy == "float32" else (policy,)
+        return module.training(name, x, y, workload.batch, *how), None
+    k = _library(library)
+    k.config.set_dtype_policy(policy)
+    model = workload.build(k)
     return lambda: model.fit(x, y, batch_size=workload.batch, verbose=0), model
 
 
@@ -74,7 +78,8 @@ def _library(name: str) -> Any:
 
 def main(library: str, name: str, *options: str) -> None:
     """Measure once, or take turns."""
-    worker = Worker(library, name)
+    policy = next((o for o in options if not o.startswith("-")), "float32")
+    worker = Worker(library, name, policy)
     if "--turns" in options:
         print(json.dumps({"first": worker.first}), flush=True)
         for line in sys.stdin:
