@@ -136,9 +136,8 @@ def _overlap(spans: list[tuple[float, float]]) -> float:
 
 def main(rounds: int = 15, batch: int = 64) -> None:
     """Measure and print."""
-    print(
-        "| layers | form | one device, ms | three, ms | share | CPU time | two at once |"
-    )
+    titles = "layers", "form", "one device, ms", "three, ms", "share", "CPU time"
+    print(f"| {' | '.join(titles)} | two at once |")
     print("|---|---|---|---|---|---|---|")
     for name, branch in (("LSTM", lstm), ("Dense", dense), ("Conv1D", convolutions)):
         for chain in (False, True):
