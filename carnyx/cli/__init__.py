@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except SystemExit as exit:  # of argparse: --help, or an error that it has told
         return exit.code if isinstance(exit.code, int) else 1
+    except KeyboardInterrupt:
+        return 130
     except CarnyxError as error:
         print(f"carnyx: error: {error}", file=sys.stderr)
         return 2

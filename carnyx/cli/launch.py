@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -209,13 +210,17 @@ def _processes(args: argparse.Namespace, script: Script) -> list[Process]:
 def _run_here(args: argparse.Namespace, script: Script) -> int:
     if os.name != "posix":
         raise ArgumentError("carnyx launch runs on Linux and macOS.")
+    grace = 10.0 if args.grace is None else args.grace
     for start in range(args.restarts + 1):
         if start:
             say(f"starting again ({start} of {args.restarts}).")
-        job = Job(_processes(args, script), 10.0 if args.grace is None else args.grace)
+        job = Job(_processes(args, script), grace)
         code = job.run()
         if code == 0 or job.interrupted:
             break
+        if args.hosts and args.hosts > 1 and start < args.restarts:
+            say(f"the other hosts have {grace:g} s to end theirs.")
+            time.sleep(grace)  # or a process would join those of the job that failed
     return code
 
 

@@ -303,6 +303,16 @@ def test_a_restart_starts_all_again(launch, tmp_path):
     assert first.read_text() != second.read_text()  # nobody of the first may join
 
 
+def test_a_restart_waits_for_other_hosts(launch):
+    hosts = ["--hosts", 2, "--host-id", 0, "--coordinator", "127.0.0.1:4321"]
+    options = [*hosts, "--restarts", 1, "--grace", 0.1]
+    run = launch("-n", 1, *options, "train.py", script="sys.exit(6)")
+    pause, again = run.stderr.splitlines()[1:3]
+    assert pause == "carnyx launch: the other hosts have 0.1 s to end theirs."
+    assert again == "carnyx launch: starting again (1 of 1)."
+    assert run.returncode == 6 and run.stderr.count("other hosts") == 1
+
+
 def test_restarts_have_an_end(launch):
     run = launch("-n", 2, "--restarts", 2, "train.py", script="sys.exit(6)")
     assert run.returncode == 6 and run.stderr.count("starting again") == 2
