@@ -52,7 +52,7 @@ def run_on_ray(workers: Workers, address: str | None, storage: str | None) -> in
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no word to anyone outside
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # processes may well say the same
-    try:
+    try:  # it reads both when it is imported
         import ray  # type: ignore
         from ray.train.v2.jax import JaxTrainer  # type: ignore # noqa: F401
     except ImportError as error:

@@ -347,6 +347,13 @@ def test_errors_help(command, args, text):
     assert run.stderr.startswith("carnyx: error: ") and text in run.stderr
 
 
+def test_without_ray_it_says_what_to_install(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    run = command("launch", "--ray", "-n", 2, "train.py")
+    assert run.returncode == 2
+    assert 'Ray Train is not installed: pip install "carnyx[cluster]".' in run.stderr
+
+
 def test_version_and_help(command):
     assert command("--version").stdout == "carnyx 0.1.0\n"
     assert "launch" in command("--help").stdout
