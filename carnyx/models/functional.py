@@ -106,7 +106,7 @@ class Functional(Model):
             for value, one in zip(values, tree.flatten(mask), strict=False):
                 if one is not None and value is not None:
                     set_mask(value, one)
-        placement = self._graph_placement()
+        placement = self._graph_placement() or self._graph.pipelined()
         flat = None if placement is None else call_on_devices(placement, values)
         return self._packed(
             self._graph.run(values, _call_placed) if flat is None else flat
