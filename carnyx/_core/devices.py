@@ -65,8 +65,17 @@ def device(name: Any) -> Iterator[Any]:
         raise DeviceError(
             f"device() got {name!r}; expected a name such as 'gpu:0', or a JAX device."
         )
+    _scopes_used[0] |= found is not None
     with scoped(device=found), jax.default_device(found):
         yield found
+
+
+_scopes_used = [False]
+
+
+def scopes_were_used() -> bool:
+    """Whether values may be on another device than the default one."""
+    return _scopes_used[0]
 
 
 def devices_of(kind: str | None = None) -> list[Any]:

@@ -17,7 +17,7 @@ from jax import lax
 
 from carnyx._core import across
 from carnyx._core.abstract import Spec, refuse
-from carnyx._core.devices import default_device
+from carnyx._core.devices import default_device, scopes_were_used
 
 if TYPE_CHECKING:
     from carnyx._core.variable import Variable
@@ -52,13 +52,11 @@ class Placement:
     Attributes:
         shards: over how many parts of the devices a batch is split.
         shared: whether some of the devices are other processes'.
-        shared: whether some of the devices are other processes'.
         takes_parts: whether each process gives a part of its own of a batch.
         scattered: whether a program runs on several devices at once.
     """
 
     shards: int = 1
-    shared: bool = False
     shared: bool = False
     takes_parts: bool = False
     scattered = True
@@ -230,7 +228,7 @@ def place_first(variable: Variable, value: Any) -> Any:
 
 def place_again(variable: Variable, value: Any) -> Any:
     """A value that is assigned, where the one before it was."""
-    if not _ever:
+    if not (_ever or scopes_were_used()):
         return value
     sharding = variable.kept_at()
     there = value.sharding
@@ -246,7 +244,7 @@ def place_again(variable: Variable, value: Any) -> Any:
 def settle(placement: Placement | None, variable: Variable) -> Any:
     """The value of a variable where a program under `placement` needs it."""
     value = variable.peek()
-    if not _ever:
+    if not (_ever or scopes_were_used()):
         return value
     if placement is not None:
         return placement.place(variable, value)
@@ -254,7 +252,7 @@ def settle(placement: Placement | None, variable: Variable) -> Any:
         return value
     if isinstance(value, Spec):
         return Spec(value.shape, value.dtype)
-    if not value.committed or value.sharding.device_set == {default_device()}:
+    if value.sharding.device_set == {default_device()}:
         return value
     return jax.device_put(across.on_host(value))  # bound to no device, as it began
 
@@ -263,7 +261,7 @@ def peek_settled(
     placement: Placement | None, variables: Sequence[Variable]
 ) -> list[Any]:
     """Values for a program that only reads them; what has to move stays there."""
-    if not _ever:
+    if not (_ever or scopes_were_used()):
         values = [v.peek() for v in variables]
         _check_values(variables, values)
         return values

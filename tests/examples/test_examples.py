@@ -1,6 +1,9 @@
 """The examples run: the demo as it is, the others with small settings."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +86,17 @@ def test_the_vae_restores_and_keeps_to_the_prior(example):
 def test_an_example_is_short_and_says_what_it_shows(file):
     lines = file.read_text().splitlines()
     assert len(lines) < 100 and lines[0].startswith('"""')
+
+
+def test_device_parallel_reads_tweets_on_three_devices():
+    code = "import device_parallel; device_parallel.main(epochs=8, n=1000, length=10)"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=EXAMPLES,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "3"},
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "cpu:1–2" in run.stdout
+    assert float(run.stdout.split()[-1]) > 0.9
