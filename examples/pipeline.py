@@ -36,9 +36,9 @@ def sequences(n, length, signs, seed=0):
     return x.astype("int32"), y
 
 
-def main(epochs=3, n=2048, length=12, signs=8):
+def main(epochs=4, n=2048, length=12, signs=8, blocks=4):
     keras.utils.set_random_seed(0)
-    model = build(length, signs)
+    model = build(length, signs, blocks=blocks)
     stages = min(4, len(list_devices()))
     pipeline = Pipeline(model, stages=stages, microbatches=8)
     pipeline.compile(

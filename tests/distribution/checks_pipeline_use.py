@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,13 @@ def test_steps_per_execution_validation_and_attributes() -> None:
     assert "4 stages, 8 microbatches" in repr(pipeline)
     with pytest.raises(AttributeError, match="make another Pipeline"):
         pipeline.microbatches = 3
+
+
+def test_the_example_learns(capsys: Any) -> None:
+    file = Path(__file__).resolve().parents[2] / "examples" / "pipeline.py"
+    example = runpy.run_path(str(file))
+    assert example["main"](epochs=3, n=512, blocks=1) > 0.5  # 1 in 8 by chance
+    assert "(27% if their costs were equal)" in capsys.readouterr().out
 
 
 # ---- errors ----------------------------------------------------------------------
