@@ -229,6 +229,20 @@ def test_frozen_stages_and_models_inside() -> None:
     check_same(many, run(False))
 
 
+def test_layers_frozen_later() -> None:
+    _, pipeline = twins("mlp", stages=3, microbatches=2)
+    x, y = data_for("mlp", 8)
+    for frozen in ([], [0], [0, 3], []):
+        for number, layer in enumerate(pipeline.layers):
+            layer.trainable = number not in frozen
+        before = [layer.get_weights()[0] for layer in pipeline.layers]
+        pipeline.compile("sgd", crossentropy(from_logits=True))
+        pipeline.train_on_batch(x, y)
+        after = [layer.get_weights()[0] for layer in pipeline.layers]
+        pairs = enumerate(zip(before, after, strict=True))
+        assert [i for i, (a, b) in pairs if np.array_equal(a, b)] == frozen
+
+
 def test_batch_normalization_and_dropout_a_microbatch() -> None:
     def run(microbatches: int | None) -> dict[str, Any]:
         keras.utils.set_random_seed(3)
