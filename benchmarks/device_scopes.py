@@ -29,6 +29,7 @@ import carnyx as keras
 
 DEVICES = ("cpu:1", "cpu:2", "cpu:0")
 Layer = Callable[[Any], Any]
+_THREADS = "tf_XLAExecute", "tf_XLAPjRtCpuClient"  # of JAX 0.12; of 0.10
 
 
 def lstm() -> Layer:
@@ -104,10 +105,11 @@ def _runs(data: Any) -> Iterator[tuple[float, float]]:
     """When programs ran: each holds one of XLA's threads from its start to its end."""
     for plane in data.planes:
         for line in plane.lines:
-            if line.name.startswith("tf_XLAExecute"):
+            if line.name.startswith(_THREADS):
                 yield from _merged(
                     (event.start_ns, event.start_ns + event.duration_ns)
                     for event in line.events
+                    if event.name.startswith("ThunkExecutor::Execute")
                 )
 
 

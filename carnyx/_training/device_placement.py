@@ -168,4 +168,5 @@ def _inside(node: Node) -> tuple[Graph, Any] | None:
 
 def is_tagged(graph: Graph) -> bool:
     """Whether any layer in it was called inside a device scope."""
-    return any(n.device is not None or _inside(n) for n in graph.nodes)
+    computed = (n for n in graph.nodes if not n.is_input)
+    return any(n.device is not None or _inside(n) for n in computed)
