@@ -109,6 +109,8 @@ class StagedProgram(_Staged):
         values: Values = dict(zip(self.ids, store.ready(), strict=True))
         x, y, weights = unpack(batch)
         inputs = self.model._flat_inputs(x)
+        if training and self.updates is None:  # before anything is donated
+            self.updates = self._made_updates()
         passed = self.flow.forward(
             values, inputs, None, training, gradient=training, fast=False
         )
@@ -137,13 +139,12 @@ class StagedProgram(_Staged):
             if gradient is not None:
                 known = gradients.get(id(variable), ())
                 gradients[id(variable)] = (*known, gradient)
-        if self.updates is None:
-            place = self.placement
-            self.updates = Updates(
-                self.model.optimizer, self.held.parts.trainable_variables,
-                place.home_of, place.last,
-            )  # fmt: skip
+        assert self.updates is not None
         values |= self.updates(values, gradients)
+
+    def _made_updates(self) -> Updates:
+        place, trainable = self.placement, self.held.parts.trainable_variables
+        return Updates(self.model.optimizer, trainable, place.home_of, place.last)
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import carnyx as keras
 from carnyx._training.cutting import devices_of, parts_of
 
-layers = keras.layers
+layers: Any = keras.layers
 X = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
 
 

@@ -385,8 +385,8 @@ def test_options_of_compile(options: dict[str, Any]) -> None:
     models = both(small)
     for model in models:
         model.compile(optimizers.SGD(0.05, momentum=0.9), "mse", **options)
-    weights = {"class_weight": {0: 1.0, 1: 3.0}}
-    check_trained(models, X, LABELS[:40], 10, epochs=1, **weights)
+    weights = {0: 1.0, 1: 3.0}
+    check_trained(models, X[:20], LABELS[:20], 5, epochs=1, class_weight=weights)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -416,7 +416,8 @@ def test_a_run_that_stopped_goes_on_exactly(tmp_path: Path) -> None:
         (_, model) = both(small)
         model.compile(optimizers.Adam(0.01), "mse")
         folder = tmp_path / str(len(results))
-        backups = keras.callbacks.BackupAndRestore(folder, save_freq=1)
+        backup: Any = keras.callbacks.BackupAndRestore
+        backups = backup(folder, save_freq=1)
         fit = {"batch_size": 10, "epochs": 2, "verbose": 0}
         keras.utils.set_random_seed(8)
         if stops:
