@@ -44,9 +44,9 @@ class Picked:
         return np.asarray(self[(slice(None),) * self.ndim], dtype)
 
     def filled(self, missing: int, axis: int) -> Picked:
-        """With as many samples more along an axis; which ones is all the same."""
+        """With the last repeated along an axis, as nobody will look at it."""
         widths = [(0, missing if i == axis else 0) for i in range(self.rows.ndim)]
-        return Picked(self.source, np.pad(self.rows, widths), self.dtype)
+        return Picked(self.source, np.pad(self.rows, widths, "edge"), self.dtype)
 
 
 def take(source: Any, rows: slice | np.ndarray) -> np.ndarray:

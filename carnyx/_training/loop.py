@@ -23,6 +23,7 @@ from carnyx._data import (
     tell_of_waiting,
 )
 from carnyx._training.interrupts import BetweenSteps, Terminated
+from carnyx._training.outputs import trimmed as trimmed
 from carnyx._training.programs import StepProgram
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.together import own_rows, stops_of
@@ -31,14 +32,6 @@ from carnyx.errors import DataError, add_note_once
 
 _CHUNK_BYTES = 1 << 25  # of data in one program; a copy more is on its way beside it
 EXIT_TERMINATED = 143  # 128 + SIGTERM, what a shell reports of a process it ends
-
-
-def trimmed(batch: tuple[Any, Any, Any]) -> tuple[Any, ...]:
-    """`(x, y, sample_weight)` without the parts that were not given, as in Keras."""
-    x, y, sample_weight = batch
-    if sample_weight is not None:
-        return x, y, sample_weight
-    return (x,) if y is None else (x, y)
 
 
 def steps_of(

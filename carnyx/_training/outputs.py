@@ -122,6 +122,14 @@ def match_targets(
     )
 
 
+def trimmed(batch: tuple[Any, Any, Any]) -> tuple[Any, ...]:
+    """`(x, y, sample_weight)` without the parts that were not given, as in Keras."""
+    x, y, sample_weight = batch
+    if sample_weight is not None:
+        return x, y, sample_weight
+    return (x,) if y is None else (x, y)
+
+
 def unpack(data: Any) -> tuple[Any, Any, Any]:
     """`(x, y, sample_weight)` of what a feed or user gives as a batch."""
     if isinstance(data, list):

@@ -15,6 +15,7 @@ import numpy as np
 
 from carnyx._core.placement import Placement, Uneven
 from carnyx._data import ArrayFeed, Feed
+from carnyx._training.outputs import trimmed
 from carnyx.callbacks import CallbackList
 from carnyx.distribution.job import Job, current_job
 from carnyx.errors import ArgumentError, DataError, ProcessError
@@ -189,10 +190,14 @@ class Meeting:
 
     def _nothing(self) -> Any:
         """An empty batch like those that the feed would have."""
-        raise DataError(
-            f"{self.feed.name} gave no batch in process {self.job.index}; give every "
-            "process some data."
-        )
+        leaves, form = jax.tree_util.tree_flatten(trimmed(self.feed.spec()))
+        if any(None in leaf.shape[1:] for leaf in leaves):
+            raise DataError(
+                f"{self.feed.name} gave no batch in process {self.job.index}, while "
+                "others have some; give every process some data."
+            )
+        empty = [np.zeros((0, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
+        return jax.tree_util.tree_unflatten(form, empty)
 
 
 def _kind(batch: Any) -> str:

@@ -66,14 +66,18 @@ class Hub:
 
     async def _serve(self, listening: socket.socket) -> None:
         server = await asyncio.start_server(self._talk, sock=listening, limit=_LONGEST)
-        assert server.is_serving()
-        while True:
-            await asyncio.sleep(BEAT)
-            self._tell("beat")
-            now = time.monotonic()
-            for index, seen in self._seen.items():
-                if now - seen > SILENCE:
-                    self._leave(index, "lost", f"was silent for {now - seen:.0f} s")
+        async with server:
+            while not self._is_over():
+                await asyncio.sleep(BEAT)
+                self._tell("beat")
+                now = time.monotonic()
+                for index, seen in self._seen.items():
+                    if now - seen > SILENCE:
+                        self._leave(index, "lost", f"was silent for {now - seen:.0f} s")
+
+    def _is_over(self) -> bool:
+        everyone = len(self._members) == self.count
+        return everyone and all(w.is_closing() for w in self._members.values())
 
     async def _talk(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -67,7 +67,9 @@ class Job:
         self.index, self.count, self._hub = index, count, hub
         self.word = token[:8]
         self.stops = Stops(
-            lambda number, reason: self._send("stop", number, reason), self.check
+            ask=lambda number, reason: self._send("stop", number, reason),
+            tell=lambda point: self._send("at", point),
+            check=self.check,
         )
         self._news = threading.Condition()
         self._got: dict[str, list[Any]] = {}
@@ -119,7 +121,8 @@ class Job:
     def next(self, what: str) -> str:
         """A key that no exchange has had; by the main thread, as `agree`."""
         self._made += 1
-        return f"{self._made} {what}"
+        within = "in" if self._depth else "after"
+        return f"{self._made}-{within}-{self._call} {what}"
 
     def post(self, key: str, value: Any = None) -> None:
         """Tell the others something that they may wait for."""
@@ -173,6 +176,7 @@ class Job:
             yield
             return
         self._call, self._depth, self._told = self._call + 1, 1, False
+        self._made = 0
         try:
             if self._ended:
                 raise self._error(next(iter(self._ended.values())))
@@ -182,15 +186,14 @@ class Job:
             raise
         except BaseException as error:
             if isinstance(error, jax.errors.JaxRuntimeError):
-                self._await_news()
-            text = self._gone_wrong()
-            if text is not None and isinstance(error, Exception):
-                raise self._error(text) from error
+                text = self._await_news()
+                if text is not None:
+                    raise self._error(text) from error
             if not isinstance(error, SystemExit | KeyboardInterrupt):
                 self._send("left", self._call, _described(error))
             raise
         finally:
-            self._depth = 0
+            self._depth = self._made = 0  # equal again, whoever left where
             self._got.clear()
 
     def check(self) -> None:
@@ -206,10 +209,10 @@ class Job:
     def _gone_wrong(self) -> str | None:
         return self._lost or (self._left.get(self._call) if self._depth else None)
 
-    def _await_news(self) -> None:
+    def _await_news(self) -> str | None:
         """A program fails a moment before it is known who is gone."""
         with self._news:
-            self._news.wait_for(lambda: self._gone_wrong() is not None, _NEWS)
+            return self._news.wait_for(self._gone_wrong, _NEWS)
 
     def _error(self, text: str) -> ProcessError:
         self._told = True
@@ -238,7 +241,7 @@ class Job:
             self._socket.sendall(line)
 
     def _beat(self) -> None:
-        while True:
+        while self._socket.fileno() >= 0:
             time.sleep(BEAT)
             self._send("beat")
             self._end_if_stuck()
@@ -247,8 +250,12 @@ class Job:
                 self._without_hub(f"was lost: it was silent for {silent:.0f} s.")
 
     def _listen(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for line in self._socket.makefile("rb"):
+        with (
+            contextlib.suppress(OSError, ValueError),
+            self._socket,
+            self._socket.makefile("rb") as lines,
+        ):
+            for line in lines:
                 self._heard = time.monotonic()
                 kind, *rest = json.loads(line)
                 with self._news:
@@ -278,7 +285,7 @@ class Job:
         self._posts[key] = value
 
     def _on_hold(self) -> None:
-        self._send("at", self.stops.hold())
+        self.stops.hold()
 
     def _on_halt(self, point: int, reason: str) -> None:
         self.stops.halt(point, reason)
@@ -316,11 +323,21 @@ class Job:
 
         def failing(kind: Any, error: Any, trace: Any) -> None:
             self._failed = True
-            self._send("failed", _described(error))
+            if isinstance(error, ProcessError):  # another's doing, of which all hear
+                self._send("bye")
+            else:
+                self._send("failed", _described(error))
             before(kind, error, trace)
 
         sys.excepthook = failing
         atexit.register(self._leave)
+
+    def close(self) -> None:
+        """Leave the job; the others are told that this process has ended."""
+        self._leaving = True
+        self._send("bye")
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def _leave(self) -> None:
         """JAX would wait minutes for a process that is gone."""

@@ -17,16 +17,20 @@ class Stops:
 
     Args:
         ask: sends that this process wants to stop: `(round, reason)`.
+        tell: sends the last point passed.
         check: raises where the others are gone.
     """
 
     def __init__(
-        self, ask: Callable[[int, str], None], check: Callable[[], None]
+        self,
+        ask: Callable[[int, str], None],
+        tell: Callable[[int], None],
+        check: Callable[[], None],
     ) -> None:
-        self._ask, self._check = ask, check
+        self._ask, self._tell, self._check = ask, tell, check
         self._news = threading.Condition()
         self._passed = self._round = 0
-        self._held = False
+        self._held = self._owed = False
         self._halt: int | None = None
         self._reason = ""
 
@@ -49,13 +53,22 @@ class Stops:
             if self._halt != point:
                 return None
             self._held, self._halt = False, None
+            if self._owed:
+                self._owed, self._held = False, True
+                self._tell(point)
             return self._reason
 
-    def hold(self) -> int:
-        """Somebody wants to stop: pass no further point; returns the last passed."""
+    def hold(self) -> None:
+        """Somebody wants to stop: pass no further point, and tell the last passed.
+
+        If there is a stop to come, that first.
+        """
         with self._news:
+            if self._halt is not None:
+                self._owed = True
+                return
             self._held = True
-            return self._passed
+            self._tell(self._passed)
 
     def halt(self, point: int, reason: str) -> None:
         """All stop at this point."""

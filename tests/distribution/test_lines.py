@@ -1,0 +1,137 @@
+"""The lines between the processes of a job, here between threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from carnyx.distribution.hub import Hub
+from carnyx.distribution.job import Job
+from carnyx.errors import FileError, ProcessError
+
+COUNT = 3
+
+
+def in_threads(do: Callable[[int], Any], count: int = COUNT) -> list[Any]:
+    """What `do(index)` gives in each of as many threads; an error is a value."""
+    results: list[Any] = [None] * count
+
+    def run(index: int) -> None:
+        try:
+            results[index] = do(index)
+        except Exception as error:
+            results[index] = error
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    return results
+
+
+@pytest.fixture
+def jobs() -> Iterator[list[Job]]:
+    hub = Hub(COUNT, "secret")
+    where = [("localhost", hub.port)]
+    made = in_threads(lambda i: Job(i, COUNT, where, "secret", hub if not i else None))
+    yield made
+    for job in made:
+        job.close()
+
+
+def test_an_exchange_gives_all_that_each_gave(jobs: list[Job]) -> None:
+    given = in_threads(lambda i: [jobs[i].agree(10 * i, "x") for _ in range(5)])
+    assert given == [[[0, 10, 20]] * 5] * COUNT
+    assert "Process 2 of 3 (host " in jobs[0].name(2)
+
+
+def test_what_the_first_does_the_others_wait_for(jobs: list[Job]) -> None:
+    done: list[str] = []
+    in_threads(lambda i: jobs[i].done_by_first(lambda: done.append("file"), "save"))
+    assert done == ["file"]
+
+    def fail() -> None:
+        raise OSError("the disk is full")
+
+    first, *others = in_threads(lambda i: jobs[i].done_by_first(fail, "save"))
+    assert isinstance(first, OSError)
+    assert all(isinstance(e, FileError) for e in others)
+    assert "could not save: OSError: the disk is full" in str(others[0])
+
+
+def test_one_that_has_ended_is_not_waited_for(jobs: list[Job]) -> None:
+    def do(index: int) -> Any:
+        if index == 2:
+            return jobs[2].close()
+        with jobs[index].call("fit"):
+            return jobs[index].agree(None, "the epoch")
+
+    for error in in_threads(do)[:2]:
+        assert isinstance(error, ProcessError)
+        assert "Process 2 of 3" in str(error) and "has ended" in str(error)
+
+
+def test_an_error_in_a_call_reaches_who_is_in_it(jobs: list[Job]) -> None:
+    def do(index: int) -> Any:
+        with jobs[index].call("fit"):
+            if index == 1:
+                raise ValueError("not like this")
+            return jobs[index].agree(None, "the epoch")
+
+    first, second, third = in_threads(do)
+    assert isinstance(second, ValueError)
+    for error in (first, third):
+        assert isinstance(error, ProcessError)
+        assert "stopped with ValueError: not like this" in str(error)
+    # whoever caught it may go on
+    assert in_threads(lambda i: jobs[i].agree(i, "again")) == [[0, 1, 2]] * COUNT
+
+
+def test_a_stranger_is_not_let_in() -> None:
+    hub = Hub(1, "secret")
+    with pytest.raises(ProcessError, match="cannot reach process 0"):
+        Job(0, 1, [("localhost", 1)], "secret")
+    job = Job(0, 1, [("localhost", hub.port)], "secret", hub)
+    assert job.agree(1, "x") == [1]
+    job.close()
+
+
+@settings(max_examples=25, deadline=None)
+@example(wishes=[{5: "stop"}] * 3, pauses=[0, 1, 3])
+@given(
+    wishes=st.lists(
+        st.dictionaries(st.integers(1, 30), st.just("stop"), max_size=3),
+        min_size=COUNT,
+        max_size=COUNT,
+    ),
+    pauses=st.lists(st.integers(0, 3), min_size=COUNT, max_size=COUNT),
+)
+def test_all_stop_at_the_same_points(wishes: list[dict], pauses: list[int]) -> None:
+    """However far each is when another wants to stop, and however often one does."""
+    hub = Hub(COUNT, "secret")
+    where = [("localhost", hub.port)]
+
+    def run(index: int) -> list[int]:
+        job = Job(index, COUNT, where, "secret", hub if not index else None)
+        stopped = []
+        for point in range(1, 41):
+            threading.Event().wait(pauses[index] * 1e-4)
+            if job.stops.arrive(wishes[index].get(point)) is not None:
+                stopped.append(point)
+        job.agree(None, "the end")
+        job.close()
+        return stopped
+
+    first, *others = in_threads(run)
+    assert all(other == first for other in others)
+    if set.intersection(*map(set, wishes)):  # who alone wants it may be the last
+        assert first
+    if not any(wishes):
+        assert not first
