@@ -1,17 +1,18 @@
 """`python -m benchmarks.pipeline`: a pipeline beside one device, time and memory.
 
 Simulated devices share the machine's cores, and one device may use them all: what this
-can show is that stages overlap (an LSTM keeps one core busy, two stages of them two),
-what cutting and handing over costs, and what each device has to hold; not what several
-GPUs would gain. "1 stage" is the cost of smaller batches alone.
+can show is that stages overlap (for how much of the time with a program running two or
+more ran, read from a trace), what cutting and handing over costs (CPU time of the whole
+process), and what each device has to hold; not what several GPUs would gain. "1 stage"
+is what smaller batches cost alone. All take turns; times are medians, shares medians of
+the ratios within a round.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import statistics
-import time
+import sys
 from typing import Any
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
@@ -21,92 +22,81 @@ import jax
 import numpy as np
 
 import carnyx as keras
+from benchmarks import device_scopes
 from carnyx.distribution import Pipeline
 
+CUTS = (1, 8), (2, 4), (2, 8), (4, 8)  # stages, microbatches
 
-def lstm(width: int, length: int = 64) -> Any:
+
+def lstm(width: int = 128, length: int = 64) -> Any:
     """Four equal layers."""
     cells = [keras.layers.LSTM(width, return_sequences=True) for _ in range(4)]
     return keras.Sequential([keras.Input((length, width)), *cells])
 
 
-def transformer(width: int, length: int = 64) -> Any:
+def transformer(width: int = 256, length: int = 64) -> Any:
     """Eight equal blocks."""
     layers = keras.layers
     x = inputs = keras.Input((length, width))
     for _ in range(8):
-        x = layers.LayerNormalization()(
-            x + layers.MultiHeadAttention(4, width // 4)(x, x)
-        )
+        attended = layers.MultiHeadAttention(4, width // 4)(x, x)
+        x = layers.LayerNormalization()(x + attended)
         hidden = layers.Dense(4 * width, "gelu")(x)
         x = layers.LayerNormalization()(x + layers.Dense(width)(hidden))
     return keras.Model(inputs, x)
 
 
-class Case:
-    """One way to run a model; `run()` gives seconds a step."""
+class Steps(device_scopes.Steps):
+    """Training steps of one model, timed."""
 
-    def __init__(self, model: Any, batch: int, steps: int = 3) -> None:
-        self.model, self.batch, self.steps = model, batch, steps
-        shape = (batch * steps, *model.input_shape[1:])
-        self.x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    def __init__(self, model: Any, batch: int) -> None:
+        shape = batch, *model.input_shape[1:]
+        x = np.random.default_rng(0).normal(size=shape).astype("float32")
         model.compile(keras.optimizers.SGD(0.01), "mse")
-        self.run()
-
-    def run(self) -> float:
-        start = time.perf_counter()
-        self.model.fit(self.x, self.x, self.batch, verbose=0, shuffle=False)
-        return (time.perf_counter() - start) / self.steps
+        for _ in range(3):
+            model.train_on_batch(x, x)
+        self.program = model.train_program()
+        self.batch = jax.block_until_ready(self.program.put((x, x)))
 
 
-def cases(kind: str, width: int, batch: int) -> dict[str, Case]:
-    """One device, and pipelines of two and four stages."""
-    make = {"lstm": lstm, "transformer": transformer}[kind]
-    found = {"one device": Case(make(width), batch)}
-    for stages, microbatches in ((1, 8), (2, 4), (2, 8), (4, 8)):
-        pipeline = Pipeline(make(width), stages=stages, microbatches=microbatches)
+def measure(make: Any, batch: int, rounds: int) -> None:
+    """One device and pipelines of one kind of model, as rows of a table."""
+    whole = make()
+    models: dict[str, Any] = {"one device": whole}
+    for stages, microbatches in CUTS:
         plural = "" if stages == 1 else "s"
         name = f"{stages} stage{plural}, {microbatches} microbatches"
-        found[name] = Case(pipeline, batch)
-    return found
+        models[name] = Pipeline(make(), stages=stages, microbatches=microbatches)
+    runs = {name: Steps(model, batch) for name, model in models.items()}
+    models["one device"] = Pipeline(whole, stages=1, microbatches=1)
+    rows: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, steps in runs.items():
+            rows[name].append(steps.take())
+    for name, steps in runs.items():
+        pairs = list(zip(rows[name], rows["one device"], strict=True))
+        share, work = (statistics.median(a[i] / b[i] for a, b in pairs) for i in (0, 1))
+        milliseconds = 1e3 * statistics.median(wall for wall, _ in rows[name])
+        report = models[name].report(batch)
+        print(
+            f"| {make.__name__} | {name} | {milliseconds:.0f} | {share:.2f} | "
+            f"{work:.2f} | {steps.together(3):.0%} | {report.bubble:.0%} | "
+            f"{report.stages[0].residuals / 2**20:.1f} |",
+            flush=True,
+        )
 
 
-def busy(run: Any) -> float:
-    """How many cores were used on average."""
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
-    run()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return used / (time.perf_counter() - start)
-
-
-def main(rounds: int = 5) -> None:
+def main(rounds: int = 9) -> None:
     """Measure and print."""
     print(f"{os.cpu_count()} cores, {len(jax.devices())} simulated devices\n")
     print(
-        "| model | run | ms a step | of one device | cores busy | bubble, simulated | "
-        "residuals of the first stage |"
+        "| model | run | ms | share | CPU time | two at once | bubble, simulated | "
+        "residuals of the first stage, MiB |"
     )
-    print("|---|---|--:|--:|--:|--:|--:|")
-    for kind, width, batch in (("lstm", 128, 64), ("transformer", 256, 32)):
-        runs = cases(kind, width, batch)
-        times = {name: [] for name in runs}
-        for _ in range(rounds):
-            for name, case in runs.items():
-                times[name].append(case.run())
-        whole = Pipeline(runs["one device"].model, stages=1, microbatches=1)
-        for name, case in runs.items():
-            middle = statistics.median(times[name])
-            ratios = map(lambda a, b: a / b, times[name], times["one device"])
-            pipeline = case.model if name != "one device" else whole
-            report = pipeline.report(batch)
-            size = report.stages[0].residuals / 2**20
-            print(
-                f"| {kind} | {name} | {middle * 1e3:.0f} | "
-                f"{statistics.median(ratios):.2f} | {busy(case.run):.1f} | "
-                f"{report.bubble:.0%} | {size:.1f} MiB |"
-            )
+    print("|---|---|--:|--:|--:|--:|--:|--:|")
+    measure(lstm, 64, rounds)
+    measure(transformer, 32, rounds)
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

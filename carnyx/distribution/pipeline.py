@@ -25,7 +25,8 @@ class Pipeline:
     The model is cut into consecutive stages of equal cost; a batch is cut into
     microbatches, which pass through the stages one behind the other, so that the
     devices work at the same time: one microbatch forward, one back, in turn. The
-    gradients are those of the whole batch.
+    gradients are those of the whole batch. A last batch with fewer samples than
+    microbatches is cut into single samples.
 
     It is used as the model is: `compile`, `fit`, `evaluate`, `predict`, `save`, … are
     those of `model`, which shares its layers and weights with the one that was given;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -90,7 +91,8 @@ class PipelineReport:
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))
             for row in rows
         ]
-        return "\n".join([*(line.rstrip() for line in lines), self._summary()])
+        summary = textwrap.fill(self._summary(), 79)
+        return "\n".join([*(line.rstrip() for line in lines), "", summary])
 
     __repr__ = __str__
 

@@ -160,7 +160,7 @@ def test_the_example_learns(capsys: Any) -> None:
     file = Path(__file__).resolve().parents[2] / "examples" / "pipeline.py"
     example = runpy.run_path(str(file))
     assert example["main"](epochs=3, n=512, blocks=1) > 0.5  # 1 in 8 by chance
-    assert "(27% if their costs were equal)" in capsys.readouterr().out
+    assert "(27% if" in capsys.readouterr().out
 
 
 # ---- errors ----------------------------------------------------------------------
