@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 
 from carnyx import tree
 from carnyx._core.placement import peek_settled
-from carnyx._core.scope import scoped
 from carnyx._training.device_placement import DevicePlacement, OnDevices
 from carnyx._training.flow import Passed, Values
 from carnyx._training.heads import Head
@@ -19,52 +16,13 @@ from carnyx._training.placed_calls import pass_through
 from carnyx._training.stages import device_puts
 from carnyx._training.state import HeldState
 from carnyx._training.updates import Updates
-
-
-class _Staged:
-    """What the programs of stages share with those of one device.
-
-    Args:
-        model: a model whose graph is placed.
-        held: whose variables the values belong to.
-    """
-
-    compiled = True
-
-    def __init__(self, model: Any, held: HeldState, placement: OnDevices) -> None:
-        self.model, self.held, self.placement = model, held, placement
-
-    def put(self, batch: Any, axis: int = 0) -> Any:
-        """A batch (or a stack) on its way to the devices; here it stays as it is."""
-        return batch
-
-    def is_idle(self) -> bool:
-        """Whether the device of the loss has done the last step that it was given."""
-        values = self.held.store.values
-        return not values or values[-1].is_ready()
-
-    def steps_in_chunk(self, batch: Any) -> int:
-        """Steps are not fused: a step is more than one program."""
-        return 1
-
-    def run_chunk(self, batches: Any, count: int) -> dict[str, Any]:
-        """Run `count` steps, one after the other, on a stack of batches."""
-        return self.start_chunk(self.put(batches, axis=1), count)
-
-    def start_chunk(self, batches: Any, count: int) -> dict[str, Any]:
-        """`run_chunk` on a stack that was put where the program wants it."""
-        logs: dict[str, Any] = {}
-        for i in range(count):
-            logs = self(jax.tree_util.tree_map(lambda v, i=i: v[i], batches))
-        return logs
-
-    def __call__(self, batch: Any) -> dict[str, Any]:
-        """Run one step; the store has the new values afterwards."""
-        return self.start(self.put(batch))
-
-    def start(self, batch: Any) -> dict[str, Any]:
-        """Run one step on a batch that was put where the program wants it."""
-        raise NotImplementedError
+from carnyx._training.whole_step import (
+    WholeStep,
+    _Staged,
+    moved_to,
+    on_device,
+    step_in_parts,
+)
 
 
 class StagedProgram(_Staged):
@@ -196,9 +154,9 @@ class StagedPrediction:
     def _whole(self, batch: Any) -> Any:
         here, (trainable, buffers) = self.placement.last, self.parts
         flat = peek_settled(self.placement, [*trainable, *buffers])
-        with _on(here, self.op_by_op):
+        with on_device(here, self.op_by_op):
             flat, cut = device_puts(flat, here), len(trainable)
-            outputs, new = self.step((flat[:cut], flat[cut:]), _moved(batch, here))
+            outputs, new = self.step((flat[:cut], flat[cut:]), moved_to(batch, here))
         for variable, old, value in zip(buffers, flat[cut:], new, strict=True):
             if value is not old:
                 variable.assign(value)
@@ -218,55 +176,6 @@ class StagedPrediction:
         return sum(p._cache_size() for p in programs)
 
 
-class WholeStep(_Staged):
-    """A step that a class writes itself (or one that runs op by op), on several
-    devices.
-
-    It computes on the device of the loss, to which all variables are copied for as long
-    as it runs; layers compute on theirs, and gradients go through. Numbers are right
-    whatever the step does; what it does beside calling the model is not compiled.
-
-    Args:
-        step: `(state, batch) -> (logs, state)`.
-        op_by_op: stages are not compiled either, for debugging.
-    """
-
-    def __init__(
-        self, model: Any, held: HeldState, placement: OnDevices, step: Any,
-        op_by_op: bool,
-    ) -> None:  # fmt: skip
-        super().__init__(model, held, placement)
-        self.step, self.op_by_op = step, op_by_op
-        self.compiled = not op_by_op
-
-    def start(self, batch: Any) -> dict[str, Any]:
-        store, here = self.held.store, self.placement.last
-        with _on(here, self.op_by_op):
-            values = device_puts(store.ready(), here)
-            logs, state = self.step(self.held.split(values), _moved(batch, here))
-            new = self.held.join(state)
-        rows = zip(store.variables, new, strict=True)
-        store.take([self.placement.place(v, value) for v, value in rows])
-        return logs
-
-    def compilations(self) -> int:
-        """How many programs have been compiled; for tests."""
-        programs = [p for s in self.placement.stages() for p in s.programs()]
-        return sum(p._cache_size() for p in programs)
-
-
-@contextlib.contextmanager
-def _on(device: Any, op_by_op: bool) -> Iterator[None]:
-    """What is computed outside of stages is computed there."""
-    with scoped(device=device), jax.default_device(device), jax.disable_jit(op_by_op):
-        yield
-
-
-def _moved(batch: Any, device: Any) -> Any:
-    leaves, form = jax.tree_util.tree_flatten(batch)
-    return jax.tree_util.tree_unflatten(form, device_puts(leaves, device))
-
-
 # ---- which program a model needs -------------------------------------------------
 
 
@@ -281,8 +190,11 @@ def staged_step(
         step: `(state, batch) -> (logs, state)`.
     """
     op_by_op = model.run_eagerly
-    plain = _is_plain(model, base, name, "compute_loss_and_updates")
+    usual = _same(model, base, name, "compute_loss_and_updates")
+    plain = usual and _is_plain(model)
     if op_by_op or not plain or not isinstance(placement, DevicePlacement):
+        if usual and name == "train_step" and not op_by_op:
+            step = step_in_parts(model)
         return WholeStep(model, held, placement, step, op_by_op)
     takes_x = not _same(model, base, "compute_loss", "compute_metrics")
     training = name == "train_step"
@@ -293,14 +205,13 @@ def staged_prediction(
     model: Any, base: type, step: Any, placement: OnDevices, op_by_op: bool
 ) -> StagedPrediction:
     """The program of `predict_step`."""
-    plain = not op_by_op and _is_plain(model, base, "predict_step")
+    plain = not op_by_op and _is_plain(model) and _same(model, base, "predict_step")
     return StagedPrediction(model, placement, None if plain else step, op_by_op)
 
 
-def _is_plain(model: Any, base: type, *names: str) -> bool:
-    """Whether the model does nothing but what its graph and `compile` say."""
-    calls = model._calls_graph() and model.activity_regularizer is None
-    return calls and _same(model, base, *names)
+def _is_plain(model: Any) -> bool:
+    """Whether a call of the model is that of its graph, and nothing else."""
+    return model._calls_graph() and model.activity_regularizer is None
 
 
 def _same(model: Any, base: type, *names: str) -> bool:

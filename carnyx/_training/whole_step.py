@@ -1,0 +1,138 @@
+"""Steps on several devices that are no chain of programs.
+
+A step that a class writes itself, one of a model that is no graph, one that runs op by
+op: it computes on one device, and the layers on theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from carnyx._core.scope import scoped
+from carnyx._training.device_placement import OnDevices
+from carnyx._training.outputs import unpack
+from carnyx._training.stages import device_puts
+from carnyx._training.state import HeldState, TrainState
+
+
+class _Staged:
+    """What the programs of stages share with those of one device.
+
+    Args:
+        model: a model whose graph is placed.
+        held: whose variables the values belong to.
+    """
+
+    compiled = True
+
+    def __init__(self, model: Any, held: HeldState, placement: OnDevices) -> None:
+        self.model, self.held, self.placement = model, held, placement
+
+    def put(self, batch: Any, axis: int = 0) -> Any:
+        """A batch (or a stack) on its way to the devices; here it stays as it is."""
+        return batch
+
+    def is_idle(self) -> bool:
+        """Whether the device of the loss has done the last step that it was given."""
+        values = self.held.store.values
+        return not values or values[-1].is_ready()
+
+    def steps_in_chunk(self, batch: Any) -> int:
+        """Steps are not fused: a step is more than one program."""
+        return 1
+
+    def run_chunk(self, batches: Any, count: int) -> dict[str, Any]:
+        """Run `count` steps, one after the other, on a stack of batches."""
+        return self.start_chunk(self.put(batches, axis=1), count)
+
+    def start_chunk(self, batches: Any, count: int) -> dict[str, Any]:
+        """`run_chunk` on a stack that was put where the program wants it."""
+        logs: dict[str, Any] = {}
+        for i in range(count):
+            logs = self(jax.tree_util.tree_map(lambda v, i=i: v[i], batches))
+        return logs
+
+    def __call__(self, batch: Any) -> dict[str, Any]:
+        """Run one step; the store has the new values afterwards."""
+        return self.start(self.put(batch))
+
+    def start(self, batch: Any) -> dict[str, Any]:
+        """Run one step on a batch that was put where the program wants it."""
+        raise NotImplementedError
+
+
+class WholeStep(_Staged):
+    """A step that a class writes itself (or one that runs op by op), on several
+    devices.
+
+    It computes on the device of the loss, to which all variables are copied for as long
+    as it runs; layers compute on theirs, and gradients go through. Numbers are right
+    whatever the step does; what it does beside calling the model is not compiled (but
+    see `step_in_parts`).
+
+    Args:
+        step: `(state, batch) -> (logs, state)`.
+        op_by_op: stages are not compiled either, for debugging.
+    """
+
+    def __init__(
+        self, model: Any, held: HeldState, placement: OnDevices, step: Any,
+        op_by_op: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(model, held, placement)
+        self.step, self.op_by_op = step, op_by_op
+        self.compiled = not op_by_op
+
+    def start(self, batch: Any) -> dict[str, Any]:
+        store, here = self.held.store, self.placement.last
+        with on_device(here, self.op_by_op):
+            values = device_puts(store.ready(), here)
+            logs, state = self.step(self.held.split(values), moved_to(batch, here))
+            new = self.held.join(state)
+        rows = zip(store.variables, new, strict=True)
+        store.take([self.placement.place(v, value) for v, value in rows])
+        return logs
+
+    def compilations(self) -> int:
+        """How many programs have been compiled; for tests."""
+        programs = [p for s in self.placement.stages() for p in s.programs()]
+        return sum(p._cache_size() for p in programs)
+
+
+@contextlib.contextmanager
+def on_device(device: Any, op_by_op: bool) -> Iterator[None]:
+    """What is computed outside of stages is computed there."""
+    with scoped(device=device), jax.default_device(device), jax.disable_jit(op_by_op):
+        yield
+
+
+def moved_to(batch: Any, device: Any) -> Any:
+    leaves, form = jax.tree_util.tree_flatten(batch)
+    return jax.tree_util.tree_unflatten(form, device_puts(leaves, device))
+
+
+def step_in_parts(model: Any) -> Callable[[Any, Any], tuple[dict[str, Any], Any]]:
+    """The usual step of training, with the optimizer and the metrics compiled."""
+
+    def apply(slots: Any, gradients: Any, trainable: Any) -> Any:
+        return model.optimizer.stateless_apply(slots, gradients, trainable)
+
+    apply, update = jax.jit(apply), jax.jit(model._update_metrics)
+
+    def step(state: Any, data: Any) -> tuple[dict[str, Any], Any]:
+        x, y, weights = unpack(data)
+        trainable, buffers, slots, metrics = state
+        gradient = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
+        (_, (loss, predicted, buffers, metrics)), gradients = gradient(
+            trainable, buffers, metrics, x, y, weights,
+            training=True, optimizer_variables=slots,
+        )  # fmt: skip
+        trainable, slots = apply(slots, gradients, trainable)
+        logs, metrics = update(metrics, loss, x, y, predicted, weights)
+        return logs, TrainState(trainable, buffers, slots, metrics)
+
+    return step
