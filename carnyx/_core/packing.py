@@ -1,14 +1,14 @@
 """Small values packed into one array, where a program runs on several devices.
 
 Starting a program costs the host time for each array on each device: more than the
-step itself where a model has dozens of biases, moments and counters. What is small and
-whole on every device goes through the program as one array a dtype, cut up and put
-together inside.
+step itself where a model has dozens of biases, moments and counters. What is small on
+every device goes through the program as one array a dtype (and a way to split it), cut
+up and put together inside.
 """
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,53 +31,112 @@ def store_of(
     groups: dict[Any, list[int]] = {}
     for index, variable in enumerate(variables):
         if placed is not None and placed.packs(variable):
-            mesh = getattr(placed.sharding_of(variable), "mesh", None)
-            groups.setdefault((mesh, variable.dtype), []).append(index)
+            mesh, names, _ = _layout(placed.sharding_of(variable))
+            groups.setdefault((mesh, names, variable.dtype), []).append(index)
     packs = [
-        Pack(members, [variables[i] for i in members], mesh)
-        for (mesh, _), members in groups.items()
-        if len(members) > 1
+        Pack(
+            members,
+            [variables[i] for i in members],
+            [placed.sharding_of(variables[i]) for i in members],
+        )
+        for members in groups.values()
+        if placed is not None and len(members) > 1
     ]
     return PackedStore(variables, placed, packs) if packs else Store(variables, placed)
 
 
+def can_pack(sharding: Any) -> bool:
+    """Whether values that lie so can be packed: whole, or split over all devices.
+
+    Where a mesh has two axes XLA would gather values to cut up a pack that is split.
+    """
+    if not isinstance(sharding, NamedSharding):
+        return False
+    split = sum(names is not None for names in sharding.spec)
+    return sharding.is_fully_replicated or (split == 1 == len(sharding.mesh.shape))
+
+
+def _layout(sharding: Any) -> tuple[Any, Any, int]:
+    """The mesh, which of its axes split a value (or None), and which of its own."""
+    for axis, names in enumerate(sharding.spec):
+        if names is not None:
+            return sharding.mesh, names, axis
+    return sharding.mesh, None, 0
+
+
 class Pack:
-    """Which values lie one after the other in an array that every device has.
+    """Which values lie one after the other in one array of shape (parts, elements).
+
+    A row has what a device has; without splitting there is one row.
 
     Args:
         members: their indices in the store.
-        mesh: of all devices.
+        shardings: where they lie, all along the same axes of one mesh.
     """
 
     def __init__(
-        self, members: Sequence[int], variables: Sequence[Variable], mesh: Any
+        self,
+        members: Sequence[int],
+        variables: Sequence[Variable],
+        shardings: Sequence[Any],
     ) -> None:
         self.members, self.dtype = list(members), jnp.dtype(variables[0].dtype)
         self.shapes = [v.shape for v in variables]
-        self.stops = np.cumsum([v.size for v in variables]).tolist()
-        self.sharding = NamedSharding(mesh, PartitionSpec())
+        mesh, names, _ = _layout(shardings[0])
+        self.axes = [_layout(s)[2] for s in shardings]
+        along = names if isinstance(names, tuple) else [names] if names else []
+        self.parts = math.prod(mesh.shape[name] for name in along)
+        self.stops = (np.cumsum([v.size for v in variables]) // self.parts).tolist()
+        spec = PartitionSpec(names) if names else PartitionSpec()
+        self.sharding = NamedSharding(mesh, spec)
+        own = shardings if names else [self.sharding] * len(members)
+        self.shardings = dict(zip(members, own, strict=True))
 
     def cut(self, array: Any) -> dict[int, Any]:
         """Inside a program: the values by their indices."""
         starts = [0, *self.stops]
-        parts = zip(self.members, self.shapes, starts, self.stops)
-        # bound, or XLA may split the pack as some user of a value likes it split
-        bound = functools.partial(lax.with_sharding_constraint, shardings=self.sharding)
-        return {
-            i: bound(lax.slice(array, (a,), (b,)).reshape(s)) for i, s, a, b in parts
-        }
+        places = zip(self.members, self.shapes, self.axes, starts, self.stops)
+        found = {}
+        for index, shape, axis, start, stop in places:
+            rows = lax.slice_in_dim(array, start, stop, axis=1)
+            # bound, or XLA may split the pack as some user of a value likes it split
+            found[index] = lax.with_sharding_constraint(
+                self._value(rows, shape, axis), self.shardings[index]
+            )
+        return found
 
     def join(self, values: Any) -> Any:
         """Inside a program: one array of the values."""
-        flat = jnp.concatenate([values[i].reshape(-1) for i in self.members])
-        return lax.with_sharding_constraint(flat, self.sharding)
+        rows = [
+            self._rows(lax.with_sharding_constraint(values[i], sharding), axis)
+            for (i, sharding), axis in zip(self.shardings.items(), self.axes)
+        ]
+        return lax.with_sharding_constraint(jnp.concatenate(rows, 1), self.sharding)
+
+    def _value(self, rows: Any, shape: tuple[int, ...], axis: int) -> Any:
+        if self.parts == 1:
+            return rows.reshape(shape)
+        each = [n // self.parts if i == axis else n for i, n in enumerate(shape)]
+        return jnp.moveaxis(rows.reshape(self.parts, *each), 0, axis).reshape(shape)
+
+    def _rows(self, value: Any, axis: int) -> Any:
+        if self.parts == 1:
+            return value.reshape(1, -1)
+        size = value.shape[axis] // self.parts
+        shape = value.shape[:axis], (self.parts, size), value.shape[axis + 1 :]
+        parts = value.reshape([n for part in shape for n in part])
+        return jnp.moveaxis(parts, axis, 0).reshape(self.parts, -1)
 
     def make(self, values: Sequence[Any]) -> Any:
-        """Outside of programs; without compiling one. A spec where a value is one."""
-        own = [values[i] for i in self.members]
-        if any(isinstance(v, Spec) for v in own):
-            return Spec((self.stops[-1],), self.dtype, sharding=self.sharding)
-        host = np.concatenate([np.asarray(v).reshape(-1) for v in own])
+        """Outside of programs. A spec where a value is one."""
+        own = {i: values[i] for i in self.members}
+        if any(isinstance(v, Spec) for v in own.values()):
+            shape = self.parts, self.stops[-1]
+            return Spec(shape, self.dtype, sharding=self.sharding)
+        if self.parts > 1:
+            return jax.jit(self.join)(own)
+        # by the host, which compiles nothing
+        host = np.concatenate([np.asarray(v).reshape(1, -1) for v in own.values()], 1)
         return jax.make_array_from_callback(host.shape, self.sharding, host.__getitem__)
 
 
@@ -165,14 +224,16 @@ class PackedStore(Store):
         if not any(isinstance(pack, Spec) for pack in packs):
             return self._cut(packs)
         return {
-            i: Spec(shape, pack.dtype, sharding=pack.sharding)
+            i: Spec(shape, pack.dtype, sharding=pack.shardings[i])
             for pack in self.packs
             for i, shape in zip(pack.members, pack.shapes)
         }
 
     def sharding(self, index: int) -> Any:
         pack = self._pack_of.get(index)
-        return self.values[self._at[index]].sharding if pack is None else pack.sharding
+        if pack is None:
+            return self.values[self._at[index]].sharding
+        return pack.shardings[index]
 
     def put(self, index: int, value: Any) -> None:
         if index in self._at:
