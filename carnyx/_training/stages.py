@@ -123,6 +123,7 @@ class Stage:
         states = [v for x in inner for m in owned(x, (Metric,)) for v in m.variables]
         own = [v for layer in self.layers for v in layer.variables]
         every = _distinct([*own, *states])
+        self._mixed = any(x.compute_dtype != x.variable_dtype for x in inner)
         trainable = {id(v) for x in self.layers for v in x.trainable_variables}
         trainable = set() if frozen else trainable
         self.trainable = [v for v in every if id(v) in trainable]
@@ -262,8 +263,9 @@ class Stage:
             return (floats, outcome.losses, outcome.penalties), outcome
 
         moved = [x if m else None for m, x in zip(moving, inputs, strict=True)]
+        lean = _casting_again(run, trainable) if self._mixed else run
         _, gradient, outcome = jax.vjp(
-            run, trainable, [x for x in moved if x is not None], has_aux=True
+            lean, trainable, [x for x in moved if x is not None], has_aux=True
         )
         shapes = [(x.shape, x.dtype, is_float(x)) for x in outcome.outputs]
         leaves, definition = jax.tree_util.tree_flatten(gradient)
@@ -273,6 +275,19 @@ class Stage:
         kept = [x for x, place in zip(leaves, places, strict=True) if place is None]
         static = Static((tuple(moving), tuple(shapes)))
         return outcome, Residuals(kept, Static((definition, places)), static)
+
+
+def _casting_again(run: Callable[..., Any], weights: Sequence[Any]) -> Any:
+    """The function, whose gradient does not keep weights in a lower precision: a copy
+    for every microbatch on its way. They are cast again on the way back."""
+    shapes = {(w.shape, w.dtype) for w in weights}
+
+    def may_keep(primitive: Any, *avals: Any, **params: Any) -> bool:
+        if primitive is not jax.lax.convert_element_type_p:
+            return True
+        return (avals[0].shape, avals[0].dtype) not in shapes
+
+    return jax.checkpoint(run, policy=may_keep, prevent_cse=False)
 
 
 def _backward(

@@ -49,6 +49,17 @@ def test_the_report() -> None:
     assert report._repr_html_().count("<tr>") == 5
 
 
+def test_microbatches_keep_no_weights() -> None:
+    def kept(policy: str) -> int:
+        dense = [layers.Dense(128, "tanh", dtype=policy) for _ in range(4)]
+        model = keras.Sequential([keras.Input((128,)), *dense])
+        report = Pipeline(model, stages=2, microbatches=8).report(8)
+        assert report.stages[0].parameters > 100_000  # two kernels of 64 KiB
+        return report.stages[0].residuals // report.stages[0].alive
+
+    assert kept("float32") < 3000 and kept("mixed_bfloat16") < 3000
+
+
 def test_costs_estimated_measured_and_given() -> None:
     inputs = x = keras.Input((8,))
     for units in (8, 8, 256, 8):
