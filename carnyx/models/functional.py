@@ -133,10 +133,10 @@ class Functional(Model):
         if not self._tagged:
             return None
         owner = self._owner or self
-        known = self.__dict__.get("_devices")
+        known = self.__dict__.get("_placed_graph")
         if known is None or known.model is not owner:
             known = DevicePlacement(owner, self._graph)
-            self.__dict__["_devices"] = known
+            self.__dict__["_placed_graph"] = known
         return known
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
