@@ -16,22 +16,15 @@ from tests.distribution.processes import Started, ended, run, start, wait_for
 SCRIPT = "train_and_die.py"
 
 
-def last(text: str) -> tuple[str, float]:
+def seen(text: str, what: str = "done") -> tuple[str, float]:
     """The digest of the weights at the end, and the last loss."""
-    _, digest, loss = text.strip().splitlines()[-1].split()
-    return digest, float(loss)
+    found = re.search(rf"^{what} (\w+) (\S+)$", text, re.MULTILINE)
+    assert found, text[-3000:]
+    return found[1], float(found[2])
 
 
 def steps_in(text: str) -> int:
     return len(re.findall(r"^step \d+$", text, re.MULTILINE))
-
-
-def undisturbed(folder: Path, processes: int, way: str) -> tuple[str, float]:
-    out = run(
-        SCRIPT, folder / "undisturbed", way, 0, folder=folder, processes=processes
-    )
-    assert len({last(text) for text in out}) == 1
-    return last(out[0])
 
 
 def running(folder: Path, processes: int, way: str, *rest: str) -> list[Started]:
@@ -58,7 +51,6 @@ def running(folder: Path, processes: int, way: str, *rest: str) -> list[Started]
 def test_killed_and_started_again(
     tmp_path: Path, processes: int, way: str, victim: int
 ) -> None:
-    expected = undisturbed(tmp_path, processes, way)
     jobs = running(tmp_path, processes, way)
     time.sleep(float(np.random.default_rng().uniform(0, 0.7)))
     jobs[victim].process.send_signal(signal.SIGKILL)
@@ -71,8 +63,11 @@ def test_killed_and_started_again(
         if index != victim:
             assert code != 0
             assert re.search(name, text), text[-3000:]
-    again = run(SCRIPT, tmp_path / "b", way, 0, folder=tmp_path, processes=processes)
-    assert {last(text) for text in again} == {expected}
+    again = run(
+        SCRIPT, tmp_path / "b", way, 0, "compare", folder=tmp_path, processes=processes
+    )
+    expected = seen(again[0], "undisturbed")
+    assert {seen(text) for text in again} == {expected}
     assert "Going on from epoch" in again[0]
     assert "Going on from epoch" not in again[1]  # one place
 
@@ -86,17 +81,17 @@ def test_on_other_numbers_of_processes_and_devices(tmp_path: Path) -> None:
     assert len(set(steps)) == 1
     found = sorted((tmp_path / "b").glob("step-????????????"))[-1]
     assert int(found.name[5:]) == steps[0]  # the last step is in the backup
-    expected = undisturbed(tmp_path, 2, "fsdp")
     options = {"folder": tmp_path}
     copies = [tmp_path / name for name in ("half", "one", "devices")]
     for copy in copies:
         shutil.copytree(found, copy / found.name)
-    half = run(SCRIPT, copies[0], "fsdp", 0, processes=2, **options)
+    half = run(SCRIPT, copies[0], "fsdp", 0, "compare", processes=2, **options)
     one = run(SCRIPT, copies[1], "data", 0, **options)
     devices = run(SCRIPT, copies[2], "data", 0, devices=4, **options)
     for out in (half, one, devices):
         assert "Going on from" in out[0]
-        np.testing.assert_allclose(last(out[0])[1], expected[1], rtol=1e-5)
+        loss, expected = seen(out[0])[1], seen(half[0], "undisturbed")[1]
+        np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_an_error_in_one_ends_all_with_its_words(tmp_path: Path) -> None:
@@ -114,6 +109,6 @@ def test_an_error_in_one_ends_all_with_its_words(tmp_path: Path) -> None:
 def test_one_that_stops_training_stops_all_at_one_step(tmp_path: Path) -> None:
     results = ended(running(tmp_path, 2, "data", "stop"), 60)
     assert [code for code, _ in results] == [0, 0], results[0][1][-3000:]
-    assert last(results[0][1]) == last(results[1][1])
+    assert seen(results[0][1]) == seen(results[1][1])
     steps = [steps_in(text) for _, text in results]
     assert steps[0] == steps[1] < 12

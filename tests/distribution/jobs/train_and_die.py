@@ -20,22 +20,11 @@ ways = {
 }
 index, count = jax.process_index(), jax.process_count()
 keras.distribution.set_distribution(ways[way]() if jax.device_count() > 1 else None)
-keras.utils.set_random_seed(3)
 rng = np.random.default_rng(0)
 x = rng.normal(size=(96, 12)).astype("float32")
 y = (x.sum(1) > 0).astype("int32")
 if way == "own":
     x, y = x[index::count], y[index::count]
-model = keras.Sequential(
-    [
-        keras.Input((12,)),
-        keras.layers.Dense(32, "relu"),
-        keras.layers.Dropout(0.2),
-        keras.layers.Dense(2),
-    ]
-)
-loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-model.compile("adam", loss, metrics=["accuracy"])
 
 
 class Slow(keras.callbacks.Callback):
@@ -44,17 +33,31 @@ class Slow(keras.callbacks.Callback):
         print("step", batch, flush=True)
         if rest == ["raise"] and index == 1 and batch == 5:
             raise RuntimeError("the disk is on fire")
-        if rest == ["exit"] and index == 1 and batch == 5:
-            sys.exit(3)
         if rest == ["stop"] and index == 1 and batch == 5:
             self.model.stop_training = True
 
 
-callbacks = [
-    keras.callbacks.BackupAndRestore(folder, save_freq=3, delete_checkpoint=False),
-    Slow(),
-]
-size = 8 // (count if way == "own" else 1)
-history = model.fit(x, y, size, epochs=3, callbacks=callbacks, verbose=2).history
-digest = hashlib.sha1(b"".join(w.tobytes() for w in model.get_weights()))
-print("done", digest.hexdigest(), repr(history["loss"][-1]))
+def train(what, *callbacks):
+    """Prints a digest of the weights, and the last loss."""
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((12,)),
+            keras.layers.Dense(32, "relu"),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(2),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    size = 8 // (count if way == "own" else 1)
+    history = model.fit(x, y, size, epochs=3, callbacks=callbacks, verbose=2).history
+    digest = hashlib.sha1(b"".join(w.tobytes() for w in model.get_weights()))
+    print(what, digest.hexdigest(), repr(history["loss"][-1]), flush=True)
+
+
+backup = keras.callbacks.BackupAndRestore
+train("done", backup(folder, save_freq=3, delete_checkpoint=False), Slow())
+if rest == ["compare"]:
+    train("undisturbed", Slow())
