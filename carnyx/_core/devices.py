@@ -42,9 +42,11 @@ def device(name: Any) -> Iterator[Any]:
 
     A functional or sequential model whose layers were placed runs them there: each
     largest part of it on one device is one program, values are moved between, and parts
-    that do not wait for each other overlap. A layer called outside of any scope runs
-    with what comes before it. Arrays and variables that are made inside are on the
-    device, too. The innermost scope counts.
+    that do not wait for each other overlap. A layer shared by two devices keeps its
+    weights where it was called first. A layer called outside of any scope runs with
+    what comes before it, else with what comes after. A model called inside a scope runs
+    there but for those of its layers that have a scope of their own. Arrays and
+    variables that are made inside are on the device, too. The innermost scope counts.
 
     Args:
         name: `"gpu:1"`, `"/gpu:1"`, `"/device:GPU:1"`, `"cpu:0"`, a JAX device; None

@@ -99,9 +99,7 @@ class Flow:
             {}, [], [],
         )  # fmt: skip
         for number, stage in enumerate(self.stages):
-            own, buffers, inputs, known = _arguments(
-                stage, variables | passed.changed, passed
-            )
+            own, buffers, inputs, known = _arguments(stage, variables, passed)
             if gradient and self.differentiated[number]:
                 outcome, residuals = stage.forward_with_residuals(
                     own, buffers, inputs, known, training, self.wanted[number]
@@ -159,9 +157,10 @@ def _arguments(stage: Stage, variables: Values, passed: Passed) -> tuple:
     """The values that a stage runs on, moved to its device in one go."""
     first, second, third = len(stage.trainable), len(stage.buffers), len(stage.inputs)
     masks = [passed.masks.get(id(t)) for t in stage.inputs]
+    changed = passed.changed  # by stages before, with which this one shares a layer
     flat = [
         *(variables[id(v)] for v in stage.trainable),
-        *(variables[id(v)] for v in stage.buffers),
+        *(changed.get(id(v), variables[id(v)]) for v in stage.buffers),
         *(passed.tensors[id(t)] for t in stage.inputs),
         *masks,
     ]
