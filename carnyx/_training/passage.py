@@ -147,7 +147,7 @@ class Passage:
         if self._sums[number] is None:
             self._sums[number] = self.pipe.zeros[number]()
         stage, arrived = self.pipe.stages[number], self._arrived[microbatch]
-        self._sums[number], back = _accumulated(
+        self._sums[number], back = self.pipe.accumulated(
             self._sums[number], residuals, self._cotangents(number, microbatch)
         )
         for tensor, value in zip(stage.inputs, back, strict=True):
@@ -187,7 +187,6 @@ class Passage:
         return found
 
 
-@functools.partial(jax.jit, donate_argnums=0)
 def _accumulated(
     sums: list[Any], residuals: Residuals, cotangents: Cotangents
 ) -> tuple[list[Any], list[Any]]:
@@ -221,6 +220,14 @@ class Pipe(Flow):
         }
         self.last_use |= {id(t): len(self.stages) for t in self.outputs}
         self.zeros = [_zeros_of(stage) for stage in self.stages]
+        # its own function, so that its programs go when the stages do
+        run = functools.partial(_accumulated)
+        self.accumulated = jax.jit(run, donate_argnums=0)
+
+    def programs(self) -> list[Any]:
+        """The compiled functions, so far."""
+        own = [*self.zeros, self.accumulated]
+        return [*own, *(p for stage in self.stages for p in stage.programs())]
 
     def forward(
         self,

@@ -163,8 +163,7 @@ class PipelinedProgram(_Staged):
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
-        programs = [p for s in self.pipe.stages for p in s.programs()]
-        programs += self.head.programs()
+        programs = [*self.pipe.programs(), *self.head.programs()]
         for share in self.updates.shares:
             programs += [share.ask, share.update]
         return sum(p._cache_size() for p in programs)
