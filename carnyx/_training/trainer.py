@@ -28,7 +28,6 @@ from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.staged import staged_prediction, staged_step
 from carnyx._training.state import HeldState, TrainState
 from carnyx._training.together import evened, own_rows, together
-from carnyx._training.together import evened, own_rows, together
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
 from carnyx.errors import ArgumentError, NotCompiledError
 from carnyx.layers._children import owned
@@ -595,7 +594,6 @@ class Trainer:
                 epochs=1, steps=steps or feed.length,
             )  # fmt: skip
         with together("evaluate", self._placed(), callbacks, [feed], steps=steps):
-            with together("evaluate", self._placed(), callbacks, [feed], steps=steps):
             results = loop.evaluate(self, feed, callbacks, steps)
         return results if return_dict else self._as_list(results)
 
@@ -624,9 +622,6 @@ class Trainer:
             placement = self._placed()
             if placement is not None and placement.takes_parts:
                 batch = None
-            placement = self._placed()
-            if placement is not None and placement.takes_parts:
-                batch = None
             if batch is not None:  # nothing to loop over, nobody to tell
                 return tree.map_structure(np.array, self.predict_program()((batch,)))
         feed = adapt(x, None, None, batch_size=batch_size, steps=steps, shuffle=False)
@@ -638,7 +633,6 @@ class Trainer:
                 epochs=1, steps=steps or feed.length,
             )  # fmt: skip
         with together("predict", self._placed(), callbacks, [feed], steps=steps):
-            with together("predict", self._placed(), callbacks, [feed], steps=steps):
             return loop.predict(self, feed, callbacks, steps)
 
     @show_user_lines
