@@ -25,8 +25,7 @@ def tweets(scope: Any) -> Any:
     with scope("/cpu:0"):
         b = shared(second)
         out = layers.Dense(1)(layers.concatenate([a, b]))
-    functional: Any = keras.Model
-    model = functional([first, second], out)
+    model = keras.Model([first, second], out)  # type: ignore[call-arg]
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
     return model
 
