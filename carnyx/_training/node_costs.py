@@ -16,7 +16,6 @@ from carnyx import tree
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
 from carnyx._core.scope import pure, scoped
-from carnyx._core.variable import Variable
 from carnyx._training.cutting import Flat
 from carnyx._training.programs import _count
 from carnyx._training.stages import Cotangents, Stage, cut_at, device_puts, is_float
@@ -65,8 +64,8 @@ def estimated(
     the name of the call that it is of.
     """
     nodes = _computed(graph)
-    trainable: list[Variable] = list(model.trainable_variables)
-    buffers: list[Variable] = list(model.non_trainable_variables)
+    (whole,) = cut_at(graph, [(device, nodes)], model)  # knows all variables
+    trainable, buffers = whole.trainable, whole.buffers
 
     def both_ways(weights: Any, rest: Any, inputs: Any) -> Any:
         def forward(weights: Any) -> Any:

@@ -150,9 +150,15 @@ def test_20_steps_with_a_rest(name: str) -> None:
 
 
 class Penalised(layers.Layer):
-    """Adds a mean over the samples to the loss."""
+    """Adds a mean over the samples to the loss, and keeps a metric."""
 
-    def call(self, x: Any) -> Any:
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.size = keras.metrics.Mean(name="size")
+
+    def call(self, x: Any, training: Any = None) -> Any:
+        if training:
+            self.size.update_state(keras.ops.abs(x))
         self.add_loss(0.1 * keras.ops.mean(keras.ops.square(x)))
         return x
 
@@ -169,7 +175,7 @@ def with_losses() -> Any:
     )
 
 
-def test_losses_that_layers_add_count_once() -> None:
+def test_losses_and_metrics_of_layers_count_once() -> None:
     def run(many: bool) -> dict[str, Any]:
         keras.utils.set_random_seed(3)
         model = with_losses()
