@@ -32,7 +32,11 @@ class DataParallel(Distribution):
 
     Statistics over a batch (of batch normalization, of metrics) are over the whole of
     it, on all devices, and so are a loss's mean and the random numbers of dropout: the
-    numbers are those of one device. The gradients are added up once a step.
+    numbers are those of one device. The gradients are added up once a step, in each of
+    those that `gradient_accumulation_steps` joins.
+
+    In half precision a device rounds its part of a sum before the parts are added up
+    (on a CPU in float32), so numbers differ by a rounding or two; weights stay float32.
 
     Args:
         device_mesh: of one axis.
