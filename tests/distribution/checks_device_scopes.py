@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -314,6 +315,46 @@ def test_forms_of_graphs(name: str) -> None:
     check_trained(models, X, LABELS[:40], epochs=3)
     assert {home(v) for v in models[1].weights} == devices
     check_same(models[1](X), models[0](X))
+
+
+def drawn(scope: Scope, seed: int) -> Any:
+    """A graph of layers that are used again and again, on devices by chance."""
+    draw = random.Random(seed)
+    first, second = keras.Input((4, 6)), keras.Input((4, 6))
+    tensors = [first, second]
+    pool = [
+        layers.Dense(6, "tanh", kernel_regularizer="l2", activity_regularizer="l1"),
+        layers.Dense(6, "relu"),
+        layers.LayerNormalization(),
+        layers.BatchNormalization(),
+        layers.Dropout(0.3),
+        layers.LSTM(6, return_sequences=True),
+        layers.MultiHeadAttention(2, 3),
+    ]
+    for _ in range(8):
+        layer, a, b = draw.choice(pool), draw.choice(tensors), draw.choice(tensors)
+        with scope(draw.choice(["cpu:0", "cpu:1", "cpu:2", "cpu:3", None])):
+            if draw.random() < 0.3:
+                out = keras.ops.tanh(a) + b
+            else:
+                out = layer(a, b) if layer is pool[-1] else layer(a)
+            tensors.append(out)
+    with scope("cpu:4"):
+        value = layers.Dense(1)(layers.Flatten()(tensors[-1]))
+    with scope("cpu:5"):
+        other = layers.Dense(1)(layers.Flatten()(tensors[-2]))
+    return keras.Model([first, second], [value, other])
+
+
+@pytest.mark.parametrize("seed", [2])
+def test_graphs_by_chance(seed: int) -> None:
+    models = both(lambda scope: drawn(scope, seed))
+    for model in models:
+        model.compile(optimizers.SGD(0.05, momentum=0.9, global_clipnorm=1.0), "mse")
+    assert len(models[1].train_program().flow.stages) > 4
+    x = list(RANDOM.normal(size=(2, 12, 4, 6)).astype("float32"))
+    y = list(RANDOM.normal(size=(2, 12, 1)).astype("float32"))
+    check_trained(models, x, y, 6, epochs=2)
 
 
 # ---- steps of one's own -------------------------------------------------------------

@@ -25,7 +25,7 @@ def tweets(scope: Any) -> Any:
     with scope("/cpu:0"):
         b = shared(second)
         out = layers.Dense(1)(layers.concatenate([a, b]))
-    model = keras.Model([first, second], out)  # type: ignore[call-arg]
+    model = keras.Model([first, second], out)  # pyright: ignore[reportCallIssue]
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
     return model
 
