@@ -12,6 +12,7 @@ import carnyx as keras
 
 pytestmark = pytest.mark.gpu
 layers: Any = keras.layers
+optimizers: Any = keras.optimizers
 rng = np.random.default_rng(0)
 
 
@@ -25,8 +26,8 @@ def tweets(scope: Any) -> Any:
     with scope("/cpu:0"):
         b = shared(second)
         out = layers.Dense(1)(layers.concatenate([a, b]))
-    model = keras.Model([first, second], out)  # pyright: ignore[reportCallIssue]
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+    model = keras.Model([first, second], out)
+    model.compile(optimizers.SGD(0.05, momentum=0.9), "mse")
     return model
 
 
