@@ -34,14 +34,18 @@ def _check(query: jax.Array, key: jax.Array, value: jax.Array) -> None:
         )
 
 
-def _fits_flash(query: jax.Array, bias: Any) -> bool:
-    """What cuDNN's fused kernel takes: half precision, small heads, an Ampere GPU."""
+def _fits_flash(q: jax.Array, k: jax.Array, v: jax.Array, bias: Any, mask: Any) -> bool:
+    """What cuDNN's fused kernel takes: half precision, small heads, an Ampere GPU.
+
+    A mask is a bias to it, and of a bias its gradient needs even lengths.
+    """
     capability = getattr(jax.devices()[0], "compute_capability", "0")
     capability = "8" if _on_paper() else capability
-    half = query.dtype.name in ("float16", "bfloat16")
-    size = query.shape[-1]
-    return half and bias is None and size <= 128 and size % 8 == 0 and (
-        float(capability) >= 8
+    half = q.dtype.name in ("float16", "bfloat16")
+    size = q.shape[-1]
+    even = mask is None or (q.shape[1] % 2 == 0 and k.shape[1] % 2 == 0)
+    return half and bias is None and even and v.shape[-1] == size and (
+        size <= 128 and size % 8 == 0 and float(capability) >= 8
     )  # fmt: skip
 
 
@@ -155,23 +159,29 @@ def dot_product_attention(
     mask = None if mask is None else tensor(mask).astype(bool)
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     gpu = platform() == "gpu" and attn_logits_soft_cap is None
-    if gpu:
-        allowed = flash_attention is not False
-        allowed = allowed and config.is_flash_attention_enabled() is not False
-        flash = flash_attention or (allowed and _fits_flash(q, bias))
-        bias, mask = (a if a is None else _rank_4(a) for a in (bias, mask))
-        if flash and _on_paper() and bias is None:
-            return flash_on_paper(q, k, v, mask, scale, is_causal)
-        return jax.nn.dot_product_attention(
-            q, k, v, bias, mask, scale=scale, is_causal=is_causal,
-            implementation="cudnn" if flash else "xla",
-        )  # fmt: skip
-    if flash_attention:
+    if flash_attention and not gpu:
         raise ArgumentError(
             "dot_product_attention got flash_attention=True; the fused kernel needs a "
             f"GPU, and no soft cap. This is a {jax.default_backend()}."
         )
+    allowed = flash_attention is not False
+    allowed = allowed and config.is_flash_attention_enabled() is not False
+    fits = gpu and allowed and _fits_flash(q, k, v, bias, mask)
+    if flash_attention or fits:
+        mask = None if mask is None else _for_kernel(mask, q, k)
+        if _on_paper() and bias is None:
+            return flash_on_paper(q, k, v, mask, scale, is_causal)
+        return jax.nn.dot_product_attention(
+            q, k, v, bias if bias is None else _rank_4(bias), mask,
+            scale=scale, is_causal=is_causal, implementation="cudnn",
+        )  # fmt: skip
     return _einsums(q, k, v, bias, mask, scale, is_causal, attn_logits_soft_cap)
+
+
+def _for_kernel(mask: jax.Array, q: jax.Array, k: jax.Array) -> jax.Array:
+    """A mask of rank 4 with all times, which cuDNN does not broadcast."""
+    mask = _rank_4(mask)
+    return jnp.broadcast_to(mask, (*mask.shape[:2], q.shape[1], k.shape[1]))
 
 
 def _rank_4(x: jax.Array) -> jax.Array:

@@ -81,6 +81,22 @@ def test_attention_by_cudnn(causal: bool) -> None:
     assert "__cudnn$fmha" in compiled_text(model, x, np.zeros_like(x))
 
 
+@pytest.mark.parametrize("times, value_size", [(16, 64), (15, 64), (16, 32)])
+def test_attention_with_padding(times: int, value_size: int) -> None:
+    words = rng.integers(1, 50, (8, times)).astype("int32")
+    words[np.arange(times) >= rng.integers(1, times, 8)[:, None]] = 0
+    y = rng.normal(size=(8, times, 64)).astype("float32")
+    losses = {}
+    for policy in ("float32", "mixed_bfloat16"):
+        keras.utils.set_random_seed(0)
+        keras.config.set_dtype_policy(policy)
+        inputs = keras.Input((times,), dtype="int32")
+        x = layers.Embedding(50, 64, mask_zero=True)(inputs)
+        attention = layers.MultiHeadAttention(2, 64, value_dim=value_size)
+        losses[policy] = trained(keras.Model(inputs, attention(x, x)), words, y, 3)
+    np.testing.assert_allclose(losses["mixed_bfloat16"], losses["float32"], rtol=0.05)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_lstm_by_cudnn(masked: bool) -> None:
     words = rng.integers(1, 50, (16, 12)).astype("int32")

@@ -1,4 +1,4 @@
-"""What surrounds cuDNN's LSTM, with JAX's reference of that kernel in its place."""
+"""What surrounds cuDNN's kernels, with JAX's reference of the LSTM in its place."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.experimental import rnn
 
+from carnyx import ops
 from carnyx._core.scope import scoped
 from carnyx.ops import _cudnn, recurrent
 
@@ -101,3 +102,28 @@ def test_not_where_there_is_none() -> None:
     assert fits == (jax.default_backend() == "gpu")
     with scoped(fast_gradients=True, platform="cpu"):
         assert not _cudnn.lstm_fits(jnp.tanh, jax.nn.sigmoid, *given)
+
+
+PADDING = jnp.ones((2, 1, 1, 8), bool)
+
+
+@pytest.mark.parametrize(
+    "times, value_size, mask, fused",
+    [
+        (8, 8, None, True),
+        (7, 8, None, True),
+        (8, 8, PADDING, True),
+        (7, 8, PADDING, False),  # the gradient of a mask needs even lengths
+        (8, 16, None, False),
+    ],
+)
+def test_which_attention_fits(
+    times: int, value_size: int, mask: Any, fused: bool
+) -> None:
+    def total(q: Any, k: Any, v: Any) -> Any:
+        with scoped(platform="gpu", fast_gradients=True):  # on paper
+            return jnp.sum(ops.dot_product_attention(q, k, v, mask=mask))
+
+    shapes = (2, times, 4, 8), (2, 8, 4, 8), (2, 8, 4, value_size)
+    given = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes]
+    assert ("fused" in str(jax.make_jaxpr(jax.grad(total))(*given))) == fused
