@@ -324,7 +324,7 @@ def predict(model: Any, feed: Feed, callbacks: CallbackList, steps: int | None) 
     """The outputs for every batch, concatenated."""
     program = model.predict_program()
     callbacks.on_predict_begin()
-    rows: list[Any] = []
+    rows: list[tuple[list[Any], slice]] = []
     definition = None
     over = threading.Event()
     batches = _ready(feed.epoch(0, 0), steps, 1, _agreed(feed, over))

@@ -66,6 +66,7 @@ class StepProgram:
         batch = batch if placement is None else placement.whole(batch)
         with scoped(fast_gradients=self.compiled, placement=placement):
             logs, state = self.step(self.held.split(values), batch)
+            logs = logs if placement is None else placement.shown(logs)
             return logs, self.held.join(state)
 
     def put(self, batch: Any, axis: int = 0) -> Any:

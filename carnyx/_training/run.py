@@ -7,6 +7,7 @@ import queue
 import shutil
 import threading
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def _without_arrays(value: Any, arrays: dict[str, Any], name: str) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _with_arrays(value: Any, arrays: dict[str, Any]) -> Any:
+def _with_arrays(value: Any, arrays: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
         if set(value) == {"__array__"}:
             return arrays[value["__array__"]]

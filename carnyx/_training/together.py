@@ -71,10 +71,11 @@ def together(
         for name in facts:
             _check_same(what, name, [s["facts"].get(name) for s in said], _SAME)
         callbacks.want([s["wants"] for s in said])
-        if given and (callbacks.params or {}).get("steps") == given[0].length:
+        params = callbacks.params or {}
+        if given and params.get("steps") == given[0].length:
             lengths = [s["feeds"][0]["length"] for s in said]
             steps = None if None in lengths else max(lengths)
-            callbacks.set_params(callbacks.params | {"steps": steps})
+            callbacks.set_params(params | {"steps": steps})
         for i, feed in enumerate(given):
             _settle(job, feed, [s["feeds"][i] for s in said], placement.takes_parts)
         yield

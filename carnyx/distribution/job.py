@@ -379,7 +379,7 @@ def _addresses(host: str | None) -> list[str]:
     name = socket.gethostname()
     with contextlib.suppress(OSError):
         infos = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        found += [info[4][0] for info in infos]
+        found += [str(info[4][0]) for info in infos]
     with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # sends nothing; chooses the way out
         found.append(probe.getsockname()[0])

@@ -81,6 +81,7 @@ def test_on_other_numbers_of_processes_and_devices(tmp_path: Path) -> None:
     assert len(set(steps)) == 1
     found = sorted((tmp_path / "b").glob("step-????????????"))[-1]
     assert int(found.name[5:]) == steps[0]  # the last step is in the backup
+    assert len(list(found.glob("arrays-000?.safetensors"))) == 4
     options = {"folder": tmp_path}
     copies = [tmp_path / name for name in ("half", "one", "devices")]
     for copy in copies:

@@ -121,6 +121,14 @@ def what_differs_is_an_error_in_both():
     assert int(one.optimizer.iterations) == 4
 
 
+def logs_that_are_no_single_numbers():
+    keras.distribution.set_distribution(DataParallel())
+    one = model()
+    one.compile("sgd", "categorical_crossentropy", metrics=[keras.metrics.F1Score()])
+    history = one.fit(x, np.eye(3)[y], batch_size=20, verbose=0).history
+    assert history["f1_score"][0].shape == (3,)
+
+
 def each_reads_what_its_devices_take():
     class Lazy:
         shape, dtype, rows = x.shape, x.dtype, 0
