@@ -73,7 +73,8 @@ class Hub:
                 now = time.monotonic()
                 for index, seen in self._seen.items():
                     if now - seen > SILENCE:
-                        self._leave(index, "lost", f"was silent for {now - seen:.0f} s")
+                        why = f"it was silent for {now - seen:.0f} s"
+                        self._leave(index, "was lost", why)
 
     def _is_over(self) -> bool:
         everyone = len(self._members) == self.count

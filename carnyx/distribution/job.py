@@ -183,11 +183,13 @@ class Job:
             self.check()
             yield
         except ProcessError:
+            self._told = True
             raise
         except BaseException as error:
             if isinstance(error, jax.errors.JaxRuntimeError):
                 text = self._await_news()
                 if text is not None:
+                    self._told = True
                     raise self._error(text) from error
             if not isinstance(error, SystemExit | KeyboardInterrupt):
                 self._send("left", self._call, _described(error))
@@ -215,7 +217,8 @@ class Job:
             return self._news.wait_for(self._gone_wrong, _NEWS)
 
     def _error(self, text: str) -> ProcessError:
-        self._told = True
+        if not self._depth:  # else it may be in a thread beside the one that is stuck
+            self._told = True
         return ProcessError(
             f"{text} Start the job again: with backups (fit(resume=folder)) it goes on "
             "where it was."
