@@ -21,6 +21,7 @@ from typing import Any
 import jax
 
 from carnyx.distribution.hub import BEAT, SILENCE, Hub
+from carnyx.distribution.reaching import addresses_of, connected
 from carnyx.distribution.stops import Stops
 from carnyx.errors import FileError, ProcessError
 
@@ -83,7 +84,7 @@ class Job:
         self._heard = self._until = time.monotonic()
         self._names = [f"Process {i} of {count}" for i in range(count)]
         self._sending = threading.Lock()
-        self._socket = _connected(addresses, index)
+        self._socket = connected(addresses, index)
         self._send("hello", token, index)
         for target in (self._listen, self._beat):
             threading.Thread(target=target, name="carnyx-job", daemon=True).start()
@@ -367,43 +368,13 @@ def join(count: int, index: int, host: str | None, port: int, spread: Any) -> No
     if index == 0:
         token = os.urandom(16).hex()
         hub = Hub(count, token, port)
-        where = [(a, hub.port) for a in _addresses(host)]
+        where = [(a, hub.port) for a in addresses_of(host)]
         said = json.dumps([where, token]).encode()
     where, token = json.loads(spread(said))
     addresses = [("localhost", hub.port)] if hub else [tuple(a) for a in where]
     job = Job(index, count, addresses, token, hub)
     job.watch_exit()
     _job[0] = job
-
-
-def _addresses(host: str | None) -> list[str]:
-    """This host's, best first."""
-    found = [host] if host else []
-    name = socket.gethostname()
-    with contextlib.suppress(OSError):
-        infos = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        found += [str(info[4][0]) for info in infos]
-    with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing; chooses the way out
-        found.append(probe.getsockname()[0])
-    return list(dict.fromkeys([*found, socket.getfqdn(), name]))[:8]
-
-
-def _connected(addresses: list[tuple[str, int]], index: int) -> socket.socket:
-    tried = []
-    for address in addresses:
-        try:
-            line = socket.create_connection(address, timeout=5)
-        except OSError as error:
-            tried.append(f"{address[0]}:{address[1]} ({error})")
-            continue
-        line.settimeout(None)
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return line
-    raise ProcessError(
-        f"Process {index} cannot reach process 0 at {', '.join(tried)}. A port of that "
-        "host has to be open to the others; CARNYX_JOB_PORT chooses which."
-    )
 
 
 def _described(error: BaseException) -> str:
