@@ -35,7 +35,7 @@ def put(value: Any, sharding: Any) -> Any:
 
 
 def made_of(
-    shape: Sequence[int], dtype: Any, sharding: Any, part: Callable[[Index], Any]
+    shape: Sequence[int], dtype: Any, sharding: Any, part: Callable[[Any], Any]
 ) -> Any:
     """An array on the devices of a sharding, from its parts on the host.
 

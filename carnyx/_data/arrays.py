@@ -109,9 +109,8 @@ class ArrayFeed(Feed):
     def _picked(
         self, leaf: Any, rows: slice | np.ndarray, dtype: np.dtype, *shape: int
     ) -> Picked:
-        if isinstance(rows, slice):
-            rows = np.arange(rows.start, rows.stop)
-        return Picked(leaf, rows.reshape(shape or -1), dtype)
+        numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        return Picked(leaf, numbers.reshape(shape or -1), dtype)
 
     def chunk(self, epoch: int, start: int, count: int, capacity: int) -> Batch:
         """`count` full batches stacked along a new first axis of size `capacity`.

@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from carnyx import tree
+from carnyx._core.costs import inner_programs, work_of
 from carnyx._core.scope import scoped
 from carnyx._training.state import HeldState
 
@@ -113,9 +114,9 @@ class StepProgram:
         store = self.held.store
         values = jax.eval_shape(store.opened, store.values)
         jaxpr = jax.make_jaxpr(self._flat)(values, batch)
-        flops, has_convolution = _count(jaxpr.jaxpr)
-        if has_convolution and platform == "cpu":
+        if platform == "cpu" and _has_convolution(jaxpr.jaxpr):
             return None  # XLA's CPU convolution inside a loop is many times slower
+        flops = work_of(jaxpr.eqns).all
         flops /= 1 if self.placement is None else self.placement.shards  # a device
         limit = FUSE_BELOW_FLOPS.get(platform, _FUSE_BELOW_FLOPS_ELSEWHERE)
         return flops if flops < limit else None
@@ -177,45 +178,9 @@ def _shapes(batch: Any) -> Any:
     return definition, tuple((x.shape, str(x.dtype)) for x in leaves)
 
 
-def _count(jaxpr: Any) -> tuple[float, bool]:
-    """Floating-point operations of products, elementwise work, and any convolution."""
-    flops, convolution = 0.0, False
-    for equation in jaxpr.eqns:
-        name = equation.primitive.name
-        size = sum(_size(v.aval) for v in equation.outvars)
-        if name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            shape = equation.invars[0].aval.shape
-            for axis in contracted:
-                size *= shape[axis]
-            flops += 2 * size
-        elif name == "conv_general_dilated":
-            kernel = equation.invars[1].aval
-            flops += 2 * size * _size(kernel) / max(kernel.shape[0], 1)
-            convolution = True
-        else:
-            flops += size
-        repeats = equation.params.get("length", 1) if name == "scan" else 1
-        for inner in _inner(equation.params):
-            inner_flops, inner_convolution = _count(inner)
-            flops += repeats * inner_flops
-            convolution |= inner_convolution
-    return flops, convolution
-
-
-def _size(aval: Any) -> float:
-    size = 1.0
-    for d in getattr(aval, "shape", ()):
-        size *= d
-    return size
-
-
-def _inner(params: dict[str, Any]) -> list[Any]:
-    """The programs inside an equation: of a scan, a conditional, a custom rule."""
-    found = []
-    for value in params.values():
-        for item in value if isinstance(value, list | tuple) else [value]:
-            item = getattr(item, "jaxpr", item)
-            if hasattr(item, "eqns"):
-                found.append(item)
-    return found
+def _has_convolution(jaxpr: Any) -> bool:
+    return any(
+        e.primitive.name == "conv_general_dilated"
+        or any(map(_has_convolution, inner_programs(e.params)))
+        for e in jaxpr.eqns
+    )

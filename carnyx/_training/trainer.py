@@ -5,47 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from carnyx import config, optimizers, registry, tree
-from carnyx._core import structure
-from carnyx._core.infer import infer
-from carnyx._core.placement import current_placement
-from carnyx._core.scope import pure
+from carnyx import optimizers, registry, tree
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import adapt, train_validation_split
 from carnyx._data.batches import one_batch
-from carnyx._training import loop, simple_steps
+from carnyx._training import loop
 from carnyx._training.compile import Compiled, CompiledMetrics
-from carnyx._training.device_placement import InnerPlacement, OnDevices
+from carnyx._training.model_programs import ModelPrograms
 from carnyx._training.outputs import unpack
-from carnyx._training.pipelined import PipelinePlacement, pipelined_step
-from carnyx._training.predicting import PredictProgram
 from carnyx._training.profiling import profile
-from carnyx._training.programs import StepProgram
 from carnyx._training.run import Backups, Run, as_floats
-from carnyx._training.staged import staged_prediction, staged_step
-from carnyx._training.state import HeldState, TrainState
 from carnyx._training.together import evened, own_rows, together
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
-from carnyx.errors import ArgumentError, NotCompiledError
-from carnyx.layers._children import owned
-from carnyx.metrics import Metric
+from carnyx.errors import ArgumentError
 
 
-class Trainer:
+class Trainer(ModelPrograms):
     """Training, evaluation and prediction; mixed into `Model` beside `Layer`.
 
     It relies on the layer's `variables`, `call` and `stateless_call` alone.
     """
 
-    optimizer: Any = None
     stop_training = False
     history: Any = None
-    _compiled: Compiled | None = None
-    _predictor: Any = None
-    _placement: Any = None  # of this model alone
 
     # ---- compile -----------------------------------------------------------------
 
@@ -108,7 +92,7 @@ class Trainer:
     @property
     def jit_compile(self) -> bool:
         """Whether steps are compiled."""
-        return not getattr(self, "run_eagerly", False)
+        return not self.run_eagerly
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """What `compile` was given, as plain data."""
@@ -131,359 +115,6 @@ class Trainer:
         self.compile(**given)
         if self.built:  # type: ignore[attr-defined]
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
-
-    def _need_compiled(self, what: str) -> Compiled:
-        if self._compiled is None:
-            raise NotCompiledError(
-                f"{type(self).__name__} {self.name!r} is not compiled. Call "  # type: ignore[attr-defined]
-                f"model.compile(optimizer, loss) before {what}()."
-            )
-        return self._compiled
-
-    # ---- metrics -----------------------------------------------------------------
-
-    @property
-    def metrics(self) -> list[Any]:
-        """The loss's running mean, the layers' metrics, those of `compile`."""
-        found: list[Any] = []
-        compiled = self._compiled
-        if compiled is not None:
-            found.append(compiled.loss_tracker)
-        for layer in self._flatten_layers():  # type: ignore[attr-defined]
-            found += owned(layer, (Metric,))
-        if compiled is not None and compiled.metrics is not None:
-            found.append(compiled.metrics)
-        if compiled is not None and compiled.loss is not None:
-            found += compiled.loss.metrics
-        return found
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """The names of `metrics`."""
-        return [m.name for m in self.metrics]
-
-    @property
-    def metrics_variables(self) -> list[Any]:
-        """The states of `metrics`."""
-        return [v for m in self.metrics for v in m.variables]
-
-    def reset_metrics(self) -> None:
-        """Start all metrics anew."""
-        for metric in self.metrics:
-            metric.reset_state()
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """The values of all metrics by name."""
-        results: dict[str, Any] = {}
-        for metric in self.metrics:
-            value = metric.result()
-            results |= value if isinstance(value, dict) else {metric.name: value}
-        return results
-
-    # ---- what a step computes; users override these ------------------------------
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """The scalar to minimise: the compiled loss and what layers added."""
-        compiled = self._need_compiled("compute_loss")
-        total: Any = None
-        if compiled.loss is not None:
-            total = compiled.loss(y, y_pred, sample_weight)
-        for added in self.losses:  # type: ignore[attr-defined]
-            added = jnp.sum(jnp.asarray(added, config.floatx()))
-            total = added if total is None else total + added
-        if total is None:
-            raise ArgumentError(
-                "There is nothing to minimise: compile() got no loss, and no layer "
-                "called add_loss(). Pass loss=... to compile()."
-            )
-        return total
-
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """Update the compiled metrics with a batch; returns all results."""
-        compiled = self._need_compiled("compute_metrics")
-        if compiled.metrics is not None:
-            compiled.metrics.update_state(y, y_pred, sample_weight)
-        return self.get_metrics_result()
-
-    def compute_loss_and_updates(
-        self,
-        trainable_variables: Any,
-        non_trainable_variables: Any,
-        metrics_variables: Any,
-        x: Any,
-        y: Any,
-        sample_weight: Any,
-        training: bool = False,
-        optimizer_variables: Any = None,
-    ) -> tuple[Any, tuple]:
-        """Loss, and `(unscaled loss, y_pred, non-trainable, metrics)` after it."""
-        parts = [
-            self.trainable_variables,  # type: ignore[attr-defined]
-            self.non_trainable_variables,  # type: ignore[attr-defined]
-            self.metrics_variables,
-            self.optimizer.variables if optimizer_variables is not None else [],
-        ]
-
-        def forward() -> tuple[Any, Any, Any]:
-            y_pred = self(x, training=training)  # type: ignore[operator]
-            loss = self.compute_loss(x, y, y_pred, sample_weight, training=training)
-            scaled = loss
-            if optimizer_variables is not None:
-                scaled = self.optimizer.scale_loss(loss)
-            return scaled, loss, y_pred
-
-        values = [trainable_variables, non_trainable_variables, metrics_variables]
-        values.append(optimizer_variables or [])
-        run = pure(forward, [v for part in parts for v in part])
-        (scaled, loss, y_pred), new = run([v for part in values for v in part])
-        first = len(parts[0])
-        second = first + len(parts[1])
-        buffers, metrics = new[first:second], new[second : second + len(parts[2])]
-        return scaled, (loss, y_pred, buffers, metrics)
-
-    def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
-        """One step of training as a pure function: `(logs, new state)`.
-
-        `state` is `(trainable_variables, non_trainable_variables,
-        optimizer_variables, metrics_variables)`, lists of arrays; `data` a batch.
-
-        A class may write `train_step(self, data)` instead: it computes with layers,
-        takes gradients with `value_and_grad`, applies optimizers (as many as it keeps
-        in attributes), updates metrics and returns logs. `test_step` and
-        `predict_step` may have that form, too.
-        """
-        x, y, sample_weight = unpack(data)
-        trainable, buffers, slots, metrics = state
-        gradient = jax.value_and_grad(self.compute_loss_and_updates, has_aux=True)
-        (_, (loss, y_pred, buffers, metrics)), gradients = gradient(
-            trainable, buffers, metrics, x, y, sample_weight,
-            training=True, optimizer_variables=slots,
-        )  # fmt: skip
-        trainable, slots = self.optimizer.stateless_apply(slots, gradients, trainable)
-        logs, metrics = self._update_metrics(metrics, loss, x, y, y_pred, sample_weight)
-        return logs, TrainState(trainable, buffers, slots, metrics)
-
-    def test_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
-        """One step of evaluation: `(logs, new state)`.
-
-        `state` is `(trainable_variables, non_trainable_variables,
-        metrics_variables)`.
-        """
-        x, y, sample_weight = unpack(data)
-        trainable, buffers, metrics = state
-        _, (loss, y_pred, buffers, metrics) = self.compute_loss_and_updates(
-            trainable, buffers, metrics, x, y, sample_weight, training=False
-        )
-        logs, metrics = self._update_metrics(metrics, loss, x, y, y_pred, sample_weight)
-        return logs, (trainable, buffers, metrics)
-
-    def predict_step(self, state: Any, data: Any) -> tuple[Any, Any]:
-        """The outputs for a batch: `(outputs, non_trainable_variables)`."""
-        trainable, buffers = state
-        x, _, _ = unpack(data)
-        return self.stateless_call(trainable, buffers, x, training=False)  # type: ignore[attr-defined]
-
-    def value_and_grad(
-        self, fn: Any, variables: Any = None, has_aux: bool = False
-    ) -> tuple[Any, list[Any]]:
-        """What `fn()` computes with layers, and its gradient for each variable.
-
-        What `fn` assigns (moving averages, seeds, metrics) stays assigned. Multiply
-        the loss by `optimizer.scale_loss` where the optimizer scales losses.
-
-        Args:
-            fn: a function of nothing that returns a scalar.
-            variables: the trainable variables of the model by default.
-            has_aux: `fn` returns a pair, and only its first part is differentiated.
-
-        >>> import carnyx as keras
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-        >>> x = keras.ops.ones((1, 2))
-        >>> loss, (kernel, bias) = model.value_and_grad(lambda: model(x)[0, 0])
-        >>> kernel.tolist(), bias.tolist()
-        ([[1.0], [1.0]], [1.0])
-        """
-        return simple_steps.value_and_grad(self, fn, variables, has_aux)
-
-    def _update_metrics(
-        self, values: Any, loss: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any
-    ) -> tuple[dict[str, Any], list[Any]]:
-        def update() -> dict[str, Any]:
-            tracker = self._need_compiled("fit").loss_tracker
-            tracker.update_state(loss, sample_weight=tree.flatten(x)[0].shape[0])
-            return self.compute_metrics(x, y, y_pred, sample_weight)
-
-        logs, values = pure(update, self.metrics_variables)(values)
-        return logs, values
-
-    # ---- programs ----------------------------------------------------------------
-
-    def _placed(self) -> Any:
-        """The model's own placement, the one in force, or that of `compile`."""
-        own = self._placement or current_placement()
-        own = own or (self._compiled and self._compiled.placement)
-        scopes = self._device_placement()
-        if own is None or scopes is None:
-            return own or scopes
-        raise ArgumentError(
-            f"{self.name!r} has layers that were called inside device scopes, and "  # type: ignore[attr-defined]
-            f"is to run under {type(own).__name__}. Each of them says where everything "
-            "lies: build the model outside of the scopes, or leave the distribution."
-        )
-
-    def _calls_graph(self) -> bool:
-        """Whether a call of the model is that of its graph, and nothing else."""
-        return False
-
-    def _device_placement(self) -> Any:
-        """How layers lie on devices by the scopes in which they were called: here, of
-        the models inside."""
-        version, inner, known = self.__dict__.get("_inner_placement", (-1, [], None))
-        if version == structure.version():
-            return known
-        layers = self._flatten_layers(include_self=False)  # type: ignore[attr-defined]
-        found = [x._graph_placement() for x in layers if hasattr(x, "_graph_placement")]
-        found = [p for p in found if p is not None]
-        if found != inner:
-            known = InnerPlacement(found) if found else None
-        self.__dict__["_inner_placement"] = structure.version(), found, known
-        return known
-
-    def _prepare(
-        self, spec: Any, training: bool, batch_size: int | None = None
-    ) -> None:
-        """Build model, losses, metrics and optimizer for batches like `spec`."""
-        compiled = self._need_compiled("fit" if training else "evaluate")
-        placed = self._placement
-        if training and batch_size and isinstance(placed, PipelinePlacement):
-            placed.plan.check_batch(batch_size)
-        name = "train_step" if training else "test_step"
-        if simple_steps.is_simple(self, name):
-            if name not in compiled.tried:
-                step = getattr(self, name)
-                simple_steps.prepare(self, step, loop.trimmed(spec), batch_size)
-                compiled.tried.add(name)
-            return
-        x, y, _ = spec
-        if not compiled.ready:
-            y_pred = self._predicted_spec(x)
-            if compiled.loss is not None and not compiled.loss.built:
-                compiled.loss.build(y_pred)
-            if compiled.metrics is not None and not compiled.metrics.built:
-                compiled.metrics.build(y, y_pred)
-                # some metrics have their state from their first batch on
-                infer(compiled.metrics.update_state, y, y_pred)
-            compiled.ready = True
-        if training and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
-
-    def _predicted_spec(self, x: Any) -> Any:
-        """Symbolic outputs for symbolic inputs; builds the model on the way."""
-        return infer(lambda x: self(x, training=False), x)  # type: ignore[operator]
-
-    def _held(self) -> HeldState:
-        """The state of all variables, as one store."""
-        compiled = self._need_compiled("fit")
-        simple = simple_steps.is_simple(self, "train_step")
-        key: Any = structure.version(), compiled.ready, self.optimizer.built
-        if simple:
-            key += tuple(map(id, simple_steps.extra_variables(self)))
-        placement = self._placed()
-        if compiled.held is not None and compiled.held_key == key:
-            if compiled.held.placement is placement:
-                return compiled.held
-        compiled.held_key = key
-        if simple:
-            slots = simple_steps.extra_variables(self)
-        else:
-            slots = self.optimizer.variables if self.optimizer.built else []
-        parts = TrainState(
-            self.trainable_variables,  # type: ignore[attr-defined]
-            self.non_trainable_variables,  # type: ignore[attr-defined]
-            list(slots),
-            self.metrics_variables,
-        )
-        held, same = compiled.held, HeldState.key_of(parts)
-        if held is None or held.key != same or held.placement is not placement:
-            held = compiled.held = HeldState(parts, placement)
-            compiled.programs.clear()
-        return held
-
-    def training_variables(self) -> list[Any]:
-        """What a training step changes, metrics apart: weights, buffers, seeds, the
-        states of optimizers."""
-        parts = self._held().parts
-        return [v for part in parts[:3] for v in part]
-
-    def _program(self, name: str, step: Any) -> StepProgram:
-        held = self._held()
-        programs = self._need_compiled("fit").programs
-        key = name, self.run_eagerly
-        if key not in programs:
-            if simple_steps.is_simple(self, name):
-                step = simple_steps.checked_logs(getattr(self, name))
-                step = simple_steps.pure_step(step, held.store.variables, held.cuts)
-            placed = held.placement
-            if isinstance(placed, PipelinePlacement) and name == "train_step":
-                programs[key] = pipelined_step(self, Trainer, held, placed)
-            elif isinstance(placed, OnDevices) and placed.several:
-                program = staged_step(self, Trainer, name, step, held, placed)
-                programs[key] = program
-            else:
-                programs[key] = StepProgram(step, held, compiled=not self.run_eagerly)
-        return programs[key]
-
-    def train_program(self) -> StepProgram:
-        """The program of a training step; compiled once, reused by every call."""
-        return self._program("train_step", self.train_step)
-
-    def test_program(self) -> StepProgram:
-        """The program of an evaluation step."""
-        return self._program("test_step", self._whole_test_step)
-
-    def _whole_test_step(self, state: TrainState, data: Any) -> tuple[Any, TrainState]:
-        trainable, buffers, slots, metrics = state
-        logs, (trainable, buffers, metrics) = self.test_step(
-            (trainable, buffers, metrics), data
-        )
-        return logs, TrainState(trainable, buffers, slots, metrics)
-
-    def predict_program(self) -> PredictProgram:
-        """The program of prediction; needs no `compile`."""
-        eager = getattr(self, "run_eagerly", False)
-        placement = self._placed()
-        key = structure.version(), eager, placement
-        program: Any = self._predictor
-        if program is not None and program.key == key:
-            return program
-        variables = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
-        if program is None or not program.fits(variables, eager, placement):
-            step = self.predict_step
-            if simple_steps.is_simple(self, "predict_step"):
-                step = simple_steps.pure_prediction(step, variables)
-            if isinstance(placement, OnDevices) and placement.several:
-                program = staged_prediction(self, Trainer, step, placement, eager)
-            else:
-                program = PredictProgram(step, variables, not eager, placement)
-            self._predictor = program
-        program.key = structure.version(), eager, placement
-        return program
-
-    def finish_training(self, trained: bool) -> None:
-        """After the last epoch: averaged weights take their place, if so chosen."""
-        if trained and simple_steps.is_simple(self, "train_step"):
-            simple_steps.finish(self)
-        elif trained:
-            self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
 
     # ---- fit, evaluate, predict --------------------------------------------------
 

@@ -67,7 +67,7 @@ class Pipeline:
     True
     """
 
-    # Set by _training/pipelined.py, which stands above this file.
+    # Set by _training/pipelines/pipelined.py, which stands above this file.
     _plan_of: ClassVar[Callable[..., Any]]
 
     def __init__(

@@ -11,7 +11,7 @@ import numpy as np
 
 from carnyx._core.devices import default_device, device_name
 from carnyx._core.variable import Variable
-from carnyx._training.device_placement import DevicePlacement, OnDevices
+from carnyx._training.on_devices.device_placement import DevicePlacement, OnDevices
 from carnyx.models.summary import readable_size
 
 _HEADINGS = ("Layer", "Computed on", "Kept on", "Parameters", "Optimizer")

@@ -22,7 +22,7 @@ from carnyx._core.graph import Graph
 from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.node import Node
 from carnyx._core.scope import State, is_tracer, scoped
-from carnyx._training.cutting import Flat, Part, joined, parts_of
+from carnyx._training.on_devices.cutting import Flat, Part, joined, parts_of
 from carnyx.layers._children import owned
 from carnyx.layers.base import Layer
 from carnyx.metrics import Metric

@@ -14,9 +14,9 @@ from carnyx._core.graph import Graph
 from carnyx._core.node import Node
 from carnyx._core.placement import Placement, expect_placements
 from carnyx._core.variable import Variable
-from carnyx._training.cutting import devices_of, flattened, homes_of
-from carnyx._training.flow import Flow
-from carnyx._training.stages import Stage, cut
+from carnyx._training.on_devices.cutting import devices_of, flattened, homes_of
+from carnyx._training.on_devices.flow import Flow
+from carnyx._training.on_devices.stages import Stage, cut
 
 
 class OnDevices(Placement):

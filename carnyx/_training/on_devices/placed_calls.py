@@ -12,8 +12,8 @@ from carnyx._core.devices import default_device
 from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.placement import peek_settled
 from carnyx._core.scope import current, is_tracer
-from carnyx._training.device_placement import DevicePlacement
-from carnyx._training.flow import Flow, Passed, Values
+from carnyx._training.on_devices.device_placement import DevicePlacement
+from carnyx._training.on_devices.flow import Flow, Passed, Values
 
 
 def call_on_devices(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from carnyx._core.symbol import KerasTensor
-from carnyx._training.stages import (
+from carnyx._training.on_devices.stages import (
     Cotangents,
     Outcome,
     Residuals,

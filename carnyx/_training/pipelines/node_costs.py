@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -13,12 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx import tree
+from carnyx._core.costs import work_of
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
 from carnyx._core.scope import pure, scoped
-from carnyx._training.cutting import Flat
-from carnyx._training.programs import _count
-from carnyx._training.stages import Cotangents, Stage, cut_at, device_puts, is_float
+from carnyx._training.on_devices.cutting import Flat
+from carnyx._training.on_devices.stages import (
+    Cotangents,
+    Stage,
+    cut_at,
+    device_puts,
+    is_float,
+)
 
 _UNKNOWN = 64  # in place of an unknown length
 _SCOPE = re.compile(r"<call (\d+)>")
@@ -85,7 +90,7 @@ def estimated(
         stack = str(equation.source_info.name_stack)
         found = _SCOPE.search(stack)
         if found:
-            flops, _ = _count(SimpleNamespace(eqns=[equation]))
+            flops = work_of([equation]).all
             counts[int(found[1])]["transpose(" in stack] += flops
     return {n: Cost(*both) for n, both in zip(nodes, counts, strict=True)}
 

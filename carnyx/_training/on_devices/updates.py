@@ -19,9 +19,9 @@ import jax.numpy as jnp
 
 from carnyx._core.scope import State, scoped
 from carnyx._core.variable import Variable
-from carnyx._training.flow import Values
-from carnyx._training.heads import Reads
-from carnyx._training.stages import device_puts
+from carnyx._training.on_devices.flow import Values
+from carnyx._training.on_devices.heads import Reads
+from carnyx._training.on_devices.stages import device_puts
 from carnyx.optimizers import LossScaleOptimizer, Nadam, Optimizer
 
 _OWN = ("apply", "update", "update_step", "_step", "_clip", "_accumulate", "_average")
@@ -210,9 +210,7 @@ class Updates:
             share.find(self.variables, home)
         self._known = {id(v): v for s in self.shares for v in s.variables()}
         self._wanderers = {
-            id(v)
-            for s in self.shares
-            for v in (s.variables() if s.whole else s.common)
+            id(v) for s in self.shares for v in (s.variables() if s.whole else s.common)
         }
         self._copies: dict[Any, tuple[list[Any], list[Any]]] = {}
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from carnyx._training.stages import Static
+from carnyx._training.on_devices.stages import Static
 
 
 def sizes_of(samples: int, parts: int) -> list[int]:

@@ -8,21 +8,21 @@ import jax
 
 from carnyx import tree
 from carnyx._core.placement import peek_settled
-from carnyx._training.device_placement import DevicePlacement, OnDevices
-from carnyx._training.flow import Passed, Values
-from carnyx._training.heads import Head
-from carnyx._training.outputs import unpack
-from carnyx._training.placed_calls import pass_through
-from carnyx._training.stages import device_puts
-from carnyx._training.state import HeldState
-from carnyx._training.updates import Updates
-from carnyx._training.whole_step import (
+from carnyx._training.on_devices.device_placement import DevicePlacement, OnDevices
+from carnyx._training.on_devices.flow import Passed, Values
+from carnyx._training.on_devices.heads import Head
+from carnyx._training.on_devices.placed_calls import pass_through
+from carnyx._training.on_devices.stages import device_puts
+from carnyx._training.on_devices.updates import Updates
+from carnyx._training.on_devices.whole_step import (
     WholeStep,
     _Staged,
     moved_to,
     on_device,
     step_in_parts,
 )
+from carnyx._training.outputs import unpack
+from carnyx._training.state import HeldState
 
 
 class StagedProgram(_Staged):

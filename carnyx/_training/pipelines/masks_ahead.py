@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from carnyx._core.variable import Variable
-from carnyx._training.flow import Values
-from carnyx._training.passage import Pipe
-from carnyx._training.stages import device_puts
+from carnyx._training.on_devices.flow import Values
+from carnyx._training.on_devices.stages import device_puts
+from carnyx._training.pipelines.passage import Pipe
 from carnyx.errors import ArgumentError
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import jax
 
 from carnyx._core.scope import scoped
-from carnyx._training.device_placement import OnDevices
+from carnyx._training.on_devices.device_placement import OnDevices
+from carnyx._training.on_devices.stages import device_puts
 from carnyx._training.outputs import unpack
-from carnyx._training.stages import device_puts
 from carnyx._training.state import HeldState, TrainState
 
 

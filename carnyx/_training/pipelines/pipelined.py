@@ -13,18 +13,28 @@ from carnyx._core import structure
 from carnyx._core.devices import device_name
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
-from carnyx._training.cutting import Flat, flattened
-from carnyx._training.device_placement import DevicePlacement, OnDevices
-from carnyx._training.flow import Values
-from carnyx._training.microbatches import Microbatches, shapes_of, sizes_of, split
-from carnyx._training.node_costs import Cost, estimated, input_shapes, measured
+from carnyx._training.on_devices.cutting import Flat, flattened
+from carnyx._training.on_devices.device_placement import DevicePlacement, OnDevices
+from carnyx._training.on_devices.flow import Values
+from carnyx._training.on_devices.staged import _Staged
+from carnyx._training.on_devices.stages import cut_at, device_puts
+from carnyx._training.on_devices.updates import Updates
 from carnyx._training.outputs import unpack
-from carnyx._training.passage import Passage, Pipe
-from carnyx._training.pipeline_head import PipelineHead
-from carnyx._training.staged import _Staged
-from carnyx._training.stages import cut_at, device_puts
+from carnyx._training.pipelines.head import PipelineHead
+from carnyx._training.pipelines.microbatches import (
+    Microbatches,
+    shapes_of,
+    sizes_of,
+    split,
+)
+from carnyx._training.pipelines.node_costs import (
+    Cost,
+    estimated,
+    input_shapes,
+    measured,
+)
+from carnyx._training.pipelines.passage import Passage, Pipe
 from carnyx._training.state import HeldState
-from carnyx._training.updates import Updates
 from carnyx.distribution.pipeline import Pipeline, cut_by_cost
 from carnyx.distribution.pipeline_report import PipelineReport, StageReport
 from carnyx.distribution.schedule import Timeline, simulate

@@ -16,8 +16,8 @@ from carnyx import tree
 from carnyx._core.masks import set_mask
 from carnyx._core.scope import State, scoped
 from carnyx._core.variable import Variable
-from carnyx._training.flow import Flow, Passed, Values
-from carnyx._training.stages import Static, device_puts, is_float
+from carnyx._training.on_devices.flow import Flow, Passed, Values
+from carnyx._training.on_devices.stages import Static, device_puts, is_float
 from carnyx._training.state import HeldState
 
 

@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import SingleDeviceSharding
 
-from carnyx._training.flow import Flow, Passed, Values
-from carnyx._training.microbatches import sizes_of, split
-from carnyx._training.stages import (
+from carnyx._training.on_devices.flow import Flow, Passed, Values
+from carnyx._training.on_devices.stages import (
     Cotangents,
     Outcome,
     Residuals,
@@ -24,6 +23,7 @@ from carnyx._training.stages import (
     _backward,
     device_puts,
 )
+from carnyx._training.pipelines.microbatches import sizes_of, split
 from carnyx.errors import ArgumentError
 
 

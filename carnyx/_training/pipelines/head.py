@@ -12,13 +12,13 @@ import jax.numpy as jnp
 from carnyx import config
 from carnyx._core.masks import set_mask
 from carnyx._core.scope import State, pure, scoped
-from carnyx._training.flow import Values
-from carnyx._training.heads import Reads
-from carnyx._training.masks_ahead import MasksAhead, shapes_of_outputs
-from carnyx._training.microbatches import Microbatches
-from carnyx._training.passage import Passage, Pipe, Turn, joined_columns
-from carnyx._training.shares import Rows, shares_of
-from carnyx._training.stages import Static, device_puts, is_float
+from carnyx._training.on_devices.flow import Values
+from carnyx._training.on_devices.heads import Reads
+from carnyx._training.on_devices.stages import Static, device_puts, is_float
+from carnyx._training.pipelines.masks_ahead import MasksAhead, shapes_of_outputs
+from carnyx._training.pipelines.microbatches import Microbatches
+from carnyx._training.pipelines.passage import Passage, Pipe, Turn, joined_columns
+from carnyx._training.pipelines.shares import Rows, shares_of
 
 
 class PipelineHead:

@@ -1,0 +1,188 @@
+"""`ModelPrograms`: the compiled programs of a model's steps, and what they work on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carnyx._core import structure
+from carnyx._core.infer import infer
+from carnyx._core.placement import current_placement
+from carnyx._training import loop, simple_steps
+from carnyx._training.on_devices.device_placement import InnerPlacement, OnDevices
+from carnyx._training.on_devices.staged import staged_prediction, staged_step
+from carnyx._training.pipelines.pipelined import PipelinePlacement, pipelined_step
+from carnyx._training.predicting import PredictProgram
+from carnyx._training.programs import StepProgram
+from carnyx._training.state import HeldState, TrainState
+from carnyx._training.steps import Steps
+from carnyx.errors import ArgumentError
+
+
+class ModelPrograms(Steps):
+    """Programs of a model's steps, made when they are first asked for.
+
+    Which kind depends on where the model lies: on one device or one mesh, on devices
+    by scopes, in the stages of a pipeline.
+    """
+
+    run_eagerly = False
+    _predictor: Any = None
+    _placement: Any = None  # of this model alone
+
+    def _placed(self) -> Any:
+        """The model's own placement, the one in force, or that of `compile`."""
+        own = self._placement or current_placement()
+        own = own or (self._compiled and self._compiled.placement)
+        scopes = self._device_placement()
+        if own is None or scopes is None:
+            return own or scopes
+        raise ArgumentError(
+            f"{self.name!r} has layers that were called inside device scopes, and "  # type: ignore[attr-defined]
+            f"is to run under {type(own).__name__}. Each of them says where everything "
+            "lies: build the model outside of the scopes, or leave the distribution."
+        )
+
+    def _calls_graph(self) -> bool:
+        """Whether a call of the model is that of its graph, and nothing else."""
+        return False
+
+    def _device_placement(self) -> Any:
+        """How layers lie on devices by the scopes in which they were called: here, of
+        the models inside."""
+        version, inner, known = self.__dict__.get("_inner_placement", (-1, [], None))
+        if version == structure.version():
+            return known
+        layers = self._flatten_layers(include_self=False)  # type: ignore[attr-defined]
+        found = [x._graph_placement() for x in layers if hasattr(x, "_graph_placement")]
+        found = [p for p in found if p is not None]
+        if found != inner:
+            known = InnerPlacement(found) if found else None
+        self.__dict__["_inner_placement"] = structure.version(), found, known
+        return known
+
+    def _prepare(
+        self, spec: Any, training: bool, batch_size: int | None = None
+    ) -> None:
+        """Build model, losses, metrics and optimizer for batches like `spec`."""
+        compiled = self._need_compiled("fit" if training else "evaluate")
+        placed = self._placement
+        if training and batch_size and isinstance(placed, PipelinePlacement):
+            placed.plan.check_batch(batch_size)
+        name = "train_step" if training else "test_step"
+        if simple_steps.is_simple(self, name):
+            if name not in compiled.tried:
+                step = getattr(self, name)
+                simple_steps.prepare(self, step, loop.trimmed(spec), batch_size)
+                compiled.tried.add(name)
+            return
+        x, y, _ = spec
+        if not compiled.ready:
+            y_pred = self._predicted_spec(x)
+            if compiled.loss is not None and not compiled.loss.built:
+                compiled.loss.build(y_pred)
+            if compiled.metrics is not None and not compiled.metrics.built:
+                compiled.metrics.build(y, y_pred)
+                # some metrics have their state from their first batch on
+                infer(compiled.metrics.update_state, y, y_pred)
+            compiled.ready = True
+        if training and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+    def _predicted_spec(self, x: Any) -> Any:
+        """Symbolic outputs for symbolic inputs; builds the model on the way."""
+        return infer(lambda x: self(x, training=False), x)  # type: ignore[operator]
+
+    def _held(self) -> HeldState:
+        """The state of all variables, as one store."""
+        compiled = self._need_compiled("fit")
+        simple = simple_steps.is_simple(self, "train_step")
+        key: Any = structure.version(), compiled.ready, self.optimizer.built
+        if simple:
+            key += tuple(map(id, simple_steps.extra_variables(self)))
+        placement = self._placed()
+        if compiled.held is not None and compiled.held_key == key:
+            if compiled.held.placement is placement:
+                return compiled.held
+        compiled.held_key = key
+        if simple:
+            slots = simple_steps.extra_variables(self)
+        else:
+            slots = self.optimizer.variables if self.optimizer.built else []
+        parts = TrainState(
+            self.trainable_variables,  # type: ignore[attr-defined]
+            self.non_trainable_variables,  # type: ignore[attr-defined]
+            list(slots),
+            self.metrics_variables,
+        )
+        held, same = compiled.held, HeldState.key_of(parts)
+        if held is None or held.key != same or held.placement is not placement:
+            held = compiled.held = HeldState(parts, placement)
+            compiled.programs.clear()
+        return held
+
+    def training_variables(self) -> list[Any]:
+        """What a training step changes, metrics apart: weights, buffers, seeds, the
+        states of optimizers."""
+        parts = self._held().parts
+        return [v for part in parts[:3] for v in part]
+
+    def _program(self, name: str, step: Any) -> StepProgram:
+        held = self._held()
+        programs = self._need_compiled("fit").programs
+        key = name, self.run_eagerly
+        if key not in programs:
+            if simple_steps.is_simple(self, name):
+                step = simple_steps.checked_logs(getattr(self, name))
+                step = simple_steps.pure_step(step, held.store.variables, held.cuts)
+            placed = held.placement
+            if isinstance(placed, PipelinePlacement) and name == "train_step":
+                programs[key] = pipelined_step(self, Steps, held, placed)
+            elif isinstance(placed, OnDevices) and placed.several:
+                program = staged_step(self, Steps, name, step, held, placed)
+                programs[key] = program
+            else:
+                programs[key] = StepProgram(step, held, compiled=not self.run_eagerly)
+        return programs[key]
+
+    def train_program(self) -> StepProgram:
+        """The program of a training step; compiled once, reused by every call."""
+        return self._program("train_step", self.train_step)
+
+    def test_program(self) -> StepProgram:
+        """The program of an evaluation step."""
+        return self._program("test_step", self._whole_test_step)
+
+    def _whole_test_step(self, state: TrainState, data: Any) -> tuple[Any, TrainState]:
+        trainable, buffers, slots, metrics = state
+        logs, (trainable, buffers, metrics) = self.test_step(
+            (trainable, buffers, metrics), data
+        )
+        return logs, TrainState(trainable, buffers, slots, metrics)
+
+    def predict_program(self) -> PredictProgram:
+        """The program of prediction; needs no `compile`."""
+        eager = self.run_eagerly
+        placement = self._placed()
+        key = structure.version(), eager, placement
+        program: Any = self._predictor
+        if program is not None and program.key == key:
+            return program
+        variables = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
+        if program is None or not program.fits(variables, eager, placement):
+            step = self.predict_step
+            if simple_steps.is_simple(self, "predict_step"):
+                step = simple_steps.pure_prediction(step, variables)
+            if isinstance(placement, OnDevices) and placement.several:
+                program = staged_prediction(self, Steps, step, placement, eager)
+            else:
+                program = PredictProgram(step, variables, not eager, placement)
+            self._predictor = program
+        program.key = structure.version(), eager, placement
+        return program
+
+    def finish_training(self, trained: bool) -> None:
+        """After the last epoch: averaged weights take their place, if so chosen."""
+        if trained and simple_steps.is_simple(self, "train_step"):
+            simple_steps.finish(self)
+        elif trained:
+            self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]

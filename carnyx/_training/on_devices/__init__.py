@@ -1,0 +1,1 @@
+"""Models whose layers lie on several devices, run as stages."""
