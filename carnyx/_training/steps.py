@@ -41,8 +41,7 @@ class Steps:
         compiled = self._compiled
         if compiled is not None:
             found.append(compiled.loss_tracker)
-        for layer in self._flatten_layers():  # type: ignore[attr-defined]
-            found += owned(layer, (Metric,))
+        found += self._layers_metrics()
         if compiled is not None and compiled.metrics is not None:
             found.append(compiled.metrics)
         if compiled is not None and compiled.loss is not None:
@@ -180,9 +179,20 @@ class Steps:
 
     def predict_step(self, state: Any, data: Any) -> tuple[Any, Any]:
         """The outputs for a batch: `(outputs, non_trainable_variables)`."""
-        trainable, buffers = state
         x, _, _ = unpack(data)
-        return self.stateless_call(trainable, buffers, x, training=False)  # type: ignore[attr-defined]
+        parts = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
+        # what layers add to metrics of their own is forgotten, as in Keras
+        states = [v for metric in self._layers_metrics() for v in metric.variables]
+        run = pure(
+            lambda: self(x, training=False),  # type: ignore[operator]
+            [*parts[0], *parts[1], *states],
+        )
+        outputs, new = run([*state[0], *state[1], *(v.peek() for v in states)])
+        return outputs, new[len(parts[0]) : len(parts[0]) + len(parts[1])]
+
+    def _layers_metrics(self) -> list[Any]:
+        layers = self._flatten_layers()  # type: ignore[attr-defined]
+        return [metric for layer in layers for metric in owned(layer, (Metric,))]
 
     def value_and_grad(
         self, fn: Any, variables: Any = None, has_aux: bool = False

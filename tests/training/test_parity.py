@@ -78,3 +78,26 @@ def test_fit_gives_the_losses_of_keras(name: str) -> None:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+class Watching(carnyx.Layer):
+    """A layer that keeps a metric of what passes through it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = carnyx.metrics.Mean(name="seen")
+
+    def call(self, x: Any) -> Any:
+        self.seen.update_state(x)
+        return 2 * x
+
+
+def test_prediction_forgets_what_layers_add_to_their_metrics() -> None:
+    layer = Watching()
+    model = carnyx.Sequential([carnyx.Input((3,)), layer])
+    model.compile("sgd", "mse")
+    x = np.ones((8, 3), "float32")
+    assert model.evaluate(x, x, return_dict=True, verbose=0)["seen"] == 1
+    before = float(layer.seen.total.value)
+    np.testing.assert_array_equal(model.predict(3 * x, verbose=0), 6 * x)
+    assert float(layer.seen.total.value) == before != 0
