@@ -152,6 +152,14 @@ class Steps:
         in attributes), updates metrics and returns logs. `test_step` and
         `predict_step` may have that form, too.
         """
+        return self._usual_step(
+            state, data, self.optimizer.stateless_apply, self._update_metrics
+        )
+
+    def _usual_step(
+        self, state: Any, data: Any, apply: Any, update: Any
+    ) -> tuple[dict[str, Any], Any]:
+        """`train_step` by these two: how gradients are applied, metrics updated."""
         x, y, sample_weight = unpack(data)
         trainable, buffers, slots, metrics = state
         gradient = jax.value_and_grad(self.compute_loss_and_updates, has_aux=True)
@@ -159,8 +167,8 @@ class Steps:
             trainable, buffers, metrics, x, y, sample_weight,
             training=True, optimizer_variables=slots,
         )  # fmt: skip
-        trainable, slots = self.optimizer.stateless_apply(slots, gradients, trainable)
-        logs, metrics = self._update_metrics(metrics, loss, x, y, y_pred, sample_weight)
+        trainable, slots = apply(slots, gradients, trainable)
+        logs, metrics = update(metrics, loss, x, y, y_pred, sample_weight)
         return logs, TrainState(trainable, buffers, slots, metrics)
 
     def test_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:

@@ -7,6 +7,7 @@ op: it computes on one device, and the layers on theirs.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,8 +16,7 @@ import jax
 from carnyx._core.scope import scoped
 from carnyx._training.on_devices.device_placement import OnDevices
 from carnyx._training.on_devices.stages import device_puts
-from carnyx._training.outputs import unpack
-from carnyx._training.state import HeldState, TrainState
+from carnyx._training.state import HeldState
 
 
 class _Staged:
@@ -121,18 +121,6 @@ def step_in_parts(model: Any) -> Callable[[Any, Any], tuple[dict[str, Any], Any]
     def apply(slots: Any, gradients: Any, trainable: Any) -> Any:
         return model.optimizer.stateless_apply(slots, gradients, trainable)
 
-    apply, update = jax.jit(apply), jax.jit(model._update_metrics)
-
-    def step(state: Any, data: Any) -> tuple[dict[str, Any], Any]:
-        x, y, weights = unpack(data)
-        trainable, buffers, slots, metrics = state
-        gradient = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
-        (_, (loss, predicted, buffers, metrics)), gradients = gradient(
-            trainable, buffers, metrics, x, y, weights,
-            training=True, optimizer_variables=slots,
-        )  # fmt: skip
-        trainable, slots = apply(slots, gradients, trainable)
-        logs, metrics = update(metrics, loss, x, y, predicted, weights)
-        return logs, TrainState(trainable, buffers, slots, metrics)
-
-    return step
+    return functools.partial(
+        model._usual_step, apply=jax.jit(apply), update=jax.jit(model._update_metrics)
+    )
