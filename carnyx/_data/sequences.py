@@ -60,7 +60,8 @@ class SequenceFeed(Feed):
 
     def spec(self) -> Batch:
         places = (self._place(0, i) for i in range(min(2, self.length or 2)))
-        return spec_of([self._checked(p, self._get(p)) for p in places])
+        # By the workers too: a source that asks for processes may need them.
+        return spec_of([self._checked(p, item) for p, item in self._items(places)])
 
     def _get(self, place: Any) -> Any:
         try:

@@ -53,6 +53,12 @@ def test_processes_share_the_work_and_stop_halfway():
     assert rows(feed, 1) == [i for i in range(8) for _ in range(2)]
 
 
+def test_batches_looked_at_before_training_are_made_by_processes_too():
+    source = Batches(0, "kill", workers=2, use_multiprocessing=True)
+    with pytest.raises(DataError, match="while it made batch 0"):
+        adapt(source).spec()
+
+
 def test_what_cannot_be_pickled_says_so():
     feed = adapt(Closed(workers=1, use_multiprocessing=True))
     with pytest.raises(Exception, match="lambda|pickle") as caught:
