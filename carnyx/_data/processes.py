@@ -140,9 +140,9 @@ class Processes:
         """End the workers and wait for their end."""
         workers, self._workers = self._workers, []
         for worker in workers:
-            worker.pipe.close()
             worker.process.terminate()
         for worker in workers:
+            worker.pipe.close()  # not before: what writes to a closed one complains
             worker.process.join(2)
             if worker.process.is_alive():
                 worker.process.kill()
