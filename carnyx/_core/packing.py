@@ -2,8 +2,8 @@
 
 Starting a program costs the host time for each array on each device: more than the
 step itself where a model has dozens of biases, moments and counters. What is small on
-every device goes through the program as one array a dtype (and a way to split it), cut
-up and put together inside.
+every device goes through the program as one array of bits for each size of number (and
+each way to split it), cut up and put together inside.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def store_of(
     for index, variable in enumerate(variables):
         if placed is not None and placed.packs(variable):
             mesh, names, _ = _layout(placed.sharding_of(variable))
-            groups.setdefault((mesh, names, variable.dtype), []).append(index)
+            groups.setdefault((mesh, names, _carrier(variable)), []).append(index)
     packs = [
         Pack(
             members,
@@ -64,10 +64,20 @@ def _layout(sharding: Any) -> tuple[Any, Any, int]:
     return sharding.mesh, None, 0
 
 
+def _carrier(variable: Variable) -> Any:
+    """The dtype of the pack that can have the value: bits, where numbers have some."""
+    dtype = jnp.dtype(variable.dtype)
+    real = jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer)
+    if real and dtype.itemsize > 1:
+        return jnp.dtype(f"uint{8 * dtype.itemsize}")
+    return dtype
+
+
 class Pack:
     """Which values lie one after the other in one array of shape (parts, elements).
 
-    A row has what a device has; without splitting there is one row.
+    A row has what a device has; without splitting there is one row. Values of several
+    dtypes lie there as bits.
 
     Args:
         members: their indices in the store.
@@ -80,8 +90,11 @@ class Pack:
         variables: Sequence[Variable],
         shardings: Sequence[Any],
     ) -> None:
-        self.members, self.dtype = list(members), jnp.dtype(variables[0].dtype)
+        self.members, self.dtype = list(members), _carrier(variables[0])
         self.shapes = [v.shape for v in variables]
+        self.dtypes = [jnp.dtype(v.dtype) for v in variables]
+        if len(set(self.dtypes)) == 1:
+            self.dtype = self.dtypes[0]
         mesh, names, _ = _layout(shardings[0])
         self.axes = [_layout(s)[2] for s in shardings]
         along = names if isinstance(names, tuple) else [names] if names else []
@@ -95,14 +108,14 @@ class Pack:
     def cut(self, array: Any) -> dict[int, Any]:
         """Inside a program: the values by their indices."""
         starts = [0, *self.stops]
-        places = zip(self.members, self.shapes, self.axes, starts, self.stops)
+        kinds = zip(self.members, self.shapes, self.dtypes, self.axes)
         found = {}
-        for index, shape, axis, start, stop in places:
+        for kind, start, stop in zip(kinds, starts, self.stops):
+            index, shape, dtype, axis = kind
             rows = lax.slice_in_dim(array, start, stop, axis=1)
+            value = self._value(lax.bitcast_convert_type(rows, dtype), shape, axis)
             # bound, or XLA may split the pack as some user of a value likes it split
-            found[index] = lax.with_sharding_constraint(
-                self._value(rows, shape, axis), self.shardings[index]
-            )
+            found[index] = lax.with_sharding_constraint(value, self.shardings[index])
         return found
 
     def join(self, values: Any) -> Any:
@@ -120,6 +133,7 @@ class Pack:
         return jnp.moveaxis(rows.reshape(self.parts, *each), 0, axis).reshape(shape)
 
     def _rows(self, value: Any, axis: int) -> Any:
+        value = lax.bitcast_convert_type(value, self.dtype)
         if self.parts == 1:
             return value.reshape(1, -1)
         size = value.shape[axis] // self.parts
@@ -136,7 +150,8 @@ class Pack:
         if self.parts > 1:
             return jax.jit(self.join)(own)
         # by the host, which compiles nothing
-        host = np.concatenate([np.asarray(v).reshape(1, -1) for v in own.values()], 1)
+        rows = [np.asarray(v).reshape(1, -1).view(self.dtype) for v in own.values()]
+        host = np.concatenate(rows, 1)
         return jax.make_array_from_callback(host.shape, self.sharding, host.__getitem__)
 
 
@@ -224,9 +239,9 @@ class PackedStore(Store):
         if not any(isinstance(pack, Spec) for pack in packs):
             return self._cut(packs)
         return {
-            i: Spec(shape, pack.dtype, sharding=pack.shardings[i])
+            i: Spec(shape, dtype, sharding=pack.shardings[i])
             for pack in self.packs
-            for i, shape in zip(pack.members, pack.shapes)
+            for i, shape, dtype in zip(pack.members, pack.shapes, pack.dtypes)
         }
 
     def sharding(self, index: int) -> Any:

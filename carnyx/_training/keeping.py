@@ -12,7 +12,7 @@ import jax
 from carnyx._core import across
 from carnyx._core.seed import global_seed_generator
 from carnyx._data import Feed, adapt
-from carnyx._training import loop
+from carnyx._training.outputs import trimmed
 
 
 def feed_of(data: Any, batch_size: int | None) -> Feed:
@@ -32,7 +32,7 @@ def batches(feed: Feed, count: int) -> Iterator[Any]:
     size, epoch = None, 0
     while count:
         before = count
-        for batch in map(loop.trimmed, feed.epoch(epoch)):
+        for batch in map(trimmed, feed.epoch(epoch)):
             shapes = [x.shape for x in jax.tree_util.tree_leaves(batch)]
             size = size or shapes
             if shapes == size:

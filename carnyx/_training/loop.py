@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import itertools
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -14,177 +11,15 @@ import numpy as np
 
 from carnyx import config
 from carnyx._core.placement import Uneven
-from carnyx._data import (
-    ArrayFeed,
-    Feed,
-    described,
-    explain_loss,
-    prefetch,
-    tell_of_waiting,
-)
+from carnyx._data import Feed, explain_loss, prefetch, tell_of_waiting
+from carnyx._training.dispatches import agreed, ready_batches, steps_of
 from carnyx._training.interrupts import BetweenSteps, Terminated
-from carnyx._training.outputs import trimmed as trimmed
-from carnyx._training.programs import StepProgram
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.together import own_rows, stops_of
 from carnyx.callbacks import CallbackList
-from carnyx.errors import DataError, add_note_once
+from carnyx.errors import DataError
 
-_CHUNK_BYTES = 1 << 25  # of data in one program; a copy more is on its way beside it
 EXIT_TERMINATED = 143  # 128 + SIGTERM, what a shell reports of a process it ends
-
-
-def steps_of(
-    program: StepProgram,
-    feed: Feed,
-    epoch: int,
-    *,
-    one_by_one: bool,
-    at_least: int = 1,
-    start: int = 0,
-    limit: int | None = None,
-) -> Iterator[tuple[int, int, Any]]:
-    """The dispatches of an epoch: `(first step, last step, run)`; `run()` gives logs.
-
-    Args:
-        one_by_one: somebody wants to see every step.
-        at_least: steps to run in one program if it can be (`steps_per_execution`).
-    """
-    done = start
-    if isinstance(feed, ArrayFeed):
-        for first, last, run in _chunks(
-            program, feed, epoch, one_by_one, at_least, start, limit
-        ):
-            yield first, last, run
-            done = last + 1
-    together = 1 if one_by_one or not program.compiled else at_least
-    left = None if limit is None else max(limit - done, 0)
-    over = threading.Event()
-    batches = _ready(feed.epoch(epoch, done), left, together, _agreed(feed, over))
-    ready = _ahead(batches, feed, program)
-    with contextlib.closing(ready), contextlib.ExitStack() as stack:  # type: ignore[type-var]
-        stack.callback(over.set)  # first, as another thread may wait for others
-        for count, batch in ready:
-            last = done + count - 1
-            yield done, last, _named(program, feed, done, batch, count)
-            done += count
-
-
-def _agreed(feed: Feed, over: threading.Event) -> Callable[[Iterator], Iterator]:
-    """Batches as all processes have them; `over` is set when no more are needed."""
-    if feed.meeting is None:
-        return lambda some: some
-    name = feed.meeting.begin()
-    return lambda some: feed.meeting.batches(some, name, over)
-
-
-def _ahead(
-    ready: Iterator[Any], feed: Feed, program: StepProgram, stacked: bool = False
-) -> Iterator[Any]:
-    """What is ready, made ahead and on its way to the device, if it takes time."""
-
-    def put(pair: Any) -> Any:
-        count, batch = pair
-        axis = 1 if stacked or count > 1 else 0
-        batch = program.put(batch, axis)
-        return count, jax.device_put(batch) if program.placement is None else batch
-
-    if not feed.reads and program.placement is None:
-        return ready
-    waiting = feed.waiting if feed.reads else None
-    return prefetch(ready, put, waiting=waiting, idle=program.is_idle)
-
-
-def _named(program: StepProgram, feed: Feed, step: int, batch: Any, count: int) -> Any:
-    """The run of one step or of a stack; an error says with which data."""
-
-    def run() -> Any:
-        try:
-            many = count > 1
-            return program.start_chunk(batch, count) if many else program.start(batch)
-        except Exception as error:
-            x, y, weight = (*batch, None, None)[:3]
-            parts = described((x, y, weight))
-            add_note_once(
-                error, f"in step {step} of the epoch, on {parts} of {feed.name}"
-            )
-            raise
-
-    return run
-
-
-def _ready(
-    batches: Iterator[Any],
-    left: int | None,
-    together: int,
-    agreed: Callable[[Iterator], Iterator],
-) -> Iterator[tuple[int, Any]]:
-    """Batches, or stacks of several, with their number."""
-    with contextlib.closing(batches):  # type: ignore[type-var]
-        some = (trimmed(batch) for batch in itertools.islice(batches, left))
-        for group in _groups(agreed(some), together):
-            yield len(group), _stacked(group) if len(group) > 1 else group[0]
-
-
-def _groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Neighbouring batches of equal shapes, in full groups of `size`, else alone."""
-    if size == 1:
-        yield from ([batch] for batch in batches)
-    while waiting := list(itertools.islice(batches, size)):
-        if len(waiting) == size and len({_sizes(b) for b in waiting}) == 1:
-            yield waiting
-        else:
-            yield from ([batch] for batch in waiting)
-
-
-def _sizes(batch: Any) -> Any:
-    leaves, form = jax.tree_util.tree_flatten(batch)  # uneven parts differ in form
-    return form, tuple(np.shape(leaf) for leaf in leaves)
-
-
-def _stacked(batches: list[Any]) -> Any:
-    return jax.tree_util.tree_map(lambda *leaves: np.stack(leaves), *batches)
-
-
-def _chunks(
-    program: StepProgram,
-    feed: ArrayFeed,
-    epoch: int,
-    one_by_one: bool,
-    at_least: int,
-    start: int,
-    limit: int | None,
-) -> Iterator[tuple[int, int, Any]]:
-    """The full batches of arrays, many in one program, where the step is short."""
-    full = feed.full_batches if limit is None else min(feed.full_batches, limit)
-    if not full or start >= full:
-        return
-    example = trimmed(feed.chunk(epoch, 0, 1, 1))
-    one = jax.tree_util.tree_map(
-        lambda v: jax.ShapeDtypeStruct(v.shape[1:], v.dtype), example
-    )
-    size = sum(v.nbytes for v in jax.tree_util.tree_leaves(example))
-    most = max(_CHUNK_BYTES // size, 1)
-    chunk = min(program.steps_in_chunk(one), _power_of_two(most + 1) >> 1)
-    chunk = max(chunk, at_least if program.compiled else 1)
-    if chunk == 1:
-        return
-    capacity = 1 if one_by_one else min(chunk, _power_of_two(full))
-    counts = ((n, min(capacity, full - n)) for n in range(start, full, capacity))
-    stacks = (
-        (count, trimmed(feed.chunk(epoch, first, count, capacity)))
-        for first, count in counts
-    )
-    done, ready = start, _ahead(stacks, feed, program, stacked=True)
-    with contextlib.closing(ready):  # type: ignore[type-var]
-        for count, stack in ready:
-            run = functools.partial(program.start_chunk, stack, count)
-            yield done, done + count - 1, run
-            done += count
-
-
-def _power_of_two(n: int) -> int:
-    return 1 << max(n - 1, 0).bit_length()
 
 
 def fit(
@@ -327,7 +162,7 @@ def predict(model: Any, feed: Feed, callbacks: CallbackList, steps: int | None) 
     rows: list[tuple[list[Any], slice]] = []
     definition = None
     over = threading.Event()
-    batches = _ready(feed.epoch(0, 0), steps, 1, _agreed(feed, over))
+    batches = ready_batches(feed.epoch(0, 0), steps, 1, agreed(feed, over))
     placement = program.placement
     shared = placement is not None and placement.shared
     if feed.reads:

@@ -7,9 +7,10 @@ from typing import Any
 from carnyx._core import structure
 from carnyx._core.infer import infer
 from carnyx._core.placement import current_placement
-from carnyx._training import loop, simple_steps
+from carnyx._training import simple_steps
 from carnyx._training.on_devices.device_placement import InnerPlacement, OnDevices
 from carnyx._training.on_devices.staged import staged_prediction, staged_step
+from carnyx._training.outputs import trimmed
 from carnyx._training.pipelines.pipelined import PipelinePlacement, pipelined_step
 from carnyx._training.predicting import PredictProgram
 from carnyx._training.programs import StepProgram
@@ -72,7 +73,7 @@ class ModelPrograms(Steps):
         if simple_steps.is_simple(self, name):
             if name not in compiled.tried:
                 step = getattr(self, name)
-                simple_steps.prepare(self, step, loop.trimmed(spec), batch_size)
+                simple_steps.prepare(self, step, trimmed(spec), batch_size)
                 compiled.tried.add(name)
             return
         x, y, _ = spec

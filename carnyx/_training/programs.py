@@ -44,7 +44,8 @@ class StepProgram:
         self.placement = held.placement if compiled else None
         self._run = self._packed(self._flat)
         self._run_many = self._packed(self._loop)
-        self._counts: dict[int, Any] = {}
+        self._run_one = self._packed(self._one)
+        self._places: dict[tuple[int, ...], Any] = {}
         self._costs: dict[Any, float | None] = {}
 
     def _packed(self, fn: Callable[..., Any]) -> Any:
@@ -127,41 +128,51 @@ class StepProgram:
         The stack may be longer than `count`: its length is part of the program, the
         count is not. Returns the logs of the last step.
         """
-        return self.start_chunk(self.put(batches, axis=1), count)
+        return self.start_chunk(self.put(batches, axis=1), 0, count)
 
-    def start_chunk(self, batches: Any, count: int) -> dict[str, Any]:
-        """Run `count` steps on a stack that was put where the program wants it."""
+    def start_chunk(self, batches: Any, first: int, end: int) -> dict[str, Any]:
+        """Run the steps of some batches of a stack that was put where it is wanted."""
+        return self._on_stack(self._run_many, batches, first, end)
+
+    def start_one(self, batches: Any, index: int) -> dict[str, Any]:
+        """Run the step of one batch of a stack, in a program without a loop."""
+        return self._on_stack(self._run_one, batches, index)
+
+    def _on_stack(self, program: Any, batches: Any, *places: int) -> dict[str, Any]:
         store = self.held.store
-        logs, values = self._run_many(store.ready(), batches, self._number(count))
+        logs, values = program(store.ready(), batches, self._numbers(places))
         store.take(values)
         return logs
 
-    def _number(self, count: int) -> Any:
-        """A count on the devices; moving it there takes as long as a short step."""
-        if count not in self._counts:
-            number = np.int32(count)
+    def _numbers(self, places: tuple[int, ...]) -> Any:
+        """Numbers on the devices; moving them there takes as long as a short step."""
+        if places not in self._places:
+            numbers = np.array(places, np.int32)
             if self.placement is None:
-                self._counts[count] = jax.device_put(number)
+                self._places[places] = jax.device_put(numbers)
             else:
-                self._counts[count] = jax.make_array_from_callback(
-                    (), self.placement.everywhere(), lambda _: number
+                self._places[places] = jax.make_array_from_callback(
+                    numbers.shape, self.placement.everywhere(), lambda _: numbers
                 )
-        return self._counts[count]
+        return self._places[places]
+
+    def _one(
+        self, values: list[Any], batches: Any, places: Any
+    ) -> tuple[dict[str, Any], list[Any]]:
+        def at(x: Any) -> Any:
+            return lax.dynamic_index_in_dim(x, places[0], keepdims=False)
+
+        return self._flat(values, jax.tree_util.tree_map(at, batches))
 
     def _loop(
-        self, values: list[Any], batches: Any, count: Any
+        self, values: list[Any], batches: Any, places: Any
     ) -> tuple[dict[str, Any], list[Any]]:
-        def batch_at(i: Any) -> Any:
-            return jax.tree_util.tree_map(
-                lambda x: lax.dynamic_index_in_dim(x, i, keepdims=False), batches
-            )
+        def body(index: Any, carry: Any) -> Any:
+            return self._one(carry[1], batches, index[None])
 
-        def body(i: Any, carry: Any) -> Any:
-            return self._flat(carry[1], batch_at(i))
-
-        logs, _ = jax.eval_shape(lambda: self._flat(values, batch_at(0)))
+        logs, _ = jax.eval_shape(lambda: self._one(values, batches, places))
         empty = tree.map_structure(lambda s: jnp.zeros(s.shape, s.dtype), logs)
-        return lax.fori_loop(0, count, body, (empty, values))
+        return lax.fori_loop(places[0], places[1], body, (empty, values))
 
     def lower(self, batch: Any) -> Any:
         """The step on batches like this, lowered: its text, its costs."""
@@ -169,7 +180,7 @@ class StepProgram:
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
-        jitted = [self._run, self._run_many] if self.compiled else []
+        jitted = [self._run, self._run_many, self._run_one] if self.compiled else []
         return sum(f._cache_size() for f in jitted)
 
 

@@ -14,7 +14,7 @@ from carnyx._data.batches import one_batch
 from carnyx._training import loop
 from carnyx._training.compile import Compiled, CompiledMetrics
 from carnyx._training.model_programs import ModelPrograms
-from carnyx._training.outputs import unpack
+from carnyx._training.outputs import trimmed, unpack
 from carnyx._training.profiling import profile
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.together import evened, own_rows, together
@@ -333,7 +333,7 @@ class Trainer(ModelPrograms):
         self._need_compiled("train_on_batch" if training else "test_on_batch")
         feed = _whole(x, y, sample_weight, class_weight)
         self._prepare(feed.spec(), training, feed.batch_size)
-        return evened(self._placed(), loop.trimmed(next(iter(feed.epoch(0)))))
+        return evened(self._placed(), trimmed(next(iter(feed.epoch(0)))))
 
 
 def _backup_options(callbacks: CallbackList, resume: Any) -> BackupAndRestore | None:

@@ -47,12 +47,12 @@ class _Staged:
 
     def run_chunk(self, batches: Any, count: int) -> dict[str, Any]:
         """Run `count` steps, one after the other, on a stack of batches."""
-        return self.start_chunk(self.put(batches, axis=1), count)
+        return self.start_chunk(self.put(batches, axis=1), 0, count)
 
-    def start_chunk(self, batches: Any, count: int) -> dict[str, Any]:
-        """`run_chunk` on a stack that was put where the program wants it."""
+    def start_chunk(self, batches: Any, first: int, end: int) -> dict[str, Any]:
+        """Run the steps of some batches of a stack that was put where it is wanted."""
         logs: dict[str, Any] = {}
-        for i in range(count):
+        for i in range(first, end):
             logs = self(jax.tree_util.tree_map(lambda v, i=i: v[i], batches))
         return logs
 
