@@ -70,7 +70,13 @@ class DeviceError(CarnyxError, RuntimeError):
 
 
 class ProcessError(CarnyxError, RuntimeError):
-    """Another process of the job that died, failed or is out of step."""
+    """Another process of the job that died, failed or is out of step.
+
+    Attributes:
+        exit_code: of a process that ends because of it, to tell it from the cause.
+    """
+
+    exit_code = 76  # a "remote error" in sysexits.h
 
 
 class FileError(CarnyxError, OSError, ValueError):

@@ -14,6 +14,7 @@ from typing import Any
 
 from carnyx.cli.plan import Process
 from carnyx.cli.relay import Relay
+from carnyx.errors import ProcessError
 
 # Has the kernel send a signal when the parent dies, then becomes the command.
 _FOLLOW = """
@@ -49,6 +50,8 @@ def how_it_ended(code: int) -> str:
     >>> how_it_ended(3), how_it_ended(-15)
     ('ended with exit code 3', 'was killed by SIGTERM')
     """
+    if code == ProcessError.exit_code:
+        return "ended because another process of the job had"
     if code >= 0:
         return f"ended with exit code {code}"
     known = {int(s): s.name for s in signal.Signals}

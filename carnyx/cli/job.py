@@ -13,6 +13,7 @@ from types import FrameType
 
 from carnyx.cli.child import Child, exit_code, how_it_ended, say
 from carnyx.cli.plan import Process
+from carnyx.errors import ProcessError
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # passed on
 _TICK = 0.05  # seconds between looks at who ended
@@ -33,11 +34,12 @@ class Job:
         self._running: list[Child] = []
         self._signals: list[int] = []  # that came and were not passed on yet
         self._deadline = float("inf")  # when those that still run are killed
+        self._failed: tuple[Child, int] | None = None  # the cause, as far as is known
+        self._late = False  # some had to be killed
         self.interrupted = False  # was asked to end
 
     def run(self) -> int:
         """Start all and wait for all; the exit code of the first that failed, or 0."""
-        failed = 0
         with self._caught(), selectors.DefaultSelector() as selector:
             try:
                 for process in self._processes:
@@ -46,12 +48,17 @@ class Job:
                     self._pass_on()
                     self._read(selector)
                     for child, code in self._take_ended():
-                        failed = failed or self._judge(child, code)
+                        self._judge(child, code)
                     self._kill_late()
             finally:
                 for child in self._running:
                     child.kill()
-        return exit_code(failed)
+        if self._failed is None:
+            return 0
+        child, code = self._failed
+        if code == ProcessError.exit_code and not self.interrupted:
+            self._name(child, code)  # all because of one on another host
+        return exit_code(code)
 
     def _read(self, selector: selectors.BaseSelector) -> None:
         if not selector.get_map():
@@ -67,16 +74,21 @@ class Job:
             self._running.remove(child)
         return sorted(ended, key=lambda pair: pair[1] >= 0)
 
-    def _judge(self, child: Child, code: int) -> int:
-        """What its end means for the others; its code."""
-        if code and not self.interrupted and self._deadline == float("inf"):
-            others = "; ending the others" if self._running else ""
-            name = f"process {child.rank} (pid {child.pid})"
-            say(f"{name} {how_it_ended(code)}{others}.")
-            self._send(signal.SIGTERM)
+    def _judge(self, child: Child, code: int) -> None:
+        """What its end means for the others."""
+        known = self._failed is not None and self._failed[1] != ProcessError.exit_code
+        if code and not known and not self._late:
+            self._failed = child, code
+            # the one because of which it ended may still have something to say
+            if code != ProcessError.exit_code and not self.interrupted:
+                self._name(child, code)
+                self._send(signal.SIGTERM)
         if code or self.interrupted:
             self._deadline = min(self._deadline, time.monotonic() + self._grace)
-        return code
+
+    def _name(self, child: Child, code: int) -> None:
+        others = "; ending the others" if self._running else ""
+        say(f"process {child.rank} (pid {child.pid}) {how_it_ended(code)}{others}.")
 
     def _send(self, number: int) -> None:
         for child in self._running:
@@ -98,6 +110,7 @@ class Job:
             return
         for child in self._running:
             say(f"process {child.rank} did not end within {self._grace:g} s: killed.")
+            self._late = True
             child.kill()
 
     @contextlib.contextmanager

@@ -6,6 +6,8 @@ and exit code, and `distribution.initialize()` starts JAX there, not in Ray's wo
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import selectors
 import signal
@@ -23,21 +25,24 @@ from carnyx.cli.plan import (
     free_port,
     process_variables,
 )
-from carnyx.errors import FileError
+from carnyx.errors import FileError, ProcessError
 
 _TICK = 0.1
+_CAUSE = 10.0  # seconds to wait for the cause of a failure
 
 
 class ScriptFailed(Exception):
     """The script ended with another exit code than 0: Ray Train starts all again."""
 
 
+def _is_cause(failure: tuple[int, str]) -> bool:
+    return failure[0] != ProcessError.exit_code
+
+
 class Board:
     """What launcher and workers tell each other; an actor of Ray."""
 
     def __init__(self) -> None:
-        import asyncio
-
         self._news = asyncio.Condition()
         self._signals: list[int] = []
         self._failures: list[list[tuple[int, str]]] = []  # of every start
@@ -47,13 +52,24 @@ class Board:
         self._failures.append([])
 
     async def failed(self, code: int, text: str) -> bool:
-        """A process ended so; True if the job was asked to end."""
-        self._failures[-1].append((code, text))
+        """A process ended so; True if the job was asked to end.
+
+        Ray ends all when this returns, so one that only followed waits for the cause.
+        """
+        async with self._news:
+            failures = self._failures[-1]
+            failures.append((code, text))
+            self._news.notify_all()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CAUSE):
+                    await self._news.wait_for(lambda: any(map(_is_cause, failures)))
         return bool(self._signals)
 
     async def failures(self) -> list[tuple[int, str]]:
-        """Return codes of those of the last start that failed, in order, in words."""
-        return self._failures[-1] if self._failures else []
+        """Return codes of those of the last start that failed, in words; the cause
+        first."""
+        failures = self._failures[-1] if self._failures else []
+        return sorted(failures, key=lambda failure: not _is_cause(failure))
 
     async def send(self, number: int) -> None:
         """A signal for all processes."""

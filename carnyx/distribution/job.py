@@ -81,6 +81,7 @@ class Job:
         self._ended: dict[int, str] = {}  # processes whose script is over
         self._told = self._failed = self._leaving = self._ready = False
         self._call = self._depth = self._made = self._done = 0
+        self._code = ProcessError.exit_code  # unless it fails by itself
         self._heard = self._until = time.monotonic()
         self._names = [f"Process {i} of {count}" for i in range(count)]
         self._sending = threading.Lock()
@@ -330,6 +331,7 @@ class Job:
             if isinstance(error, ProcessError):  # another's doing, of which all hear
                 self._send("bye")
             else:
+                self._code = 1
                 self._send("failed", _described(error))
             before(kind, error, trace)
 
@@ -353,7 +355,7 @@ class Job:
             until = time.monotonic() + GRACE + BEAT
             while not self._hub.is_alone() and time.monotonic() < until:
                 time.sleep(0.05)
-        _end()
+        _end(self._code)
 
 
 def join(count: int, index: int, host: str | None, port: int, spread: Any) -> None:
@@ -387,8 +389,8 @@ def _say(text: str) -> None:
     os.write(2, (text + "\n").encode())
 
 
-def _end() -> None:
+def _end(code: int = ProcessError.exit_code) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-    os._exit(1)
+    os._exit(code)

@@ -204,6 +204,38 @@ def test_the_first_to_fail_gives_the_exit_code(launch):
     assert "process 1" not in run.stderr
 
 
+def test_one_that_ends_because_of_another_is_not_taken_for_the_cause(launch):
+    script = "time.sleep(1 - rank)\nsys.exit(76 if rank else 3)"  # 1 ends before 0
+    run = launch("-n", 2, "train.py", script=script)
+    assert run.returncode == 3 and "process 1" not in run.stderr
+    assert "process 0 (pid " in run.stderr and "ended with exit code 3." in run.stderr
+    run = launch("-n", 2, "train.py", script="sys.exit(76)")  # the cause is elsewhere
+    assert run.returncode == 76 and run.stderr.count("carnyx launch: ") == 1
+    assert "ended because another process of the job had." in run.stderr
+
+
+def test_the_process_that_fails_is_named_also_where_others_end_before_it(launch):
+    script = """
+import carnyx as keras
+keras.distribution.initialize()
+with keras.distribution.DataParallel().scope():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+class Fails(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if rank == 0 and batch == 2:
+            raise RuntimeError("the disk is on fire")
+x, y = keras.ops.ones((64, 2)), keras.ops.ones((64, 1))
+model.fit(x, y, 4, callbacks=[Fails()], verbose=0)
+"""
+    run = launch("-n", 2, "--cpu", "train.py", script=script)
+    assert run.returncode == 1
+    assert "RuntimeError: the disk is on fire" in run.stderr
+    named = [line for line in run.stderr.splitlines() if "carnyx launch: " in line]
+    assert len(named) == 1 and "process 0 (pid " in named[0]
+    assert "ended with exit code 1" in named[0]
+
+
 def test_who_does_not_end_is_killed(launch, tmp_path):
     script = f"{IGNORE}Path(f'pid{{rank}}').write_text(str(os.getpid()))\n"
     script += "time.sleep(100 if rank else 0.5)\nsys.exit(4)"

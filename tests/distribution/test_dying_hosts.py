@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from carnyx.errors import ProcessError
 from tests.distribution.processes import Started, ended, run, start, wait_for
 
 SCRIPT = "train_and_die.py"
@@ -99,7 +100,7 @@ def test_an_error_in_one_ends_all_with_its_words(tmp_path: Path) -> None:
     since = time.monotonic()
     results = ended(running(tmp_path, 2, "data", "raise"), 60)
     assert time.monotonic() - since < 60
-    assert [code for code, _ in results] == [1, 1]
+    assert [code for code, _ in results] == [ProcessError.exit_code, 1]
     assert "RuntimeError: the disk is on fire" in results[1][1]
     assert re.search(
         r"Process 1 of 2 \(.*\) stopped with RuntimeError: the disk is on fire",

@@ -107,3 +107,11 @@ def test_more_than_there_is(tmp_path):
     assert "2 workers with 4 GPUs each were asked for; the Ray cluster has 0 GPUs" in (
         done.stderr
     )
+
+
+def test_the_cause_is_named_and_not_who_follows(tmp_path):
+    script = "time.sleep(3 - 3 * rank)\nsys.exit(76 if rank else 3)"  # 1 follows 0
+    done = run(tmp_path, "-n", 2, "--cpu", "train.py", script=script)
+    assert done.returncode == 3, done.stderr
+    assert "carnyx launch: process 0 (pid " in done.stderr
+    assert "carnyx launch: process 1" not in done.stderr
