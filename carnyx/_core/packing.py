@@ -148,7 +148,8 @@ class Pack:
             shape = self.parts, self.stops[-1]
             return Spec(shape, self.dtype, sharding=self.sharding)
         if self.parts > 1:
-            return jax.jit(self.join)(own)
+            with jax.ensure_compile_time_eval():
+                return jax.jit(self.join)(own)
         # by the host, which compiles nothing
         rows = [np.asarray(v).reshape(1, -1).view(self.dtype) for v in own.values()]
         host = np.concatenate(rows, 1)
@@ -217,7 +218,8 @@ class PackedStore(Store):
         if self._written:
             first = len(self._at)
             written = {i: self._read[i] for i in self._written}
-            values[first:] = self._merged(values[first:], written)
+            with jax.ensure_compile_time_eval():
+                values[first:] = self._merged(values[first:], written)
             self._written = set()
         return values
 
@@ -237,7 +239,8 @@ class PackedStore(Store):
     def _all_read(self) -> dict[int, Any]:
         packs = self.values[len(self._at) :]
         if not any(isinstance(pack, Spec) for pack in packs):
-            return self._cut(packs)
+            with jax.ensure_compile_time_eval():  # some program may be being traced
+                return self._cut(packs)
         return {
             i: Spec(shape, dtype, sharding=pack.shardings[i])
             for pack in self.packs

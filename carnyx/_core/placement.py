@@ -151,9 +151,21 @@ class Placement:
                 pairs = zip(parts, batch.size, strict=True)
                 real = jnp.concatenate([part[:size] for part, size in pairs])
             sharding = self.batch_sharding(real.shape)
+            if _has_more_axes(sharding):
+                sharding = self.everywhere()
             return lax.with_sharding_constraint(real, sharding)
 
         return jax.tree_util.tree_map(cut, batch.content)
+
+
+def _has_more_axes(sharding: Any) -> bool:
+    """Whether samples are split along one of several axes of a mesh.
+
+    Where they are uneven then, XLA's scatter-add counts what it fills them up with: to
+    index 0 (JAX 0.12, with Shardy and without). So all devices get all of them.
+    """
+    mesh = getattr(sharding, "mesh", None)
+    return mesh is not None and sum(n > 1 for n in mesh.shape.values()) > 1
 
 
 @jax.tree_util.register_pytree_node_class
