@@ -121,6 +121,25 @@ def test_template_and_pipeline_take_turns_and_are_saved(tmp_path: Path) -> None:
     np.testing.assert_allclose(template.predict(x, verbose=0), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("how", ["data", "split", "gpus"])
+def test_a_model_that_had_a_pipeline_is_like_any_other(how: str) -> None:
+    x, y = np.ones((37, 8), "float32"), np.ones((37, 1), "float32")  # 5 are left over
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dense(4)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(1)(hidden))
+    keras.distribution.Pipeline(model, stages=2, microbatches=2)
+    data = keras.distribution.DataParallel(shard_parameters=how == "split")
+    keras.distribution.set_distribution(None if how == "gpus" else data)
+    try:
+        if how == "gpus":
+            model = keras.utils.multi_gpu_model(model, gpus=4)
+        model.compile(keras.optimizers.SGD(0.01), "mse")
+        losses = model.fit(x, y, batch_size=8, epochs=2, verbose=0).history["loss"]
+    finally:
+        keras.distribution.set_distribution(None)
+    assert losses[1] < losses[0]
+
+
 def test_a_stopped_job_goes_on(tmp_path: Path) -> None:
     class Dies(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

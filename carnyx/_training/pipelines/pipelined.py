@@ -13,6 +13,7 @@ from carnyx._core import structure
 from carnyx._core.devices import device_name
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
+from carnyx._core.scope import is_tracer
 from carnyx._training.on_devices.cutting import Flat, flattened
 from carnyx._training.on_devices.device_placement import DevicePlacement, OnDevices
 from carnyx._training.on_devices.flow import Values
@@ -70,8 +71,11 @@ class PipelinePlacement(DevicePlacement):
             for stage in self.flow().stages
             if stage.trainable or stage.buffers
         ]
-        places = {d for value in found for d in value.sharding.device_set}
-        return len(places) > 1
+        if any(map(is_tracer, found)):  # what some other program is made of
+            return False
+        places = [value.sharding.device_set for value in found]
+        alone = all(len(place) == 1 for place in places)
+        return alone and len(set().union(*places)) > 1
 
     def flow(self) -> Pipe:
         """The stages, made anew when other variables train than before."""
