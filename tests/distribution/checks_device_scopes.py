@@ -317,6 +317,23 @@ def test_forms_of_graphs(name: str) -> None:
     check_same(models[1](X), models[0](X))
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_model_with_nothing_to_train(scaled: bool) -> None:
+    piped = keras.distribution.Pipeline(both(frozen)[0], stages=2)
+    models = [*both(frozen), piped]
+    logs = []
+    for model in models:
+        for layer in model.layers:
+            layer.trainable = False
+        optimizer: Any = optimizers.SGD(0.1, global_clipnorm=1.0)
+        if scaled:
+            optimizer = optimizers.LossScaleOptimizer(optimizer)
+        model.compile(optimizer, "mse")
+        logs.append(model.fit(X, LABELS[:40], batch_size=20, verbose=0).history)
+        assert int(model.optimizer.iterations) == 0
+    check_same(logs[1:], [logs[0]] * 2)
+
+
 def drawn(scope: Scope, seed: int) -> Any:
     """A graph of layers that are used again and again, on devices by chance."""
     draw = random.Random(seed)

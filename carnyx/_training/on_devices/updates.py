@@ -196,7 +196,7 @@ class Updates:
     ) -> None:  # fmt: skip
         self.optimizer, self.home = optimizer, home
         self.variables = list(optimizer.variables)
-        devices = list(dict.fromkeys(home(v) for v in trainable))
+        devices = list(dict.fromkeys(home(v) for v in trainable)) or [last]
         devices.sort(key=lambda d: d != last)  # stable; the numbers' home comes first
         alone = updates_alone(optimizer)
         self.shares = [
