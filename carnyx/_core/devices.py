@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -21,13 +22,15 @@ def find_device(name: Any) -> Any:
     Raises:
         DeviceError: where there is none, with the list of those that are.
     """
-    if not isinstance(name, str):
+    if isinstance(name, jax.Device):
         return name
-    kind, _, number = name.lower().strip("/").removeprefix("device:").partition(":")
-    kind = "gpu" if kind == "cuda" else kind
-    index = int(number) if number.isdigit() else 0
+    if not isinstance(name, str):
+        raise DeviceError(
+            f"{name!r} is no device; expected a name such as 'gpu:0', or a JAX device."
+        )
+    kind, index = _parsed(name)
     found = [d for d in _all_devices() if _kind(d) == kind]
-    if index < len(found) and (number == "" or number.isdigit()):
+    if index is not None and index < len(found):
         return found[index]
     there = ", ".join(map(device_name, _all_devices()))
     raise DeviceError(
@@ -36,8 +39,27 @@ def find_device(name: Any) -> Any:
     )
 
 
-@contextlib.contextmanager
-def device(name: Any) -> Iterator[Any]:
+def _parsed(name: str) -> tuple[str, int | None]:
+    """The kind and the number, 0 where there is none; None for what is no number."""
+    kind, _, number = name.lower().strip("/").removeprefix("device:").partition(":")
+    kind = "gpu" if kind == "cuda" else kind
+    index = int(number or 0) if not number or number.isdecimal() else None
+    return kind, index
+
+
+def plain_name(name: Any) -> str:
+    """The one way to write a device, there or not: `"gpu:1"` for `"/device:GPU:1"`.
+
+    Raises:
+        DeviceError: for what is neither a name nor a JAX device.
+    """
+    if not isinstance(name, str):
+        return device_name(find_device(name))
+    kind, index = _parsed(name)
+    return name if index is None else f"{kind}:{index}"
+
+
+def device(name: Any) -> contextlib.AbstractContextManager[Any]:
     """Within it, layers that are called on symbolic tensors are placed on a device.
 
     A functional or sequential model whose layers were placed runs them there: each
@@ -62,14 +84,30 @@ def device(name: Any) -> Iterator[Any]:
     >>> keras.Model(x, y).predict(keras.ops.ones((1, 4)), verbose=0).shape
     (1, 2)
     """
-    found = None if name is None else find_device(name)
-    if found is not None and not isinstance(found, jax.Device):
-        raise DeviceError(
-            f"device() got {name!r}; expected a name such as 'gpu:0', or a JAX device."
-        )
-    _scopes_used[0] |= found is not None
-    with scoped(device=found), jax.default_device(found):
-        yield found
+    return _Scope(name)
+
+
+class _Scope(contextlib.ContextDecorator):
+    """What `device` gives; it may be entered again, also within itself."""
+
+    def __init__(self, name: Any) -> None:
+        self._name = name
+        self._open = threading.local()  # what to close, of each thread
+
+    def __enter__(self) -> Any:
+        found = None if self._name is None else find_device(self._name)
+        _scopes_used[0] |= found is not None
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(scoped(device=found))
+            stack.enter_context(jax.default_device(found))
+            self._stacks().append(stack.pop_all())
+        return found
+
+    def __exit__(self, *error: Any) -> None:
+        self._stacks().pop().close()
+
+    def _stacks(self) -> list[contextlib.ExitStack]:
+        return self._open.__dict__.setdefault("stacks", [])
 
 
 _scopes_used = [False]
@@ -88,6 +126,11 @@ def devices_of(kind: str | None = None) -> list[Any]:
     """
     if kind is None:
         return list(jax.devices())
+    if not isinstance(kind, str):
+        raise DeviceError(
+            f'Devices were asked for by {kind!r}; expected "cpu", "gpu" or "tpu", or '
+            "None for those that JAX uses."
+        )
     return list(jax.devices(find_device(kind).platform))
 
 

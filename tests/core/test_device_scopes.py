@@ -79,10 +79,32 @@ def test_devices_that_are_not_there_are_ignored_with_one_line(tmp_path: Path) ->
 
 
 def test_a_name_that_is_no_device() -> None:
-    for name in ("gpu:0", "/device:TPU:3", "cpu:99", "nothing"):
+    for name in ("gpu:0", "/device:TPU:3", "cpu:99", "nothing", "cpu:\u00b2", "cpu:-1"):
         with pytest.raises(keras.errors.DeviceError, match="this machine has cpu:0"):
             with keras.device(name):
                 pass
+
+
+def test_a_scope_may_be_entered_again_and_within_itself() -> None:
+    scope = keras.device("cpu:0")
+    inputs = keras.Input((2,))
+    for _ in range(2):
+        with scope as outer, scope as cpu:
+            assert outer is cpu and cpu.platform == "cpu"
+            inside = layers.Identity()(inputs)
+        outside = layers.Identity()(inputs)
+        found = devices_of(keras.Model(inputs, [inside, outside])._graph.nodes, None)
+        assert found[inside.node] is cpu and found[outside.node] is None
+
+    @keras.device("cpu:0")
+    def made() -> Any:
+        return layers.Identity()(inputs)
+
+    with pytest.raises(KeyError), scope:
+        raise KeyError
+    tensors = [made(), made(), layers.Identity()(inputs)]
+    found = devices_of(keras.Model(inputs, tensors)._graph.nodes, None)
+    assert [found[t.node] for t in tensors] == [cpu, cpu, None]
 
 
 # ---- cutting ---------------------------------------------------------------------
