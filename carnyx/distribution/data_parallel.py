@@ -6,7 +6,12 @@ from typing import Any
 
 from carnyx._core.variable import Variable
 from carnyx.distribution.base import Distribution
-from carnyx.distribution.mesh import DeviceMesh, TensorLayout, list_devices
+from carnyx.distribution.mesh import (
+    DeviceMesh,
+    TensorLayout,
+    list_devices,
+    listed,
+)
 from carnyx.dtype_policies import is_float
 from carnyx.errors import ArgumentError
 
@@ -62,7 +67,9 @@ class DataParallel(Distribution):
         shard_parameters: bool = False,
     ) -> None:
         if device_mesh is None:
-            devices = list_devices() if devices is None else list(devices)
+            if devices is None:
+                devices = list_devices()
+            devices = listed(type(self).__name__, devices)
             device_mesh = DeviceMesh((len(devices),), (BATCH,), devices)
         elif devices is not None:
             raise ArgumentError(

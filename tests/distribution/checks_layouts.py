@@ -154,3 +154,5 @@ def test_tensors_and_variables_with_layouts_of_their_own() -> None:
     assert tuple(variable.value.sharding.spec) == ("x",)
     assert distribution.list_devices() == [f"cpu:{i}" for i in range(8)]
     assert distribution.get_device_count("cpu") == 8
+    with pytest.raises(ValueError, match="9 entries, which the 8 places of 'x' do not"):
+        distribution.distribute_tensor(np.ones(9), layout)

@@ -12,6 +12,7 @@ import carnyx as keras
 
 distribution = keras.distribution
 MESH = distribution.DeviceMesh((1, 1), ("batch", "model"), ["cpu:0"])
+ONES = np.ones(2, "float32")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,39 @@ def test_layout_maps() -> None:
         (lambda: distribution.DeviceMesh((2,), ("a", "b")), "a name for each axis"),
         (lambda: distribution.DeviceMesh((), ()), "one axis at least"),
         (lambda: distribution.DeviceMesh((2,), ("a",), ["cpu:0"]), "has 2 places"),
+        (lambda: distribution.DeviceMesh(8, ("a",)), "length of each axis"),
+        (lambda: distribution.DeviceMesh((1.0,), ("a",)), "length of each axis"),
+        (lambda: distribution.DeviceMesh((0,), ("a",), []), "length of each axis"),
+        (lambda: distribution.DeviceMesh((1,), "a"), "list with a name"),
+        (lambda: distribution.DeviceMesh((1,), (3,)), "list with a name"),
+        (lambda: distribution.DeviceMesh((1, 1), ("a", "a")), "different names"),
+        (lambda: distribution.DeviceMesh((1,), ("a",), [0]), "names of devices"),
+        (lambda: distribution.DeviceMesh((1,), ("a",), 0), "names of devices"),
+        (
+            lambda: distribution.DeviceMesh((2,), ("a",), ["cpu", "/device:CPU:0"]),
+            "with cpu:0 2 times",
+        ),
+        (
+            lambda: distribution.DataParallel(devices=[]),
+            r"DataParallel got devices=\[\]",
+        ),
+        (
+            lambda: distribution.DataParallel(devices=1),
+            r"devices=\[1\]; expected names",
+        ),
+        (lambda: distribution.TensorLayout("model"), "or None, for each axis"),
+        (lambda: distribution.TensorLayout(None), "or None, for each axis"),
+        (lambda: distribution.TensorLayout((0,)), "or None, for each axis"),
+        (lambda: distribution.TensorLayout(("a", "a")), "can split one axis"),
+        (lambda: distribution.TensorLayout(("a",), "mesh"), "expected a DeviceMesh"),
+        (lambda: distribution.distribute_tensor(ONES, "x"), "expected a TensorLayout"),
+        (lambda: distribution.distribute_tensor(ONES, None), "expected a TensorLayout"),
+        (
+            lambda: distribution.distribute_tensor(
+                ONES, distribution.TensorLayout((None, "model"), MESH)
+            ),
+            "'model' is for axis 1, and there are 1 axes",
+        ),
         (lambda: distribution.TensorLayout(("x",), MESH), "got the axis 'x'"),
         (lambda: distribution.TensorLayout(("x",)).backend_layout, "no device mesh"),
         (lambda: distribution.DataParallel(MESH), "expected one axis"),
@@ -103,6 +137,16 @@ def test_devices_that_are_not_there() -> None:
         mesh.backend_mesh  # noqa: B018
     with pytest.raises(RuntimeError, match="this machine has cpu:0"):
         distribution.list_devices("gpu")
+    with pytest.raises(keras.errors.DeviceError, match='"cpu", "gpu" or "tpu"'):
+        distribution.list_devices(3)
+
+
+def test_one_device_needs_no_list() -> None:
+    alone = distribution.DataParallel(devices="cpu:0")
+    assert alone.device_mesh == distribution.DeviceMesh((1,), ("batch",), ["CPU:0"])
+    assert alone.device_mesh != MESH
+    mesh = distribution.DeviceMesh((np.int64(1),), ["a"], "/device:CPU:0")
+    assert mesh.backend_mesh.devices.size == 1
 
 
 def test_layouts_of_a_distribution() -> None:
