@@ -115,6 +115,26 @@ def test_layout_maps_place_weights_slots_and_outputs() -> None:
     assert {tuple(s.spec) for s in seen} == {("batch", "model")}
 
 
+def test_layouts_that_cannot_be() -> None:
+    mesh = distribution.DeviceMesh((2, 4), ("batch", "model"))
+    half = distribution.DeviceMesh((4,), ("model",), distribution.list_devices()[:4])
+    other = distribution.DeviceMesh((8,), ("all",))
+    layouts = distribution.LayoutMap(mesh)
+    layouts["dense/kernel"] = (None, "model")
+    layouts["wide.*kernel"] = distribution.TensorLayout((None, "model"), half)
+    layouts["fits/kernel"] = distribution.TensorLayout((None, "all"), other)
+    with ModelParallel(layouts).scope():
+        with pytest.raises(
+            ValueError, match=r"'dense/kernel' of shape \(3, 6\).*axis 1 has 6 entries"
+        ):
+            keras.layers.Dense(6, name="dense").build((None, 3))
+        with pytest.raises(ValueError, match=r"'wide.\*kernel': its devices .'cpu:0'"):
+            keras.layers.Dense(8, name="wide").build((None, 3))
+        dense = keras.layers.Dense(8, name="fits")
+        dense.build((None, 3))
+        assert tuple(dense.kernel.value.sharding.spec) == (None, "all")
+
+
 def test_models_move_when_the_distribution_changes() -> None:
     x, y = np.ones((16, 4), "float32"), np.ones((16, 1), "float32")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])

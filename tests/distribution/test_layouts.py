@@ -62,6 +62,10 @@ def test_layout_maps() -> None:
         layouts["dense.*kernel"] = ("model",)
     with pytest.raises(ValueError, match="expected a TensorLayout"):
         layouts["conv"] = "model"
+    with pytest.raises(ValueError, match="no regular expression: missing \\)"):
+        layouts["(dense"] = (None,)
+    with pytest.raises(ValueError, match="got the key 3; expected a path"):
+        layouts[3] = (None,)
     del layouts["dense_1/.*"]
     assert list(layouts) == ["dense.*kernel", "dense_1/bias"] and len(layouts) == 2
     assert layouts["dense_1/kernel"].axes == (None, "model")
@@ -123,6 +127,28 @@ def test_layout_maps() -> None:
             ),
             "the mesh has",
         ),
+        (lambda: distribution.ModelParallel("auto", model=1.0), "a divisor of the 1"),
+        (lambda: distribution.ModelParallel("auto", model=True), "a divisor of the 1"),
+        (
+            lambda: distribution.ModelParallel("auto", model=2, device_mesh=MESH),
+            "got model=2 and .*leave model out",
+        ),
+        (
+            lambda: distribution.ModelParallel(_layout_map(), model=4),
+            "got model=4 and .*leave model out",
+        ),
+        (
+            lambda: distribution.ModelParallel(
+                _layout_map(),
+                device_mesh=distribution.DeviceMesh((1,), ("all",), "cpu:0"),
+            ),
+            "give the LayoutMap alone",
+        ),
+        (
+            lambda: distribution.ModelParallel("auto", device_mesh=8),
+            "expected a DeviceMesh",
+        ),
+        (lambda: distribution.LayoutMap("cpu:0"), "expected a DeviceMesh"),
         (lambda: distribution.set_distribution("all"), "expected a DataParallel"),
     ],
 )
@@ -163,6 +189,30 @@ def test_layouts_of_a_distribution() -> None:
     assert data.get_tensor_layout("dense/output") is None
     assert both.num_model_replicas == data.num_model_replicas == 1
     assert both.num_processes == 1 and both.data_shard_id == 0
+
+
+def test_arguments_that_agree() -> None:
+    same = distribution.DeviceMesh((1, 1), ("batch", "model"), ["/cpu:0"])
+    for options in ({"model": 1}, {"device_mesh": same}):
+        both = distribution.ModelParallel(layout_map=_layout_map(), **options)
+        assert both.device_mesh is MESH
+    layouts = distribution.LayoutMap()
+    layouts["w"] = ("model", None)
+    late = distribution.ModelParallel(layouts, device_mesh=MESH)
+    w = keras.Variable(np.zeros((2, 3)), name="w")
+    assert late.get_variable_layout(w).device_mesh is MESH
+    assert distribution.ModelParallel("auto", model=1, device_mesh=MESH).shards == 1
+
+
+def test_a_layout_of_too_many_axes() -> None:
+    layouts = distribution.LayoutMap(MESH)
+    layouts["b.*"] = (None, "model")
+    both = distribution.ModelParallel(layouts)
+    b = keras.Variable(np.zeros(3), name="bias")
+    with pytest.raises(
+        ValueError, match=r"'bias' of shape \(3,\) .*for 'b\.\*'.*axis 1"
+    ):
+        both.get_variable_layout(b)
 
 
 def test_scopes_nest_and_end() -> None:
