@@ -22,6 +22,7 @@ from carnyx._core.scope import current, is_tracer, pure
 from carnyx._core.variable import Variable
 from carnyx.configurable import Field, field, fraction, positive
 from carnyx.errors import ArgumentError, NotBuiltError
+from carnyx.optimizers.on_several import stepped_on_one
 from carnyx.optimizers.schedules import LearningRateSchedule
 from carnyx.optimizers.state import _Stateful
 
@@ -211,6 +212,8 @@ class Optimizer(_Stateful):
         if not grads:
             return
         variables = self._matched(grads, trainable_variables)
+        if stepped_on_one(self, grads, variables):
+            return
         pairs = self._present(grads, variables)
         pairs = [(g, v) for g, v in pairs if not self._overwritten(g, v)]
         if pairs:

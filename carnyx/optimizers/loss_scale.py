@@ -11,6 +11,7 @@ from carnyx import initializers, registry
 from carnyx._core.variable import Variable
 from carnyx.errors import ArgumentError
 from carnyx.optimizers.base import Optimizer, of_all
+from carnyx.optimizers.on_several import stepped_on_one
 
 
 class LossScaleOptimizer(Optimizer):
@@ -92,6 +93,8 @@ class LossScaleOptimizer(Optimizer):
     ) -> None:
         grads = [None if g is None else jnp.asarray(g) for g in grads]
         variables = self._matched(grads, trainable_variables)
+        if stepped_on_one(self, grads, variables):
+            return
         finite = [jnp.all(jnp.isfinite(g)) for g in grads if g is not None]
         if finite:
             self._either(

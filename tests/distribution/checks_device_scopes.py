@@ -568,6 +568,31 @@ def test_gradients_go_through_a_call_outside_of_a_step() -> None:
     check_same(jax.jit(many)(X), one(X))  # a program is for one device
 
 
+STEPS: dict[str, Callable[[], Any]] = {
+    "plain": lambda: optimizers.Adam(0.1),
+    "norm": lambda: optimizers.SGD(0.1, global_clipnorm=0.1),
+    "scaled": lambda: optimizers.LossScaleOptimizer(optimizers.Nadam(0.1)),
+    "sums": lambda: optimizers.Lion(0.1, gradient_accumulation_steps=2, use_ema=True),
+}
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("name", STEPS)
+def test_an_optimizer_steps_outside_of_fit(name: str, trained: bool) -> None:
+    models = both(frozen)
+    for model in models:
+        model.compile(STEPS[name](), "mse")
+        if trained:
+            model.train_on_batch(X, LABELS[:40])
+        variables = model.trainable_variables
+        homes = [home(v) for v in variables]
+        for i in range(3):
+            grads = [v.value * 0 + 1.0 + i for v in variables]
+            model.optimizer.apply(grads, variables)
+        assert [home(v) for v in variables] == homes
+    check_same(models[1].get_weights(), models[0].get_weights())
+
+
 def home_of(array: Any) -> str:
     (device,) = array.devices()
     return f"{device.platform}:{device.id}"
