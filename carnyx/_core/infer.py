@@ -44,7 +44,6 @@ def infer(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         state = State(closed=False)
         state.shapes_only = True
         if outer is not None:
-            state.values |= outer.values
             state.variables |= outer.variables
         with scoped(state=state):
             out = fn(*inner_args, **inner_kwargs)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class State:
     """Values that stand in for variables while a function runs.
 
+    Of variables that it was not given, a state inside another has the other's values.
+
     Args:
         values: pairs of variable and value.
         closed: True to refuse assignments to any other variable: from inside a traced
@@ -40,12 +42,28 @@ class State:
         self.losses: list[tuple[Any, Any]] = []  # (layer, value)
         self.penalties: dict[int, Any] = {}  # of regularizers, where computed already
         self.closed = closed
-        outer = current().state
+        self.outer = current().state
         # nothing is computed: abstract variables may be read
-        self.shapes_only: bool = outer is not None and outer.shapes_only
+        self.shapes_only: bool = self.outer is not None and self.outer.shapes_only
         for variable, value in values:
             self.values[id(variable)] = value
             self.variables[id(variable)] = variable
+
+    @classmethod
+    def to_read(cls, variables: Iterable[Variable], values: Iterable[Any]) -> State:
+        """What a step starts from: code within may read it, and assigns nothing."""
+        state = cls()
+        state.values |= {
+            id(variable): value for variable, value in zip(variables, values)
+        }
+        return state
+
+    def look(self, key: int) -> Any:
+        """The value of the variable with that id here, or further out, or None."""
+        value = self.values.get(key)
+        if value is None and self.outer is not None:
+            value = self.outer.look(key)
+        return value
 
     def write(self, variable: Variable, value: Any) -> None:
         if self.closed and id(variable) not in self.variables:

@@ -248,9 +248,10 @@ class Variable(Operators):
         """The value: of the state scope in force, in the compute dtype in force."""
         context = current()
         value = None
-        if context.state is not None:  # inside a trace: nobody keeps the array
-            value = context.state.values.get(id(self))
-            value = self.peek() if value is None else value
+        if context.state is not None:
+            value = context.state.look(id(self))
+            if value is None and context.state.shapes_only:  # nobody keeps the array
+                value = self.peek()
             if type(value) is Spec:
                 value = stand_in(self, value, context.state)
         if value is None:
@@ -308,7 +309,7 @@ class Variable(Operators):
     def numpy(self) -> np.ndarray:
         """A copy as a NumPy array."""
         state = current().state
-        kept = None if state is None else state.values.get(id(self))
+        kept = None if state is None else state.look(id(self))
         if kept is None and self.abstract:
             refuse([self])
         return np.array(across.on_host(self.peek() if kept is None else kept))

@@ -17,7 +17,7 @@ from jax import lax
 
 from carnyx import tree
 from carnyx._core.costs import inner_programs, work_of
-from carnyx._core.scope import scoped
+from carnyx._core.scope import State, scoped
 from carnyx._training.state import HeldState
 
 Step = Callable[[Any, Any], tuple[dict[str, Any], Any]]
@@ -66,7 +66,8 @@ class StepProgram:
     def _flat(self, values: list[Any], batch: Any) -> tuple[dict[str, Any], list[Any]]:
         placement = self.placement
         batch = batch if placement is None else placement.whole(batch)
-        with scoped(fast_gradients=self.compiled, placement=placement):
+        known = State.to_read(self.held.store.variables, values)
+        with scoped(fast_gradients=self.compiled, placement=placement, state=known):
             logs, state = self.step(self.held.split(values), batch)
             logs = logs if placement is None else placement.shown(logs)
             return logs, self.held.join(state)

@@ -107,7 +107,7 @@ def value_and_grad(
         state = _inner(outer, chosen, values)
         with scoped(state=state):
             value, aux = fn() if has_aux else (fn(), None)
-        touched[:] = state.variables.values()
+        touched[:] = [v for key, v in state.variables.items() if key in state.values]
         return value, (aux, [state.values[id(v)] for v in touched])
 
     with scoped(state=outer):
@@ -120,7 +120,7 @@ def value_and_grad(
 
 def _inner(outer: State, variables: Sequence[Variable], values: Sequence[Any]) -> State:
     state = State(zip(variables, values, strict=True), closed=outer.closed)
-    state.values = outer.values | state.values
+    state.outer = outer
     state.variables = outer.variables | state.variables
     return state
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from carnyx._core.scope import State, current, scoped
+from carnyx._core.scope import State, scoped
 
 
 class Loop:
@@ -31,10 +31,7 @@ class Loop:
     def __call__(
         self, values: Sequence[Any], fn: Callable[..., Any], *args: Any
     ) -> tuple[Any, list[Any], list[Any]]:
-        outer = current().state
         state = State(zip(self.variables, values, strict=True))
-        if outer is not None:  # weights are read as they are outside
-            state.values = outer.values | state.values
         with scoped(state=state):
             out = fn(*args)
         self.owners = [owner for owner, _ in state.losses]

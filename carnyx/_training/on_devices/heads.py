@@ -26,14 +26,11 @@ class Reads(State):
 
     def __init__(self, values: Any = ()) -> None:
         super().__init__(values)
-        seen = self.seen = set()
+        self.seen: set[int] = set()
 
-        class Values(dict):
-            def get(self, key: int, default: Any = None) -> Any:
-                seen.add(key)
-                return super().get(key, default)
-
-        self.values = Values(self.values)
+    def look(self, key: int) -> Any:
+        self.seen.add(key)
+        return super().look(key)
 
     def write(self, variable: Variable, value: Any) -> None:
         self.seen.add(id(variable))
@@ -105,12 +102,13 @@ class Head:
     def _find_used(
         self, variables: Values, metrics: list[Any], data: Any, adders: Static
     ) -> list[Variable]:
-        """Which of the model's variables the loss reads."""
+        """Which of the model's variables the loss reads, or a metric."""
         seen: set[int] = set()
 
         def run(values: list[Any], metrics: list[Any], data: Any) -> None:
             state = Reads(zip(self.others, values, strict=True))
-            self._loss(state, metrics, data, adders)
+            _, loss, predicted = self._loss(state, metrics, data, adders)
+            self._after(state, [], loss, predicted, data)
             seen.update(state.seen)
 
         values = [variables[id(v)] for v in self.others]
@@ -184,7 +182,7 @@ class Head:
         """Logs, and the new values of metrics and of what else was assigned."""
         *_, x, y, weights = data
         metrics = [state.values[id(v)] for v in self.metrics]
-        with scoped(fast_gradients=self.training, device=None):
+        with scoped(state=state, fast_gradients=self.training, device=None):
             logs, metrics = self.model._update_metrics(
                 metrics, loss, _structs(x), y, predicted, weights
             )

@@ -58,9 +58,9 @@ def _values(placement: DevicePlacement, variables: list[Any]) -> Values:
     """The variables' values: those of the state in force, else their own, which move
     to where they are kept."""
     state = current().state
-    inside = {} if state is None else state.values
-    outside = [v for v in variables if id(v) not in inside]
-    known = {id(v): inside[id(v)] for v in variables if id(v) in inside}
+    known = {} if state is None else {id(v): state.look(id(v)) for v in variables}
+    known = {key: value for key, value in known.items() if value is not None}
+    outside = [v for v in variables if id(v) not in known]
     own = peek_settled(placement, outside)
     return known | dict(zip(map(id, outside), own, strict=True))
 

@@ -194,7 +194,7 @@ def staged_step(
     plain = usual and _is_plain(model)
     if op_by_op or not plain or not isinstance(placement, DevicePlacement):
         if usual and name == "train_step" and not op_by_op:
-            step = step_in_parts(model)
+            step = step_in_parts(model, held)
         return WholeStep(model, held, placement, step, op_by_op)
     takes_x = not _same(model, base, "compute_loss", "compute_metrics")
     training = name == "train_step"

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from carnyx._core.scope import scoped
+from carnyx._core.scope import State, current, scoped
 from carnyx._training.on_devices.device_placement import OnDevices
 from carnyx._training.on_devices.stages import device_puts
 from carnyx._training.state import HeldState
@@ -89,8 +89,9 @@ class WholeStep(_Staged):
 
     def start(self, batch: Any) -> dict[str, Any]:
         store, here = self.held.store, self.placement.last
-        with on_device(here, self.op_by_op):
-            values = device_puts(store.ready(), here)
+        values = device_puts(store.ready(), here)
+        known = State.to_read(store.variables, values)
+        with on_device(here, self.op_by_op), scoped(state=known):
             logs, state = self.step(self.held.split(values), moved_to(batch, here))
             new = self.held.join(state)
         rows = zip(store.variables, new, strict=True)
@@ -115,12 +116,23 @@ def moved_to(batch: Any, device: Any) -> Any:
     return jax.tree_util.tree_unflatten(form, device_puts(leaves, device))
 
 
-def step_in_parts(model: Any) -> Callable[[Any, Any], tuple[dict[str, Any], Any]]:
+def step_in_parts(
+    model: Any, held: HeldState
+) -> Callable[[Any, Any], tuple[dict[str, Any], Any]]:
     """The usual step of training, with the optimizer and the metrics compiled."""
+    variables = held.store.variables
 
+    @jax.jit
     def apply(slots: Any, gradients: Any, trainable: Any) -> Any:
         return model.optimizer.stateless_apply(slots, gradients, trainable)
 
-    return functools.partial(
-        model._usual_step, apply=jax.jit(apply), update=jax.jit(model._update_metrics)
-    )
+    @jax.jit
+    def updated(values: list[Any], args: Any) -> Any:
+        with scoped(state=State.to_read(variables, values)):
+            return model._update_metrics(*args)
+
+    def update(*args: Any) -> Any:
+        known: Any = current().state
+        return updated([known.values[id(v)] for v in variables], args)
+
+    return functools.partial(model._usual_step, apply=apply, update=update)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from carnyx import config
 from carnyx._core.masks import set_mask
-from carnyx._core.scope import State, pure, scoped
+from carnyx._core.scope import State, current, pure, scoped
 from carnyx._training.on_devices.flow import Values
 from carnyx._training.on_devices.heads import Reads
 from carnyx._training.on_devices.stages import Static, device_puts, is_float
@@ -27,13 +27,17 @@ class PipelineHead:
     Args:
         model: compiled; its losses and metrics are built.
         metrics: the variables of all its metrics.
+        others: all other variables of the training.
         own: whether the model has a `compute_metrics` of its own.
     """
 
     def __init__(
-        self, model: Any, pipe: Pipe, metrics: Sequence[Any], own: bool
-    ) -> None:
+        self, model: Any, pipe: Pipe, metrics: Sequence[Any], others: Sequence[Any],
+        own: bool,
+    ) -> None:  # fmt: skip
         self.model, self.pipe, self.metrics = model, pipe, list(metrics)
+        self.others = list(others)
+        self.read: list[Any] | None = None  # of the others, by metrics
         compiled = model._compiled
         self.wants_outputs = own or compiled.metrics is not None
         self.losses = compiled.loss
@@ -167,15 +171,30 @@ class PipelineHead:
             metrics, self.parts, added, penalties,
             batch if self.wants_outputs else None,
         )  # fmt: skip
+        if self.read is None:
+            self.read = self._find_read(variables, given, data.sizes)
+        given = [variables[id(v)] for v in self.read], *given
         leaves, form = jax.tree_util.tree_flatten(given)
         leaves = device_puts(leaves, self.pipe.device)
         self.parts, self.outputs = [], []
-        given = jax.tree_util.tree_unflatten(form, leaves)
-        return self._finish(*given, Static(data.sizes))
+        known, metrics, *rest = jax.tree_util.tree_unflatten(form, leaves)
+        return self._finish(metrics, known, *rest, Static(data.sizes))
+
+    def _find_read(
+        self, variables: Values, given: Any, sizes: Sequence[int]
+    ) -> list[Any]:
+        """Which of the model's variables, or of the optimizer's, a metric reads."""
+        state = Reads((v, variables[id(v)]) for v in self.others)
+        metrics, *rest = given
+        with scoped(state=state):
+            jax.eval_shape(
+                lambda *parts: self._finished(metrics, [], *parts, Static(sizes)), *rest
+            )
+        return [v for v in self.others if id(v) in state.seen]
 
     def _finished(
-        self, metrics: list, parts: list, added: list, penalties: list, batch: Any,
-        sizes: Static,
+        self, metrics: list, known: list, parts: list, added: list, penalties: list,
+        batch: Any, sizes: Static,
     ) -> tuple[dict[str, Any], list[Any]]:  # fmt: skip
         samples = sum(sizes)
         own = [sum(column) for column in zip(*parts, strict=True)]
@@ -187,7 +206,10 @@ class PipelineHead:
             self.model._compiled.loss_tracker.update_state(total, sample_weight=samples)
             return self._measured(batch)
 
-        with scoped(platform=self.pipe.device.platform):
+        state = current().state  # while it is found out what is read
+        if self.read is not None:
+            state = State.to_read(self.read, known)
+        with scoped(state=state, platform=self.pipe.device.platform):
             return pure(update, self.metrics)(metrics)
 
     def _total(

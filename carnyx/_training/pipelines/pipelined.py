@@ -111,7 +111,9 @@ class PipelinedProgram(_Staged):
         self.plan, self.takes_x = placement.plan, takes_x
         self.pipe = placement.flow()
         metrics = held.parts.metrics_variables
-        self.head = PipelineHead(model, self.pipe, metrics, takes_x)
+        states = {id(v) for v in metrics}
+        others = [v for v in held.store.variables if id(v) not in states]
+        self.head = PipelineHead(model, self.pipe, metrics, others, takes_x)
         self.ids = [id(v) for v in held.store.variables]
         self.updates = Updates(
             model.optimizer, held.parts.trainable_variables,
