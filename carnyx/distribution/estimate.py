@@ -11,8 +11,16 @@ from carnyx._core.costs import nbytes
 from carnyx._core.variable import Variable
 from carnyx.distribution.chips import Chip, chip_of
 from carnyx.distribution.data_parallel import DataParallel, split_axis
-from carnyx.distribution.paper import Step, leading_size, resized, specs_of
-from carnyx.errors import ArgumentError, NotCompiledError
+from carnyx.distribution.paper import Step
+from carnyx.distribution.paper_inputs import (
+    check_model,
+    check_overlap,
+    counts_of,
+    leading_size,
+    resized,
+    specs_of,
+)
+from carnyx.errors import ArgumentError
 
 USABLE = 0.9  # of a device's memory; the rest is for the runtime and for fragments
 KINDS: tuple[str, ...] = ("all-reduce", "all-gather", "reduce-scatter")
@@ -161,7 +169,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def estimate(
     model: Any,
     batch: Any,
-    devices: Sequence[int] = (1, 8, 64, 1024),
+    devices: int | Sequence[int] = (1, 8, 64, 1024),
     chip: str | Chip = "h100",
     *,
     strategy: Any = "auto",
@@ -174,7 +182,7 @@ def estimate(
     of `carnyx.abstract`. These are predictions; printed, they say what they assume.
 
     Args:
-        model: compiled.
+        model: built and compiled.
         batch: `(x, y)` or `(x, y, sample_weight)`: arrays, or `jax.ShapeDtypeStruct`s;
             or a number of samples for the model's inputs. With weak scaling it is what
             each device gets, with strong scaling all of them together.
@@ -191,21 +199,14 @@ def estimate(
     >>> row.collectives["all-reduce"], row.fits  # the gradients
     (31400.0, True)
     """
-    if not getattr(model, "compiled", False):
-        raise NotCompiledError(
-            "estimate got a model that is not compiled; call model.compile(optimizer, "
-            "loss) first."
-        )
+    check_model(model)
     if scaling not in ("weak", "strong"):
         raise ArgumentError(
             f'estimate got scaling={scaling!r}; expected "weak" or "strong".'
         )
-    if not 0 <= overlap <= 1:
-        raise ArgumentError(f"estimate got overlap={overlap}; expected 0 to 1.")
+    check_overlap(overlap)
+    counts = counts_of(devices)
     paper = _Paper(model, specs_of(model, batch), chip_of(chip), scaling == "strong")
-    counts = list(devices)
-    if not counts:
-        raise ArgumentError("estimate got no number of devices; expected one or more.")
     chosen = _strategy(strategy, paper, counts)
     rows = [paper.row(n, chosen == "fsdp", overlap) for n in counts]
     parameters = sum(v.size for v in model.trainable_variables)

@@ -17,6 +17,7 @@ from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 from carnyx.distribution.chips import Chip
+from carnyx.distribution.paper_inputs import leading_size, leaves_of
 from carnyx.errors import ArgumentError
 
 
@@ -45,7 +46,7 @@ class Step:
 
     def __init__(self, model: Any, batch: Any, chip: Chip) -> None:
         self.samples = leading_size(batch)
-        self.batch_bytes = sum(nbytes(_Leaf(x)) for x in tree.flatten(batch) if _is(x))
+        self.batch_bytes = sum(nbytes(_Leaf(x)) for x in leaves_of(batch))
         symbols = tree.map_structure(_symbol, batch)
         x, y, *weight = symbols
         model._prepare((x, y, weight[0] if weight else None), True, self.samples)
@@ -124,16 +125,9 @@ def _seconds(kernel: Kernel, chip: Chip, outputs: dict[Any, float]) -> float:
     return kernel.repeats * (time + chip.launch * bool(moved))
 
 
-# ---- batches ---------------------------------------------------------------------
-
-
 class _Leaf:
     def __init__(self, aval: Any) -> None:
         self.aval = aval
-
-
-def _is(x: Any) -> bool:
-    return x is not None
 
 
 def _size(variable: Any) -> int:
@@ -142,78 +136,3 @@ def _size(variable: Any) -> int:
 
 def _symbol(x: Any) -> KerasTensor | None:
     return None if x is None else KerasTensor((None, *x.shape[1:]), x.dtype.name)
-
-
-def leading_size(batch: Any) -> int:
-    """How many samples a batch has."""
-    sizes = {x.shape[0] for x in tree.flatten(batch) if _is(x)}
-    if len(sizes) != 1:
-        raise ArgumentError(
-            f"estimate got a batch whose parts have {sorted(sizes)} samples; expected "
-            "the same number in all."
-        )
-    return sizes.pop()
-
-
-def resized(batch: Any, samples: int) -> Any:
-    """The shapes of a batch of another size."""
-
-    def one(x: Any) -> Any:
-        return None if x is None else Spec((samples, *x.shape[1:]), x.dtype)
-
-    return tree.map_structure(one, batch)
-
-
-def specs_of(model: Any, batch: Any) -> Any:
-    """Shapes and dtypes of a batch that is given as arrays, as shapes, or as a number
-    of samples for the model's own inputs."""
-    if isinstance(batch, int | np.integer):
-        return _batch_of(model, int(batch))
-    if not isinstance(batch, tuple | list) or not 2 <= len(batch) <= 3:
-        raise ArgumentError(
-            f"estimate got a batch of type {type(batch).__name__}; expected (x, y), "
-            "(x, y, sample_weight), or a number of samples."
-        )
-
-    def one(x: Any) -> Any:
-        if x is None:
-            return None
-        x = x if hasattr(x, "shape") and hasattr(x, "dtype") else np.asarray(x)
-        return Spec(tuple(x.shape), jax.dtypes.canonicalize_dtype(x.dtype))
-
-    return (
-        *(tree.map_structure(one, part) for part in batch),
-        *[None] * (3 - len(batch)),
-    )
-
-
-def _batch_of(model: Any, samples: int) -> Any:
-    """A batch of the model's inputs; targets like its outputs, or classes where the
-    loss is a sparse one."""
-    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
-    loss = getattr(model.loss, "name", model.loss)
-    if not inputs or not outputs or not isinstance(loss, str):
-        raise ArgumentError(
-            f"estimate got batch={samples}, but {model.name!r} has no inputs of its "
-            "own, or several losses; pass (x, y), as arrays or jax.ShapeDtypeStruct."
-        )
-
-    def one(t: Any, shape: Any, dtype: Any) -> Spec:
-        if None in shape[1:]:
-            raise ArgumentError(
-                f"estimate got batch={samples}, but {t.name!r} is {t.shape}; "
-                "pass (x, y), as arrays or jax.ShapeDtypeStruct."
-            )
-        return Spec((samples, *shape[1:]), np.dtype(dtype))
-
-    sparse = "sparse" in loss
-    x = [one(t, t.shape, t.dtype) for t in inputs]
-    y = [
-        one(t, t.shape[:-1], "int32") if sparse else one(t, t.shape, "float32")
-        for t in outputs
-    ]
-    return _like(model.input, x), y[0] if len(y) == 1 else y, None
-
-
-def _like(structure: Any, flat: list[Any]) -> Any:
-    return tree.pack_sequence_as(structure, flat)

@@ -346,6 +346,18 @@ def test_it_prints_and_is_plain_data() -> None:
         ({"overlap": 2}, "0 to 1"),
         ({"devices": [0]}, "1 or more devices"),
         ({"devices": []}, "no number of devices"),
+        ({"devices": None}, "devices=None; expected numbers of devices"),
+        ({"devices": ["8"]}, "expected numbers of devices"),
+        ({"devices": "8"}, "expected numbers of devices"),
+        ({"devices": [1.5]}, "expected numbers of devices"),
+        ({"devices": True}, "expected numbers of devices"),
+        ({"overlap": "x"}, "overlap='x'; expected 0 to 1"),
+        ({"batch": True}, "batch=True; expected"),
+        ({"batch": 0}, "batch=0; expected"),
+        ({"batch": -3}, "batch=-3; expected"),
+        ({"batch": 1.5}, "batch=1.5; expected"),
+        ({"batch": ((4, 512), (4, 256))}, "with 4 in it, which has no axis"),
+        ({"batch": (np.zeros((0, 512)), np.zeros((0, 256)))}, "have .0. samples"),
         ({"devices": [64], "scaling": "strong"}, "a sample for each"),
         ({"batch": (np.zeros((3, 512)), np.zeros((4, 256)))}, "have .3, 4. samples"),
         ({"batch": np.zeros((3, 512))}, r"expected \(x, y\)"),
@@ -355,6 +367,24 @@ def test_what_is_refused(options: dict[str, Any], message: str) -> None:
     batch = options.pop("batch", 8)
     with pytest.raises(ValueError, match=message):
         estimate(dense(), batch, **options)
+
+
+def test_one_number_of_devices_needs_no_list() -> None:
+    assert [r.devices for r in estimate(dense(), np.int64(8), 4).rows] == [4]
+    found = estimate(dense(), 8, iter([np.int32(2)]))
+    assert [r.devices for r in found.rows] == [2]
+
+
+def test_a_model_that_is_not_built_stays_so() -> None:
+    model = keras.Sequential([layers.Dense(3)])
+    model.compile("sgd", "mse")
+    batch = np.ones((4, 3), "float32"), np.ones((4, 3), "float32")
+    with pytest.raises(keras.errors.NotBuiltError, match=r"call model\.build\(shape\)"):
+        estimate(model, batch)
+    assert not model.built
+    with keras.abstract():
+        model.build((None, 3))
+    assert estimate(model, batch, 1).parameters == 12 and model.weights[0].abstract
 
 
 def test_models_that_say_too_little_are_refused() -> None:
