@@ -15,6 +15,8 @@ class Terminated(BaseException):
 class BetweenSteps:
     """Delays an interrupt until `check()`; a second one of its kind is immediate.
 
+    One that no check has seen is raised at the end.
+
     A step gives its old state away before the new one is kept. An interrupt in between
     would leave a model without weights.
 
@@ -60,17 +62,30 @@ class BetweenSteps:
         if self._agreed is None:
             self.check()
             return bool(model.stop_training)
-        wanted = "stop" if model.stop_training else None
+        return self._act(self._agreed.arrive(self._wanted(model)), model)
+
+    def end(self, model: Any) -> None:
+        """Past the last step: what is still owed, in one process, is done in all."""
+        if self._agreed is None:
+            self.check()
+        else:
+            self._act(self._agreed.end(self._wanted(model)), model)
+
+    def _wanted(self, model: Any) -> str | None:
         if self._pending:
-            wanted = signal.Signals(next(iter(self._pending))).name
-        reason = self._agreed.arrive(wanted)
+            return signal.Signals(next(iter(self._pending))).name
+        return "stop" if model.stop_training else None
+
+    def _act(self, reason: str | None, model: Any) -> bool:
         if reason is not None and reason != "stop":
             number = signal.Signals[reason]
             self._pending.discard(number)
-            raise self._raises[number]
+            raise self._raises.get(number, Terminated)
         model.stop_training = model.stop_training or reason is not None
         return reason is not None
 
     def __exit__(self, *error: Any) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        if error[0] is None:
+            self.check()

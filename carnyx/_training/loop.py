@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from carnyx._data import Feed, explain_loss, prefetch, tell_of_waiting
 from carnyx._training.dispatches import agreed, ready_batches, steps_of
 from carnyx._training.interrupts import BetweenSteps, Terminated
 from carnyx._training.run import Backups, Run, as_floats
-from carnyx._training.together import own_rows, stops_of
+from carnyx._training.together import own_rows, stopping_of
 from carnyx.callbacks import CallbackList
 from carnyx.errors import DataError
 
@@ -32,28 +33,46 @@ def fit(
     validation_freq: Any = 1,
 ) -> None:
     """Train; everything a user sees goes through the callbacks."""
-    model, callbacks = run.model, run.callbacks
-    epochs = _at_most(epochs, config.max_epochs())
-    first = run.epoch
+    model = run.model
+    run.epochs = _at_most(epochs, config.max_epochs())
+    asked = run.epochs > run.epoch
     model.stop_training = False
-    callbacks.on_train_begin()
+    run.callbacks.on_train_begin()
     _resume(run, backups)
     if run.finished:
+        backups.remove()
         return
-    interrupts = BetweenSteps(backups.on, stops_of(model))
-    with interrupts, contextlib.closing(backups):
-        try:
-            stopped = bool(model.stop_training)
-            while run.epoch < epochs and not stopped:
-                stopped = _epoch(
-                    run, backups, interrupts, steps_per_epoch, validate, validation_freq
-                )
-        except Terminated:
-            backups.save(wait=True)
-            raise SystemExit(EXIT_TERMINATED) from None
-        model.finish_training(epochs > first)
-        callbacks.on_train_end(run.logs)
-        backups.finish()
+    interrupts = BetweenSteps(backups.on, stopping_of(model))
+
+    def epochs_to_do() -> None:
+        stopped = bool(model.stop_training)
+        while run.epoch < run.epochs and not stopped:
+            stopped = _epoch(
+                run, backups, interrupts, steps_per_epoch, validate, validation_freq
+            )
+        model.finish_training(asked)
+
+    try:
+        with interrupts, contextlib.closing(backups):
+            _to_the_end(run, backups, interrupts, epochs_to_do)
+    except Terminated:
+        raise SystemExit(EXIT_TERMINATED) from None
+
+
+def _to_the_end(
+    run: Run, backups: Backups, interrupts: BetweenSteps, train: Callable[[], None]
+) -> None:
+    """Train and end; an interrupt may come at any moment until this returns."""
+    try:
+        train()
+        run.callbacks.on_train_end(run.logs)
+        run.finished = True
+        interrupts.end(run.model)
+    except Terminated:
+        backups.save(wait=True)
+        raise
+    backups.finish()
+    interrupts.end(run.model)
 
 
 def _resume(run: Run, backups: Backups) -> None:

@@ -30,13 +30,14 @@ class Run:
     Attributes:
         epoch, step: the next step to do is `step` of `epoch`.
         total: steps done since the first epoch.
+        epochs: up to which epoch training was asked for.
         logs: of the last step, once they have been read.
         finished: whether the last epoch is done.
     """
 
     def __init__(self, model: Any, feed: Any, callbacks: CallbackList) -> None:
         self.model, self.feed, self.callbacks = model, feed, callbacks
-        self.epoch = self.step = self.total = 0
+        self.epoch = self.step = self.total = self.epochs = 0
         self.logs: dict[str, Any] = {}
         self.finished = False
         for callback in callbacks.callbacks:
@@ -320,17 +321,21 @@ class Backups:
 
     def finish(self) -> None:
         """After the last epoch: a backup that says so, or none at all."""
-        if self.options is None:
-            return
-        if self.options.delete_checkpoint:
-            self.close()
-            if self._job is not None and self._job.index:
-                return
-            for folder in backup.list_backups(self.options.backup_dir):
-                shutil.rmtree(folder, ignore_errors=True)
-        else:
-            self.run.finished = True
+        if self.options is not None and not self.options.delete_checkpoint:
             self.save(wait=True)
+        self.remove()
+
+    def remove(self) -> None:
+        """Where no backup is to outlive the run."""
+        if self.options is None or not self.options.delete_checkpoint:
+            return
+        self.close()
+        if self._job is not None:
+            self._job.agree(None, "removing the backups")  # all have read them
+            if self._job.index:
+                return
+        for folder in backup.list_backups(self.options.backup_dir):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """Let the writer end what it is writing."""

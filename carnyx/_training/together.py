@@ -225,7 +225,21 @@ def own_rows(placement: Placement | None, batch: Any) -> slice:
     return placement.own_parts.rows(batch)  # type: ignore[attr-defined]
 
 
-def stops_of(model: Any) -> Any:
+class Stopping:
     """Where the processes that train a model agree on a step to stop after."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self.arrive = job, job.stops.arrive
+        job.stops.begin(lambda: job.agree(None, "the beginning of training"))
+
+    def end(self, wanted: str | None) -> str | None:
+        """Past the last step of all: why to stop all the same; signals come first."""
+        said = self._job.agree(wanted, "the end of training")
+        reasons = [r for r in (self._job.stops.end(), *said) if r is not None]
+        return min(reasons, key=lambda reason: reason == "stop", default=None)
+
+
+def stopping_of(model: Any) -> Stopping | None:
+    """A `Stopping` for one run, where several processes train a model."""
     job = job_of(model._placed())
-    return None if job is None else job.stops
+    return None if job is None else Stopping(job)

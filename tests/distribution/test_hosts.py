@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import carnyx as keras
-from tests.distribution.processes import run
+from tests.distribution.processes import ended, run, start
 from tests.distribution.shared_checks import flat
 
 EVERYTHING = ("numbers", "split_weights", "half_precision", "own_parts")
@@ -75,6 +75,17 @@ def test_what_two_processes_do_together(tmp_path: Path) -> None:
     for text in ("Epoch 2/3", "Model: ", "saving model", "early stopping"):
         assert text in first
         assert text not in second
+
+
+def test_who_wants_to_stop_when_all_is_done(tmp_path: Path) -> None:
+    backups = tmp_path / "b"
+    results = ended(
+        start("stop_late.py", backups, folder=tmp_path, processes=2), seconds=100
+    )
+    for code, text in results:
+        assert code == 143, text[-3000:]
+        assert "goes on" in text and "went on after" not in text
+    assert [folder.name for folder in backups.iterdir()] == ["step-000000000010"]
 
 
 def test_initialize_alone_and_too_late(tmp_path: Path) -> None:

@@ -135,3 +135,59 @@ def test_all_stop_at_the_same_points(wishes: list[dict], pauses: list[int]) -> N
         assert first
     if not any(wishes):
         assert not first
+
+
+@settings(max_examples=25, deadline=None)
+@example(wishes=[{(0, 3): "stop"}, {}, {}], pauses=[3, 0, 0], fails={})
+@example(wishes=[{(0, 2): "stop"}, {}, {}], pauses=[0, 3, 0], fails={0: (1, 3)})
+@given(
+    wishes=st.lists(
+        st.dictionaries(
+            st.tuples(st.integers(0, 3), st.integers(1, 3)), st.just("stop"), max_size=2
+        ),
+        min_size=COUNT,
+        max_size=COUNT,
+    ),
+    pauses=st.lists(st.integers(0, 3), min_size=COUNT, max_size=COUNT),
+    fails=st.dictionaries(
+        st.integers(0, 2), st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=2
+    ),
+)
+def test_a_wish_to_stop_is_for_one_run(
+    wishes: list[dict], pauses: list[int], fails: dict[int, tuple[int, int]]
+) -> None:
+    """The last points of a run may be passed, and an error may end it."""
+    hub = Hub(COUNT, "secret")
+    where = [("localhost", hub.port)]
+
+    def one(job: Job, index: int, number: int) -> list[Any]:
+        met: list[Any] = []
+        with job.call("fit"):
+            job.stops.begin(lambda: job.agree(None, "the beginning"))
+            for point in range(1, 4):
+                threading.Event().wait(pauses[index] * 1e-3)
+                if fails.get(number) == (index, point):
+                    raise ValueError("not like this")
+                met.append(job.stops.arrive(wishes[index].get((number, point))))
+            job.agree(None, "the end")
+            return [*met, job.stops.end()]
+
+    def run(index: int) -> list[Any]:
+        job = Job(index, COUNT, where, "secret", hub if not index else None)
+        runs: list[Any] = []
+        for number in range(4):
+            try:
+                runs.append(one(job, index, number))
+            except (ValueError, ProcessError):
+                runs.append(None)
+        job.agree(None, "the end")
+        job.close()
+        return runs
+
+    first, *others = in_threads(run)
+    assert all(other == first for other in others)
+    for number, met in enumerate(first):
+        assert (met is None) == (number in fails)
+        if met is not None:
+            wished = any(run == number for wish in wishes for run, _ in wish)
+            assert ("stop" in met) == wished

@@ -100,6 +100,53 @@ def test_sigterm_saves_and_leaves_with_its_own_code(
     _same(undisturbed, tmp_path / "result")
 
 
+class _Signal(keras.callbacks.Callback):
+    """A signal when the last step is done."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def on_train_end(self, logs: Any = None) -> None:
+        os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_sigterm_after_the_last_step_ends_the_script(
+    delete: bool, tmp_path: Path
+) -> None:
+    def fit(*others: Any) -> Any:
+        keep = keras.callbacks.BackupAndRestore(tmp_path, delete_checkpoint=delete)
+        model = resume_job.build()
+        history = model.fit(*_data(), epochs=2, verbose=0, callbacks=[*others, keep])
+        return model, history
+
+    end = _Signal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught:
+        fit(end)
+    assert caught.value.code == 143
+    assert backup.list_backups(tmp_path)
+    weights, (model, history) = end.model.get_weights(), fit()
+    assert history.epoch == [0, 1]  # it was trained, and is not again
+    for mine, other in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert bool(backup.list_backups(tmp_path)) != delete
+
+
+def test_ctrl_c_after_the_last_step_is_an_interrupt() -> None:
+    model = resume_job.build()
+    end = _Signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*_data(), verbose=0, callbacks=[end])
+
+    class InTest(keras.callbacks.Callback):
+        def on_test_end(self, logs: Any = None) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        model.evaluate(*_data(), verbose=0, callbacks=[InTest()])
+
+
 class _Stop(Exception):
     pass
 
