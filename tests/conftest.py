@@ -1,6 +1,7 @@
 """What every test shares: Keras on JAX as the oracle, a clean environment."""
 
 import os
+import signal
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -11,6 +12,8 @@ os.environ["KERAS_HOME"] = str(ROOT / ".pytest_cache" / "keras")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 for setting in ("CARNYX_HOME", "CARNYX_FLAGS", "THEANO_FLAGS"):
     os.environ.pop(setting, None)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's job in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
