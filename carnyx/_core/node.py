@@ -50,12 +50,16 @@ class Node:
         inputs: the symbolic tensors among them, in order.
         outputs: what came out, in its structure.
         device: the device scope in which the call was made, or None.
+        asked: the name of a device that a file gives for the call, where the machine
+            has none of that name; the next file names it again.
     """
 
     __slots__ = (
-        "__weakref__", "args", "device", "index", "inputs", "kwargs", "operation",
-        "outputs",
+        "__weakref__", "args", "asked", "device", "index", "inputs", "kwargs",
+        "operation", "outputs",
     )  # fmt: skip
+
+    asked: str | None
 
     def __init__(
         self, operation: Operation, args: tuple, kwargs: dict[str, Any], outputs: Any
@@ -63,7 +67,7 @@ class Node:
         self.operation, self.args, self.kwargs = operation, args, kwargs
         self.inputs = symbols_in((args, kwargs))
         self.outputs = outputs
-        self.device = current().device
+        self.device, self.asked = current().device, None
         self.index = len(operation.inbound_nodes)
         operation.inbound_nodes.append(self)
         for i, tensor in enumerate(symbols_in(outputs)):
@@ -78,7 +82,7 @@ class Node:
         node = cls.__new__(cls)
         node.operation, node.args, node.kwargs = operation, args, kwargs
         node.inputs, node.outputs = symbols_in((args, kwargs)), outputs
-        node.device, node.index = device, index
+        node.device, node.asked, node.index = device, None, index
         for i, tensor in enumerate(symbols_in(outputs)):
             tensor.node, tensor.node_index, tensor.tensor_index = node, index, i
         return node

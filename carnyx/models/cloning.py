@@ -14,6 +14,7 @@ from carnyx.errors import ArgumentError, GraphError
 from carnyx.layers import InputLayer
 from carnyx.layers.base import Layer
 from carnyx.models.functional import Functional, _takes_own_arguments
+from carnyx.models.graph_config import remember_asked
 from carnyx.models.model import Model
 from carnyx.models.sequential import Sequential
 
@@ -144,6 +145,9 @@ def _clone_functional(
         fresh = _symbols(inputs, len(model.inputs))
 
     def call(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
+        return remember_asked(called(node, args, kwargs), node.asked)
+
+    def called(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
         operation = node.operation
         if isinstance(operation, OpCall):
             with _placed_as(node.device):

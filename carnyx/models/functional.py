@@ -17,7 +17,11 @@ from carnyx.errors import GraphError, ShapeError
 from carnyx.layers import Input
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import InputSpec, label
-from carnyx.models.graph_config import graph_config, graph_from_config
+from carnyx.models.graph_config import (
+    graph_config,
+    graph_from_config,
+    remember_asked,
+)
 from carnyx.models.model import Model
 
 
@@ -251,7 +255,8 @@ def _takes_own_arguments(cls: type) -> bool:
 def _call_placed(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Where symbolic tensors go in, the new node is placed as the old one."""
     if node.device is None:
-        return node.operation(*args, **kwargs)  # type: ignore[operator]
+        outputs = node.operation(*args, **kwargs)  # type: ignore[operator]
+        return remember_asked(outputs, node.asked)
     with scoped(device=node.device):
         return node.operation(*args, **kwargs)  # type: ignore[operator]
 

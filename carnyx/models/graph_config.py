@@ -9,7 +9,7 @@ import jax
 from carnyx import registry, tree
 from carnyx._core.devices import device_name, saved_device, saved_devices
 from carnyx._core.graph import Graph
-from carnyx._core.node import Node, OpCall
+from carnyx._core.node import Node, OpCall, symbols_in
 from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
 from carnyx.errors import GraphError
@@ -46,22 +46,39 @@ def _layer_record(
 ) -> dict[str, Any]:
     if isinstance(operation, OpCall):
         record, *call = op_record(operation, nodes[0])
-        calls = [(*call, nodes[0].device)]
+        calls = [(*call, nodes[0])]
     else:
         record = registry.serialize_keras_object(operation)
-        calls = [(n.args, n.kwargs, n.device) for n in nodes if not n.is_input]
+        calls = [(n.args, n.kwargs, n) for n in nodes if not n.is_input]
     record["name"] = operation.name
     record["inbound_nodes"] = [
         {"args": _arguments(args, places), "kwargs": _arguments(kwargs, places)}
-        | device_entry(device)
-        for args, kwargs, device in calls
+        | device_entry(node.device, node.asked)
+        for args, kwargs, node in calls
     ]
     return record
 
 
-def device_entry(device: Any) -> dict[str, str]:
-    """An entry of a record that says where a call is computed; Keras passes over it."""
-    return {} if device is None else {"device": device_name(device)}
+def device_entry(device: Any, asked: str | None = None) -> dict[str, str]:
+    """An entry of a record that says where a call is computed; Keras passes over it.
+
+    Args:
+        asked: what the file said that it was made from, if that is not here.
+    """
+    name = asked if device is None else device_name(device)
+    return {} if name is None else {"device": name}
+
+
+def asked_device(name: Any, found: Any) -> str | None:
+    """What to remember of the device that a file names, where it was not found."""
+    return name if isinstance(name, str) and found is None else None
+
+
+def remember_asked(outputs: Any, asked: str | None) -> Any:
+    """Let the call that made these symbols know what device a file names for it."""
+    for tensor in symbols_in(outputs) if asked is not None else ():
+        tensor.node.asked = asked  # type: ignore[union-attr]
+    return outputs
 
 
 def _arguments(value: Any, places: dict[int, int]) -> Any:
@@ -152,8 +169,10 @@ class _Rebuild:
                     blocked.add(name)
                     continue
                 args, kwargs = self._value(node["args"]), self._value(node["kwargs"])
-                with scoped(device=saved_device(node.get("device"))):
+                device = saved_device(node.get("device"))
+                with scoped(device=device):
                     outputs = self.operations[name](*args, **kwargs)
+                remember_asked(outputs, asked_device(node.get("device"), device))
                 self.outputs[name].append(outputs)
             if len(waiting) == len(pending):
                 names = sorted({name for name, _ in waiting})

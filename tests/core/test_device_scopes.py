@@ -71,11 +71,34 @@ def test_devices_that_are_not_there_are_ignored_with_one_line(tmp_path: Path) ->
     np.testing.assert_array_equal(
         loaded.predict(X, verbose=0), model.predict(X, verbose=0)
     )
-    assert "device" not in json.dumps(loaded.get_config())
+    assert loaded.placement().layers[1].computed_on == ["cpu:0"]
     with pytest.raises(keras.errors.DeviceError, match="gpu:7.*this machine has cpu:0"):
         keras.models.load_model(file, devices="strict")
     with pytest.raises(ValueError, match="expected 'strict' or None"):
         keras.models.load_model(file, devices="loose")
+
+
+def named(config: dict[str, Any]) -> list[str]:
+    """The devices that a config names for the calls of the graph."""
+    calls = [call for record in config["layers"] for call in record["inbound_nodes"]]
+    return [call["device"] for call in calls if "device" in call]
+
+
+def test_the_next_file_names_devices_that_were_not_there(tmp_path: Path) -> None:
+    placed().save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="gpu:7 is ignored"):
+        loaded = keras.models.load_model(moved(tmp_path / "model.keras", "gpu:7"))
+    loaded.predict(X, verbose=0)
+    copy = keras.models.clone_model(loaded)
+    part = keras.Model(loaded.inputs, loaded.outputs)
+    for model in (loaded, copy, part):
+        assert named(model.get_config()) == ["gpu:7"] * 2
+    loaded.save(tmp_path / "again.keras")
+    with pytest.raises(keras.errors.DeviceError, match="gpu:7"):
+        keras.models.load_model(tmp_path / "again.keras", devices="strict")
+    with keras.device("cpu:0"), pytest.warns(UserWarning, match="gpu:7 is ignored"):
+        anew = keras.models.load_model(tmp_path / "again.keras")
+    assert set(named(anew.get_config())) == {"cpu:0"}
 
 
 def test_a_name_that_is_no_device() -> None:
