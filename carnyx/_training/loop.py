@@ -83,6 +83,12 @@ def _resume(run: Run, backups: Backups) -> None:
     if saved.content["step"]:  # the middle of an epoch, which began long ago
         run.callbacks.on_epoch_begin(saved.content["epoch"])
     run.restore(saved)
+    if run.finished:
+        backups.tell(
+            f"The run saved in {saved.folder} was finished after {run.epoch} epochs: "
+            "nothing to do. More epochs would go on from there."
+        )
+        return
     backups.tell(
         f"Going on from epoch {run.epoch + 1}, step {run.step}, as saved in "
         f"{saved.folder}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import queue
 import shutil
 import threading
@@ -73,6 +74,7 @@ class Run:
             "epoch": self.epoch,
             "step": self.step,
             "total": self.total,
+            "epochs": self.epochs,
             "logs": _without_arrays(as_floats(self.logs), arrays, "logs"),
             "finished": self.finished,
             "stopping": bool(self.model.stop_training),
@@ -95,8 +97,10 @@ class Run:
         self._restore_callbacks(saved)
         self.feed.restore(_own_position(saved))
         self.epoch, self.step = content["epoch"], content["step"]
-        self.total, self.finished = content["total"], content["finished"]
-        self.model.stop_training = content["stopping"]
+        self.total = content["total"]
+        more = self.epochs > content.get("epochs", math.inf)  # than were asked for
+        self.finished = content["finished"] and not more
+        self.model.stop_training = content["stopping"] and not more
         self.logs = _with_arrays(content["logs"], saved.arrays)
 
     def _variables(self) -> list[Any]:

@@ -150,7 +150,8 @@ class Trainer(ModelPrograms):
             class_weight: from class to weight, for one output.
             validation_freq: every how many epochs to validate, or in which ones.
             resume: a folder for backups; started again after it was killed, the same
-                call goes on exactly where it was (`BackupAndRestore` has options).
+                call goes on exactly where it was (`BackupAndRestore` has options). One
+                that was finished does nothing, unless more epochs are asked for.
         """
         self._need_compiled("fit")
         if validation_split and validation_data is None:

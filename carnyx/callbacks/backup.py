@@ -18,6 +18,10 @@ class BackupAndRestore(Callback):
     saves and restores, after all callbacks have had their turn; on SIGTERM it saves
     and leaves with exit code 143.
 
+    A run that has come to its end is not run again; with more epochs than it was asked
+    for it goes on. So does one that `stop_training` ended early: with no more epochs it
+    stays as it is, with more it goes on, as its callbacks, which remember, let it.
+
     Args:
         backup_dir: the folder; one job, one folder.
         save_freq: `"epoch"`, or every how many steps.

@@ -199,6 +199,46 @@ def test_a_finished_job_is_not_run_again(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mine, other)
 
 
+def _resumed(folder: Path, epochs: int, *callbacks: Any) -> Any:
+    keras.utils.set_random_seed(2)
+    model = resume_job.build()
+    history = model.fit(
+        *_data(), epochs=epochs, verbose=2, callbacks=callbacks, resume=folder
+    )
+    return history.epoch, model.get_weights()
+
+
+def test_a_finished_job_goes_on_for_more_epochs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _resumed(tmp_path / "a", 2)
+    epochs, weights = _resumed(tmp_path / "a", 4)
+    assert epochs == [0, 1, 2, 3]
+    assert "Going on from epoch 3, step 0" in capsys.readouterr().out
+    _, whole = _resumed(tmp_path / "b", 4)
+    capsys.readouterr()
+    for mine, other in zip(weights, whole, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    for fewer in (4, 3):
+        epochs, again = _resumed(tmp_path / "a", fewer)
+        assert epochs == [0, 1, 2, 3]
+        np.testing.assert_array_equal(again[0], weights[0])
+        said = capsys.readouterr().out
+        assert "was finished after 4 epochs: nothing to do" in said
+        assert "Going on" not in said and "Epoch" not in said
+
+
+def test_a_job_that_stopped_early_goes_on_for_more_epochs_alone(tmp_path: Path) -> None:
+    class StopAtTwo(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.stop_training = epoch == 1
+
+    assert _resumed(tmp_path, 5, StopAtTwo())[0] == [0, 1]
+    assert _resumed(tmp_path, 5, StopAtTwo())[0] == [0, 1]
+    assert _resumed(tmp_path, 3)[0] == [0, 1]
+    assert _resumed(tmp_path, 6, StopAtTwo())[0] == list(range(6))
+
+
 def test_a_backup_of_another_model_is_refused(tmp_path: Path) -> None:
     resume_job.build().fit(*_data(), verbose=0, resume=tmp_path)
     other = keras.Sequential([keras.Input((12,)), keras.layers.Dense(4)])
