@@ -32,6 +32,7 @@ class Sequential(Model):
     keras_module = "keras"
     _hidden_attributes = ("_body",)
     saved_first = ("layers",)
+    _fixed_by: str | None = None  # what keeps layers from being added and popped
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Sequential(Model):
         Raises:
             ArgumentError: for what is no layer, or a name that is taken.
         """
+        self._check_free("add")
         if is_symbolic(layer) and layer.node is not None:
             layer = layer.node.operation  # keras.Input(...) stands for its layer
         if callable(layer) and not isinstance(layer, Layer):
@@ -97,6 +99,7 @@ class Sequential(Model):
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Take the last layer off."""
+        self._check_free("pop")
         if not self._stack:
             raise ArgumentError(f"{self.name!r} has no layers to pop.")
         layer = self._stack.pop()
@@ -105,6 +108,20 @@ class Sequential(Model):
         if rebuild:
             self._rebuild()
         return layer
+
+    def _check_free(self, wanted: str) -> None:
+        if self._fixed_by is not None:
+            raise ArgumentError(
+                f"{wanted} does not go with {self.name!r}: it is of {self._fixed_by}. "
+                f"Call {wanted} on the model that was given to it, then make another."
+            )
+
+    def __copy__(self) -> Any:
+        """A model of the same layers; later `add` and `pop` change one of the two."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._stack, twin._devices = [*self._stack], {**self._devices}
+        return twin
 
     def _rebuild(self) -> None:
         """Make the graph anew, if the input is known."""

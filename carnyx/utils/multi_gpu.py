@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +25,8 @@ def multi_gpu_model(
 
     Compile and fit it as any other; of a batch of 256 each of 8 devices gets 32
     samples, and the numbers are those of one device. The layers are the template's
-    own: saving either model saves the weights of both.
+    own: saving either model saves the weights of both. What is later added to one of
+    two Sequential models, or popped, is not of the other.
 
     Args:
         gpus: how many, or a list of their numbers; None is all there are. Where there
@@ -53,11 +56,11 @@ def multi_gpu_model(
 def _chosen(gpus: Any, there: list[str]) -> list[str]:
     if gpus is None:
         return there
-    numbers = list(range(gpus)) if isinstance(gpus, int) else [int(i) for i in gpus]
+    numbers = _numbers(gpus)
     if len(numbers) < 2 or len(set(numbers)) < len(numbers):
         raise ArgumentError(
-            f"multi_gpu_model got gpus={gpus!r}; expected a number of 2 or more, a "
-            "list of different ones, or None for all."
+            f"multi_gpu_model got gpus={gpus!r}; expected a whole number, 2 or "
+            "more, a list of different ones, or None for all."
         )
     kind = there[0].partition(":")[0]
     names = [f"{kind}:{i}" for i in numbers]
@@ -70,3 +73,15 @@ def _chosen(gpus: Any, there: list[str]) -> list[str]:
             "JAX_NUM_CPU_DEVICES=8 in the environment."
         )
     return names
+
+
+def _numbers(gpus: Any) -> list[int]:
+    """Those of the devices; none for what cannot be read."""
+    if isinstance(gpus, str | bool):
+        return []
+    with contextlib.suppress(TypeError):
+        return list(range(operator.index(gpus)))
+    with contextlib.suppress(TypeError):
+        given = list(gpus)
+        return [] if bool in map(type, given) else list(map(operator.index, given))
+    return []

@@ -89,6 +89,31 @@ def test_devices_that_are_not_there() -> None:
         multi_gpu_model(template, [0, 9])
     with pytest.raises(RuntimeError, match="cpu:8, cpu:9 are not there"):
         multi_gpu_model(template, 10)
-    for gpus in (1, [1], [1, 1]):
-        with pytest.raises(ValueError, match="2 or more"):
+    for gpus in (1, [1], [1, 1], 2.0, [0, 2.5], "2", True, [0, True], ["0", "1"]):
+        with pytest.raises(ValueError, match="a whole number, 2 or more"):
             multi_gpu_model(template, gpus)
+    assert multi_gpu_model(template, np.int64(2))._placement.shards == 2
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["template", "parallel"])
+def test_layers_that_are_added_or_popped_later(first: int) -> None:
+    dense = [keras.layers.Dense(n, "tanh") for n in (4, 2)]
+    template = keras.Sequential([keras.Input((3,)), *dense])
+    pair = template, multi_gpu_model(template, 2)
+    changed, other = pair[first], pair[1 - first]
+    x = np.ones((8, 3), "float32")
+    before = other.predict(x, verbose=0)
+    changed.add(keras.layers.Dense(5))
+    assert (len(changed.layers), len(other.layers)) == (3, 2)
+    assert changed.predict(x, verbose=0).shape == (8, 5)
+    changed.pop()
+    np.testing.assert_allclose(changed.predict(x, verbose=0), before, rtol=1e-6)
+    changed.pop()
+    for model, units in ((changed, 4), (other, 2)):
+        assert model.output_shape == (None, units)
+        assert len(model.weights) == 2 * len(model.layers)
+        model.compile("sgd", "mse")
+        model.fit(x, np.ones((8, units), "float32"), verbose=0)
+        assert model.predict(x, verbose=0).shape == (8, units)
+    other.pop()
+    assert other.layers == changed.layers == dense[:1]
