@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import inspect
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
 
 from carnyx._core.devices import device_name, find_device
 from carnyx._core.naming import auto_name
-from carnyx._core.placement import expect_placements
-from carnyx.distribution.mesh import list_devices
+from carnyx._core.placement import current_placement, expect_placements
+from carnyx.distribution.base import Distribution
+from carnyx.distribution.mesh import list_devices, listed
 from carnyx.distribution.pipeline_report import PipelineReport
 from carnyx.distribution.schedule import balance
 from carnyx.errors import ArgumentError, DeviceError, GraphError, NotBuiltError
@@ -75,7 +78,7 @@ class Pipeline:
         model: Any,
         stages: int | None = None,
         microbatches: int = 8,
-        devices: Sequence[Any] | None = None,
+        devices: Sequence[Any] | str | None = None,
         costs: Any = "estimated",
     ) -> None:
         own = self.__dict__
@@ -91,6 +94,7 @@ class Pipeline:
         shared.name = auto_name(type(model).__name__)
         shared._compiled = shared._predictor = shared.optimizer = None
         shared._placement = self._plan.placement
+        shared._fixed_by = "a Pipeline, which has cut it into stages"
         own["model"] = shared
         expect_placements()
 
@@ -104,6 +108,17 @@ class Pipeline:
         """For each stage the names of what it computes."""
         return self._plan.names
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As the model's, without steps op by op: stages are programs."""
+        given = inspect.signature(self.model.compile).bind(*args, **kwargs).arguments
+        for name, value in (("run_eagerly", True), ("jit_compile", False)):
+            if name in given and given[name] is value:
+                raise ArgumentError(
+                    f"{name}={value} does not go with a Pipeline, whose stages are "
+                    "programs; debug the model itself, on one device."
+                )
+        self.model.compile(*args, **kwargs)
+
     def report(self, batch_size: int | None = None) -> PipelineReport:
         """Stages, their memory, and how long they wait; print it.
 
@@ -112,6 +127,7 @@ class Pipeline:
                 microbatch, if that is more).
         """
         if batch_size is not None:
+            batch_size = _positive("batch_size", batch_size)
             self._plan.check_batch(batch_size)
         return self._plan.report(self.model, batch_size)
 
@@ -137,17 +153,24 @@ class Pipeline:
         )
 
 
-def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ArgumentError(f"Pipeline got {name}={value!r}; expected 1 or more.")
-    return value
+def _positive(name: str, value: Any) -> int:
+    try:
+        found = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = 0
+    if found < 1:
+        raise ArgumentError(
+            f"Pipeline got {name}={value!r}; expected a whole number, 1 or more."
+        )
+    return found
 
 
-def _chosen(stages: int | None, devices: Sequence[Any] | None) -> list[Any]:
+def _chosen(stages: Any, devices: Any) -> list[Any]:
     """A device for each stage."""
-    there = list_devices()
+    count = None if stages is None else _positive("stages", stages)
     if devices is None:
-        count = len(there) if stages is None else _positive("stages", stages)
+        there = list_devices()
+        count = count or len(there)
         if count > len(there):
             raise DeviceError(
                 f"Pipeline got stages={count}; this machine has {len(there)} devices: "
@@ -155,29 +178,31 @@ def _chosen(stages: int | None, devices: Sequence[Any] | None) -> list[Any]:
                 f"JAX_NUM_CPU_DEVICES={count} in the environment."
             )
         return [find_device(name) for name in there[:count]]
-    found = [find_device(d) for d in devices]
+    found = [find_device(d) for d in listed("Pipeline", devices)]
     names = [device_name(d) for d in found]
-    if stages not in (None, len(found)) or len(set(names)) < len(names) or not names:
+    if count not in (None, len(found)):
         raise ArgumentError(
             f"Pipeline got stages={stages} and devices={names}; expected a device of "
             "its own for each stage."
         )
-    return found
+    return listed("Pipeline", found)  # two names may stand for one device
 
 
 def _checked(costs: Any) -> Any:
     if costs is None:
         return _COSTS[0]
-    if isinstance(costs, str):
-        if costs not in _COSTS:
-            raise ArgumentError(
-                f"Pipeline got costs={costs!r}; expected one of {_COSTS}, or numbers."
-            )
+    if isinstance(costs, str) and costs in _COSTS:
         return costs
-    costs = [float(c) for c in costs]
-    if any(not 0 <= c < float("inf") for c in costs):
-        raise ArgumentError(f"Pipeline got costs={costs}; none may be negative.")
-    return costs
+    try:
+        found = [] if isinstance(costs, str | Mapping) else [float(c) for c in costs]
+    except (TypeError, ValueError):
+        found = []
+    if not found or any(not 0 <= c < float("inf") for c in found):
+        raise ArgumentError(
+            f"Pipeline got costs={costs!r}; expected one of {_COSTS}, or a finite "
+            "number, 0 or more, for each of its `calls`."
+        )
+    return found
 
 
 def _graph_of(model: Any) -> Any:
@@ -201,6 +226,14 @@ def _check_free(model: Any) -> None:
         raise ArgumentError(
             "Pipeline runs on the devices of one process, and this job has "
             f"{jax.process_count()}: start the script once, or use DataParallel."
+        )
+    own = model._placement
+    spread = own if isinstance(own, Distribution) else current_placement()
+    if spread is not None:
+        raise ArgumentError(
+            f"Pipeline got {model.name!r}, which is to run under "
+            f"{type(spread).__name__}; a Pipeline chooses the devices itself: make it "
+            "where no distribution is in force, from a model without one."
         )
     if model._device_placement() is not None:
         raise ArgumentError(

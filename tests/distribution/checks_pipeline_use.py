@@ -202,8 +202,10 @@ def test_what_cannot_be_cut() -> None:
         Pipeline(model, stages=2)
     with pytest.raises(RuntimeError, match="has 8 devices: cpu:0, .*cpu:7"):
         Pipeline(deep_mlp(), stages=9)
-    with pytest.raises(ValueError, match="device of its own for each stage"):
+    with pytest.raises(ValueError, match="with cpu:0 2 times"):
         Pipeline(deep_mlp(), devices=["cpu:0", "cpu:0"])
+    with pytest.raises(ValueError, match="device of its own for each stage"):
+        Pipeline(deep_mlp(), stages=3, devices=["cpu:0", "cpu:1"])
     with pytest.raises(RuntimeError, match="cpu:9"):
         Pipeline(deep_mlp(), devices=["cpu:0", "cpu:9"])
     with pytest.raises(ValueError, match="not built"):
@@ -231,6 +233,71 @@ def test_what_cannot_be_cut() -> None:
         Pipeline(own, stages=2)
 
 
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"devices": [0, 1]}, "expected names of devices"),
+        ({"devices": []}, "expected names of devices"),
+        ({"devices": 2}, "expected names of devices"),
+        ({"stages": 2.0}, "stages=2.0; expected a whole number"),
+        ({"stages": 2.0, "devices": ["cpu:0", "cpu:1"]}, "expected a whole number"),
+        ({"stages": 2, "microbatches": "8"}, "microbatches='8'; expected a whole"),
+        ({"stages": 2, "costs": 3}, "costs=3; expected one of"),
+        ({"stages": 2, "costs": {"dense": 1}}, "for each of its `calls`"),
+        ({"stages": 2, "costs": ["a"]}, "for each of its `calls`"),
+        ({"stages": 2, "costs": [float("nan")] * 6}, "finite number, 0 or more"),
+    ],
+)
+def test_arguments_that_cannot_be(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(keras.errors.ArgumentError, match=message):
+        Pipeline(deep_mlp(), **options)
+
+
+def test_whole_numbers_and_one_device() -> None:
+    pipeline = Pipeline(deep_mlp(), np.int64(2), microbatches=np.int32(4))
+    assert len(pipeline.stages) == 2 and pipeline.report(np.int64(8)).batch_size == 8
+    for size in ("a", 8.0, True):
+        with pytest.raises(
+            keras.errors.ArgumentError, match="batch_size=.*a whole num"
+        ):
+            pipeline.report(size)
+    (device,) = Pipeline(deep_mlp(), devices="cpu:3").devices
+    assert device.id == 3
+
+
+def test_a_model_that_has_its_devices_already() -> None:
+    template = deep_mlp()
+    with keras.distribution.DataParallel().scope():
+        with pytest.raises(ValueError, match="to run under DataParallel"):
+            Pipeline(template, stages=2)
+    with pytest.raises(ValueError, match="to run under DataParallel"):
+        Pipeline(keras.utils.multi_gpu_model(template, 2), stages=2)
+    assert len(Pipeline(template, stages=2).stages) == 2
+
+
+def test_costs_of_an_abstract_model() -> None:
+    with keras.abstract():
+        model = deep_mlp()
+    assert len(Pipeline(model, stages=2).stages) == 2
+    with pytest.raises(keras.errors.AbstractError, match="materialize"):
+        Pipeline(model, stages=2, costs="measured")
+
+
+def test_layers_stay_as_they_were_cut() -> None:
+    template = keras.Sequential([keras.Input((6,)), layers.Dense(6), layers.Dense(6)])
+    pipeline = Pipeline(template, stages=2, microbatches=2)
+    x = np.ones((4, 6), "float32")
+    for change in (pipeline.pop, lambda: pipeline.model.add(layers.Dense(2))):
+        with pytest.raises(ValueError, match="on the model that was given to it"):
+            change()
+    template.pop()
+    template.add(layers.Dense(2))
+    assert template.predict(x, verbose=0).shape == (4, 2)
+    pipeline.compile("sgd", "mse")
+    pipeline.fit(x, x, verbose=0)
+    assert pipeline.predict(x, verbose=0).shape == (4, 6)
+
+
 def test_what_cannot_be_trained() -> None:
     x, y = data_for("mlp", 20)
     _, pipeline = twins("mlp")
@@ -239,9 +306,18 @@ def test_what_cannot_be_trained() -> None:
         pipeline.fit(x, y, batch_size=7, verbose=0)
     with pytest.raises(ValueError, match="cannot be cut"):
         pipeline.train_on_batch(x[:5], y[:5])
-    pipeline.compile("sgd", crossentropy(from_logits=True), run_eagerly=True)
+    optimizer = pipeline.optimizer
+    for name, value in (("run_eagerly", True), ("jit_compile", False)):
+        with pytest.raises(
+            ValueError, match=f"^{name}={value} does not go with a Pipe"
+        ):
+            pipeline.compile("sgd", "mse", **{name: value})
+    assert pipeline.optimizer is optimizer
+    pipeline.run_eagerly = True
     with pytest.raises(ValueError, match="run_eagerly"):
         pipeline.fit(x, y, batch_size=10, verbose=0)
+    with pytest.raises(ValueError, match="got a Pipeline"):
+        keras.distribution.estimate(pipeline, 16)
     pipeline.compile("sgd", keras.losses.Dice())
     with pytest.raises(ValueError, match="a value a sample"):
         pipeline.fit(x, np.eye(4)[y], batch_size=10, verbose=0)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx import tree
+from carnyx._core.abstract import refuse
 from carnyx._core.costs import work_of
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
@@ -120,6 +121,9 @@ def measured(
 ) -> dict[Node, Cost]:
     """Seconds of each call on the device, for so many samples: the least of a few runs,
     without what starting a program takes."""
+    empty = [v for v in model.variables if v.abstract]
+    if empty:
+        refuse(empty)
     nodes = _computed(graph)
     random = np.random.default_rng(0)
     known: dict[int, tuple[Any, Any]] = {}
