@@ -170,9 +170,16 @@ class Distribution(Placement):
         if layout is None:
             return value
         sharding = layout.backend_layout
-        return jax.tree_util.tree_map(
-            lambda v: jax.lax.with_sharding_constraint(v, sharding), value
-        )
+
+        def bound(v: Any) -> Any:
+            if v.ndim < len(sharding.spec):
+                raise ArgumentError(
+                    f"The output of {path!r} has shape {v.shape}, and its layout "
+                    f"{layout.axes} is for more axes; give it as many."
+                )
+            return jax.lax.with_sharding_constraint(v, sharding)
+
+        return jax.tree_util.tree_map(bound, value)
 
     def shown(self, values: Any) -> Any:
         if self.shared:

@@ -38,6 +38,8 @@ def multi_gpu_model(
     Raises:
         DeviceError: for devices that are not there, with a list of those that are.
     """
+    if not isinstance(model, Model):
+        raise ArgumentError(f"multi_gpu_model got {model!r}; expected a model.")
     if not model.built:
         raise NotBuiltError(
             f"multi_gpu_model got {model.name!r}, which has no weights to share yet; "

@@ -124,6 +124,11 @@ def test_layouts_that_cannot_be() -> None:
     layouts["wide.*kernel"] = distribution.TensorLayout((None, "model"), half)
     layouts["fits/kernel"] = distribution.TensorLayout((None, "all"), other)
     with ModelParallel(layouts).scope():
+        three = keras.layers.Dense(4, name="dense_of_three")
+        model = keras.Sequential([keras.Input((3,)), three])
+        layouts["sequential.*three/output"] = ("batch", None, "model")
+        with pytest.raises(ValueError, match=r"shape \(8, 4\), and its layout"):
+            model.predict(np.ones((8, 3)), verbose=0)
         with pytest.raises(
             ValueError, match=r"'dense/kernel' of shape \(3, 6\).*axis 1 has 6 entries"
         ):

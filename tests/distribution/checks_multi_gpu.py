@@ -92,6 +92,10 @@ def test_devices_that_are_not_there() -> None:
     for gpus in (1, [1], [1, 1], 2.0, [0, 2.5], "2", True, [0, True], ["0", "1"]):
         with pytest.raises(ValueError, match="a whole number, 2 or more"):
             multi_gpu_model(template, gpus)
+    pipeline = keras.distribution.Pipeline(template, stages=1)
+    for model in (None, pipeline):
+        with pytest.raises(ValueError, match="expected a model"):
+            multi_gpu_model(model, 2)
     assert multi_gpu_model(template, np.int64(2))._placement.shards == 2
 
 
