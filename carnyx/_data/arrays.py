@@ -84,6 +84,13 @@ class ArrayFeed(Feed):
         full = (self._window or self.num_samples) // self.batch_size
         return full if self.most_full is None else min(full, self.most_full)
 
+    def first_samples(self) -> list[np.ndarray]:
+        """Of each array as many as a batch has, of what is read only one."""
+        return [
+            take(leaf, slice(0, 1 if isinstance(leaf, Rows) else self.batch_size))
+            for leaf in self._leaves
+        ]
+
     def spec(self) -> Batch:
         return spec_of([jax.tree_util.tree_unflatten(self._form, self._leaves)])
 

@@ -6,20 +6,26 @@ import contextlib
 import itertools
 import json
 import threading
+import weakref
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from carnyx._core import across
 from carnyx._core.placement import Placement, Uneven
 from carnyx._data import ArrayFeed, Feed
+from carnyx._data.hosts import target_dtype
 from carnyx._training.outputs import trimmed
 from carnyx.callbacks import CallbackList
 from carnyx.distribution.job import Job, current_job
 from carnyx.errors import ArgumentError, DataError, ProcessError
 
+_LOOKED_AT = 1 << 24  # bytes, at most, of an array that processes compare
+_OTHER = "has other samples than that of process 0"
+_seen: weakref.WeakKeyDictionary[Any, set] = weakref.WeakKeyDictionary()
 _SAME = (
     "Every process runs the same script, with the same arguments. Where each has data "
     "of its own, set DataParallel(auto_shard_dataset=False)."
@@ -64,7 +70,7 @@ def together(
             {
                 "facts": facts,
                 "wants": callbacks.wants,
-                "feeds": [_about(feed) for feed in given],
+                "feeds": [_about(feed, placement.takes_parts) for feed in given],
             },
             what,
         )
@@ -91,7 +97,7 @@ def _check_same(what: str, name: str, said: list[Any], advice: str) -> None:
             )
 
 
-def _about(feed: Feed) -> dict[str, Any]:
+def _about(feed: Feed, own: bool) -> dict[str, Any]:
     about = {
         "source": feed.name if not isinstance(feed, ArrayFeed) else "arrays",
         "order": feed.order(),
@@ -102,15 +108,19 @@ def _about(feed: Feed) -> dict[str, Any]:
     if isinstance(feed, ArrayFeed):
         about["full_batches"] = feed.full_batches
         about["spec"] = _kind([feed.spec()])
+        about["sample"] = 0 if own else _checksum(feed.first_samples())
     return about
 
 
 def _settle(job: Job, feed: Feed, said: list[dict[str, Any]], own: bool) -> None:
     same = ["batch_size", "spec"] if own else ["source", *said[0]]
     for name in same:
-        if name in said[0] and name != "order":
+        if name in said[0] and name not in ("order", "sample"):
             values = [about.get(name) for about in said]
             _check_same(f"the data ({feed.name})", name, values, _SAME)
+    for index, about in enumerate(said):
+        if about.get("sample") != said[0].get("sample"):
+            raise _not_alike(0, feed.name, index, _OTHER)
     if own:
         if isinstance(feed, ArrayFeed):
             feed.most_full = min(about["full_batches"] for about in said)
@@ -148,46 +158,18 @@ class Meeting:
             batch = next(some, None)
             if batch is None and self.own:
                 batch = self._nothing() if empty is None else empty
-            about = self._about(batch, step)
+            about = _about_batch(batch, step == 0 and not self.own)
             said = self.job.exchange(
                 f"{name} {step}", about, f"step {step} of its data", over
             )
             if over.is_set() or not any(size for size, *_ in said):
                 return
-            self._check(step, said)
+            _check_batches(step, self.feed.name, said, self.own)
             if empty is None:
                 empty = jax.tree_util.tree_map(lambda leaf: leaf[:0], batch)
             sizes = tuple(size for size, *_ in said)
             uneven = self.own and len(set(sizes)) > 1
             yield Uneven(batch, sizes) if uneven else batch
-
-    def _about(self, batch: Any, step: int) -> tuple[int, str, int]:
-        """Size, kind, and of the first a checksum of what has to be the same."""
-        if batch is None:
-            return 0, "", 0
-        leaves = jax.tree_util.tree_leaves(batch)
-        checksum = 0
-        if step == 0 and not self.own:
-            for leaf in leaves:
-                checksum = zlib.crc32(np.ascontiguousarray(leaf), checksum)
-        return leaves[0].shape[0], _kind(batch), checksum
-
-    def _check(self, step: int, said: list[Any]) -> None:
-        for index, (size, kind, checksum) in enumerate(said):
-            first = said[0]
-            other = ""
-            if size and first[0] and kind != first[1]:
-                other = f"has {kind}, that of process 0 {first[1]}"
-            elif not self.own and size != first[0]:
-                other = f"has {size} samples, that of process 0 {first[0]}"
-            elif not self.own and checksum != first[2]:
-                other = "has other samples than that of process 0"
-            if other:
-                raise DataError(
-                    f"Batch {step} of {self.feed.name} in process {index} {other}. All "
-                    "processes have to give the same batches (seed what shuffles), or, "
-                    "with DataParallel(auto_shard_dataset=False), each its own part."
-                )
 
     def _nothing(self) -> Any:
         """An empty batch like those that the feed would have."""
@@ -201,6 +183,49 @@ class Meeting:
         return jax.tree_util.tree_unflatten(form, empty)
 
 
+def _about_batch(batch: Any, look: bool) -> tuple[int, str, int]:
+    """Size, kind, and, if it is looked at, a checksum of what has to be the same."""
+    if batch is None:
+        return 0, "", 0
+    leaves = jax.tree_util.tree_leaves(batch)
+    return leaves[0].shape[0], _kind(batch), _checksum(leaves) if look else 0
+
+
+def _check_batches(step: int, name: str, said: list[Any], own: bool) -> None:
+    """Whether all processes gave batches alike, by what `_about_batch` says of each."""
+    first = said[0]
+    for index, (size, kind, checksum) in enumerate(said):
+        other = ""
+        if size and first[0] and kind != first[1]:
+            other = f"has {kind}, that of process 0 {first[1]}"
+        elif not own and size != first[0]:
+            other = f"has {size} samples, that of process 0 {first[0]}"
+        elif checksum != first[2]:
+            other = _OTHER
+        if other:
+            raise _not_alike(step, name, index, other)
+
+
+def _not_alike(step: int, name: str, index: int, other: str) -> DataError:
+    return DataError(
+        f"Batch {step} of {name} in process {index} {other}. All processes have to "
+        "give the same batches (seed what shuffles), or, with "
+        "DataParallel(auto_shard_dataset=False), each its own part."
+    )
+
+
+def _checksum(leaves: Sequence[Any]) -> int:
+    """Of the first samples, as many as are soon looked at, in the dtypes of a model."""
+    checksum = 0
+    for leaf in leaves:
+        if not across.is_shared(leaf):  # else JAX made it of all processes' parts
+            most = _LOOKED_AT * len(leaf) // max(leaf.nbytes, 1) + 1
+            samples = np.asarray(leaf if len(leaf) <= most else leaf[:most])
+            samples = np.ascontiguousarray(samples, target_dtype(leaf.dtype, "it"))
+            checksum = zlib.crc32(samples.reshape(-1).view(np.uint8), checksum)
+    return checksum
+
+
 def _kind(batch: Any) -> str:
     """What has to be the same of batches in all processes, in short."""
     leaves, form = jax.tree_util.tree_flatten(batch)
@@ -208,14 +233,32 @@ def _kind(batch: Any) -> str:
     return json.dumps(parts) if len(parts) < 8 else str(zlib.crc32(str(parts).encode()))
 
 
-def evened(placement: Placement | None, batch: Any) -> Any:
-    """A single batch, with the sizes of all where each process has its own part."""
+@contextlib.contextmanager
+def single_batch(what: str, model: Any) -> Iterator[Callable[[Any], Any]]:
+    """Around a step on one batch; gives what settles the batch between processes.
+
+    Where each process gives its own part, it then has the sizes of all. Else all have
+    to be the same, which the first of a size is looked at for.
+    """
+    placement = model._placed()
     job = job_of(placement)
-    if job is None or placement is None or not placement.takes_parts:
-        return batch
-    leaves = jax.tree_util.tree_leaves(batch)
-    sizes = job.agree(leaves[0].shape[0], "a step on one batch")
-    return Uneven(batch, tuple(sizes)) if len(set(sizes)) > 1 else batch
+    if job is None:
+        yield lambda batch: batch
+        return
+    own = placement.takes_parts
+    seen = _seen.setdefault(model, set())
+
+    def settled(batch: Any) -> Any:
+        size, kind, _ = _about_batch(batch, False)
+        known = own or (what, size, kind) in seen
+        said = job.agree(_about_batch(batch, not known), f"{what} on one batch")
+        _check_batches(0, "the data", said, own)
+        seen.add((what, size, kind))
+        sizes = tuple(size for size, *_ in said)
+        return Uneven(batch, sizes) if len(set(sizes)) > 1 else batch
+
+    with job.call(what):
+        yield settled
 
 
 def own_rows(placement: Placement | None, batch: Any) -> slice:

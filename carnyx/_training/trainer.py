@@ -17,7 +17,7 @@ from carnyx._training.model_programs import ModelPrograms
 from carnyx._training.outputs import trimmed, unpack
 from carnyx._training.profiling import profile
 from carnyx._training.run import Backups, Run, as_floats
-from carnyx._training.together import evened, own_rows, together
+from carnyx._training.together import own_rows, single_batch, together
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
 from carnyx.errors import ArgumentError
 
@@ -252,7 +252,7 @@ class Trainer(ModelPrograms):
         if verbose == 0 and callbacks is None and steps is None and self.built:  # type: ignore[attr-defined]
             batch = one_batch(x, batch_size or 32)
             placement = self._placed()
-            if placement is not None and placement.takes_parts:
+            if placement is not None and placement.shared:  # all have to be alike
                 batch = None
             if batch is not None:  # nothing to loop over, nobody to tell
                 return tree.map_structure(np.array, self.predict_program()((batch,)))
@@ -299,8 +299,9 @@ class Trainer(ModelPrograms):
         return_dict: bool = False,
     ) -> Any:
         """One step of training; metrics go on from the last call."""
-        batch = self._one_batch(x, y, sample_weight, class_weight, training=True)
-        logs = as_floats(self.train_program()(batch))
+        with single_batch("train_on_batch", self) as settled:
+            batch = self._one_batch(x, y, sample_weight, class_weight, training=True)
+            logs = as_floats(self.train_program()(settled(batch)))
         return logs if return_dict else self._as_list(logs)
 
     @show_user_lines
@@ -312,21 +313,23 @@ class Trainer(ModelPrograms):
         return_dict: bool = False,
     ) -> Any:
         """One step of evaluation; metrics go on from the last call."""
-        batch = self._one_batch(x, y, sample_weight, None, training=False)
-        logs = as_floats(self.test_program()(batch))
+        with single_batch("test_on_batch", self) as settled:
+            batch = self._one_batch(x, y, sample_weight, None, training=False)
+            logs = as_floats(self.test_program()(settled(batch)))
         return logs if return_dict else self._as_list(logs)
 
     @show_user_lines
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
-        feed = _whole(x, None, None, None)
-        if not self.built:  # type: ignore[attr-defined]
-            self._predicted_spec(feed.spec()[0])
-        (x, _, _) = next(iter(feed.epoch(0)))
-        placement = self._placed()
-        batch = evened(placement, (x,))
-        outputs, rows = self.predict_program()(batch), own_rows(placement, batch)
-        return tree.map_structure(lambda v: v[rows], jax.device_get(outputs))
+        with single_batch("predict_on_batch", self) as settled:
+            feed = _whole(x, None, None, None)
+            if not self.built:  # type: ignore[attr-defined]
+                self._predicted_spec(feed.spec()[0])
+            (x, _, _) = next(iter(feed.epoch(0)))
+            batch = settled((x,))
+            rows = own_rows(self._placed(), batch)
+            outputs = jax.device_get(self.predict_program()(batch))
+        return tree.map_structure(lambda v: v[rows], outputs)
 
     def _one_batch(
         self, x: Any, y: Any, sample_weight: Any, class_weight: Any, training: bool
@@ -334,7 +337,7 @@ class Trainer(ModelPrograms):
         self._need_compiled("train_on_batch" if training else "test_on_batch")
         feed = _whole(x, y, sample_weight, class_weight)
         self._prepare(feed.spec(), training, feed.batch_size)
-        return evened(self._placed(), trimmed(next(iter(feed.epoch(0)))))
+        return trimmed(next(iter(feed.epoch(0))))
 
 
 def _backup_options(callbacks: CallbackList, resume: Any) -> BackupAndRestore | None:

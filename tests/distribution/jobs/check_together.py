@@ -96,6 +96,18 @@ def what_differs_is_an_error_in_both():
         model().fit(*part, verbose=0)
     with pytest.raises(keras.errors.ArgumentError, match="epochs is 1 .* 2 in process"):
         model().fit(x, y, epochs=1 + index, verbose=0)
+    part = x[index::2], y[index::2]  # as many, and others
+    for verbose in (0, 2):
+        with pytest.raises(keras.errors.DataError, match="has other samples"):
+            model().fit(*part, verbose=verbose)
+        with pytest.raises(keras.errors.DataError, match="auto_shard_dataset=False"):
+            model().evaluate(*part, verbose=verbose)
+        with pytest.raises(keras.errors.DataError, match="has other samples"):
+            model().predict(part[0], verbose=verbose)
+    with pytest.raises(keras.errors.ArgumentError, match=r"num_samples is 8 .* 6"):
+        model().predict(x[: 8 - 2 * index], verbose=0)
+    with pytest.raises(keras.errors.ArgumentError, match=r"length is 1 .* 2 in"):
+        model().predict(x[:8] if index == 0 else x, verbose=0)
 
     class Shuffled(keras.utils.PyDataset):
         def __len__(self):
@@ -141,7 +153,7 @@ def each_reads_what_its_devices_take():
     keras.distribution.set_distribution(DataParallel())
     lazy, one = Lazy(), model()
     one.fit(lazy, y, batch_size=8, epochs=3, verbose=0)
-    assert lazy.rows == 3 * 40 / 2
+    assert lazy.rows == 3 * 40 / 2 + 1  # one is compared
     expected = model()
     expected.set_weights(one.get_weights())
     got = one.predict(lazy, batch_size=9, verbose=0)
@@ -149,6 +161,22 @@ def each_reads_what_its_devices_take():
 
 
 def steps_on_single_batches():
+    keras.distribution.set_distribution(DataParallel())
+    one, size = model(), 8 - 2 * index
+    loss, _ = one.train_on_batch(x[:9], y[:9])
+    assert np.isfinite(loss)
+    before = one.get_weights()
+    for step in (one.train_on_batch, one.test_on_batch):
+        with pytest.raises(keras.errors.DataError, match="6 samples, .* process 0 8"):
+            step(x[:size], y[:size])
+        with pytest.raises(keras.errors.DataError, match="has other samples"):
+            step(x[index::2], y[index::2])
+    with pytest.raises(keras.errors.DataError, match="has other samples"):
+        one.predict_on_batch(x[index::2])
+    with pytest.raises(keras.errors.DataError, match="6 samples, .* process 0 8"):
+        one.predict_on_batch(x[:size])
+    np.testing.assert_array_equal(before[0], one.get_weights()[0])
+    assert one.predict_on_batch(x[:9]).shape == (9, 3)
     keras.distribution.set_distribution(DataParallel(auto_shard_dataset=False))
     one = model()
     size = 3 + 2 * index
