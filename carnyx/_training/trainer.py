@@ -192,7 +192,12 @@ class Trainer(ModelPrograms):
         with together(
             "fit", self._placed(), callbacks, [feed, validation_feed], epochs=epochs,
             initial_epoch=initial_epoch, steps=steps_per_epoch,
-            validation_steps=validation_steps, backups=options and options.save_freq,
+            validation_steps=validation_steps,
+            validation_freq=validate and _plain(validation_freq),
+            backups=options and {
+                name: getattr(options, name)
+                for name in ("save_freq", "keep", "delete_checkpoint")
+            },
         ):  # fmt: skip
             loop.fit(
                 run, backups, epochs=epochs, steps_per_epoch=steps_per_epoch,
@@ -347,6 +352,11 @@ def _backup_options(callbacks: CallbackList, resume: Any) -> BackupAndRestore | 
     if resume is None:
         return None
     return BackupAndRestore(resume, delete_checkpoint=False)
+
+
+def _plain(freq: Any) -> Any:
+    """`validation_freq` as processes compare it."""
+    return freq if isinstance(freq, int) else [int(epoch) for epoch in sorted(freq)]
 
 
 def _whole(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:

@@ -96,6 +96,18 @@ def what_differs_is_an_error_in_both():
         model().fit(*part, verbose=0)
     with pytest.raises(keras.errors.ArgumentError, match="epochs is 1 .* 2 in process"):
         model().fit(x, y, epochs=1 + index, verbose=0)
+    for freq, match in (
+        (1 + index, "validation_freq is 1 .* 2 in process"),
+        ([2, 4 + index], r"validation_freq is \[2, 4\] .* \[2, 5\] in process"),
+    ):
+        with pytest.raises(keras.errors.ArgumentError, match=match):
+            model().fit(
+                x, y, validation_data=(x, y), validation_freq=freq, verbose=0, epochs=2
+            )
+    for option in ({"delete_checkpoint": index == 0}, {"keep": 1 + index}):
+        keep = keras.callbacks.BackupAndRestore(folder / "never", **option)
+        with pytest.raises(keras.errors.ArgumentError, match="backups is .*keep"):
+            model().fit(x, y, verbose=0, callbacks=[keep])
     part = x[index::2], y[index::2]  # as many, and others
     for verbose in (0, 2):
         with pytest.raises(keras.errors.DataError, match="has other samples"):
