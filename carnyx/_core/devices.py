@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from carnyx import _settings
-from carnyx._core.scope import current, scoped
+from carnyx._core.scope import current, in_program, scoped
 from carnyx.errors import DeviceError
 
 
@@ -69,6 +69,8 @@ def device(name: Any) -> contextlib.AbstractContextManager[Any]:
     what comes before it, else with what comes after. A model called inside a scope runs
     there but for those of its layers that have a scope of their own. Arrays and
     variables that are made inside are on the device, too. The innermost scope counts.
+    In a program (a step of training, `jax.jit`) a scope places nothing: one in the
+    `call` of a class works where the model is called by itself, and warns in `fit`.
 
     Args:
         name: `"gpu:1"`, `"/gpu:1"`, `"/device:GPU:1"`, `"cpu:0"`, a JAX device; None
@@ -97,6 +99,14 @@ class _Scope(contextlib.ContextDecorator):
     def __enter__(self) -> Any:
         found = None if self._name is None else find_device(self._name)
         _scopes_used[0] |= found is not None
+        state = current().state
+        if found is not None and not (state and state.shapes_only) and in_program():
+            warnings.warn(
+                f"device({self._name!r}) is entered inside a program, where it places "
+                "nothing. Scopes place the layers of functional and sequential models, "
+                "when these are built.",
+                stacklevel=2,
+            )
         with contextlib.ExitStack() as stack:
             stack.enter_context(scoped(device=found))
             stack.enter_context(jax.default_device(found))

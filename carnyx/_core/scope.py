@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.core import Tracer
 
 from carnyx.errors import ArgumentError
@@ -197,6 +198,11 @@ class StatelessScope:
 
     def __exit__(self, *error: Any) -> None:
         self._stack.close()
+
+
+def in_program() -> bool:
+    """Whether a program is being traced: then what JAX makes has no value."""
+    return is_tracer(jnp.zeros(()))
 
 
 def is_tracer(x: Any) -> bool:

@@ -202,3 +202,25 @@ def test_layers_outside_of_scopes_go_with_what_is_before_else_after() -> None:
     devices = devices_of(model._graph.nodes, "default")
     found = [devices[t.node] for t in (before, placed, after, alone)]
     assert found == [cpu, cpu, cpu, "default"]
+
+
+def test_a_scope_inside_a_program_says_that_it_places_nothing() -> None:
+    class Scoped(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = keras.layers.Dense(4), keras.layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            with keras.device("cpu:0"):
+                x = self.first(x)
+            with keras.device("cpu:0"):
+                return self.second(x)
+
+    x = np.ones((8, 3), "float32")
+    model = Scoped()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(x)
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="device.'cpu:0'. is entered inside a program"):
+        model.fit(x, x[:, :1], verbose=0)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from carnyx._core.devices import default_device
 from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.placement import peek_settled
-from carnyx._core.scope import current, is_tracer
+from carnyx._core.scope import current, in_program
 from carnyx._training.on_devices.device_placement import DevicePlacement
 from carnyx._training.on_devices.flow import Flow, Passed, Values
 
@@ -24,7 +24,7 @@ def call_on_devices(
 
     None inside of a program that is being traced: it is for one device.
     """
-    if not all(isinstance(v, jax.Array) or v is None for v in values) or _in_program():
+    if not all(isinstance(v, jax.Array) or v is None for v in values) or in_program():
         return None
     flow, context = placement.flow(), current()
     every = {id(v): v for s in flow.stages for v in (*s.trainable, *s.buffers)}
@@ -63,11 +63,6 @@ def _values(placement: DevicePlacement, variables: list[Any]) -> Values:
     outside = [v for v in variables if id(v) not in known]
     own = peek_settled(placement, outside)
     return known | dict(zip(map(id, outside), own, strict=True))
-
-
-def _in_program() -> bool:
-    """Whether a program is being traced: then what JAX makes has no value."""
-    return is_tracer(jnp.zeros(()))
 
 
 def pass_through(model: Any, flow: Flow, passed: Passed) -> None:
