@@ -21,6 +21,7 @@ from carnyx.models.placement import (
     short_names,
 )
 from carnyx.models.summary import print_summary
+from carnyx.saving import pickles
 
 
 class Model(Trainer, Layer):
@@ -191,6 +192,16 @@ class Model(Trainer, Layer):
             **kwargs: `by_name=True` for HDF5 files of the Keras 2 layout.
         """
         saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `pickle` and `copy.deepcopy`: what a `.keras` file holds."""
+        return pickles.reduced(self)
+
+    def __copy__(self) -> Any:
+        """A model of the same layers and weights, as of any object."""
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self))
+        return copy
 
     def to_json(self, **kwargs: Any) -> str:
         """The architecture, without weights, as JSON text."""

@@ -120,18 +120,29 @@ def load_model(
                 f"{filepath} has weights only. Make the model and call "
                 "model.load_weights(...)."
             )
-        record = dict(description.config)
-        if not registry.is_serialized(record):
-            raise damaged(filepath, "the config", "it does not describe a model")
-        if compile and description.compile_config:
-            record["compile_config"] = description.compile_config
+        if not compile:
+            description.compile_config = None
         with _naming_the_file(description.source), registry.object_sharing():
-            model = registry.deserialize_keras_object(
-                record, custom_objects, safe_mode, family="models"
-            )
+            model = fresh_model(description, custom_objects, safe_mode)
             with registry.custom_object_scope(custom_objects or {}):
                 restore(model, description, skip_mismatch=False)
     return model
+
+
+def fresh_model(
+    description: ModelDescription,
+    custom_objects: dict[str, Any] | None,
+    safe_mode: bool = True,
+) -> Any:
+    """The model that is described, compiled, with weights of its own."""
+    record = dict(description.config or {})
+    if not registry.is_serialized(record):
+        raise damaged(description.source, "the config", "it does not describe a model")
+    if description.compile_config:
+        record["compile_config"] = description.compile_config
+    return registry.deserialize_keras_object(
+        record, custom_objects, safe_mode, family="models"
+    )
 
 
 def save_weights(
@@ -263,9 +274,10 @@ def _write(
     if job is None:
         return write()
     if shared.are_split(description):
-        job.agree(None, "save")  # says who is missing, where one is
-        shared.gather(description, job.index == 0)
-    job.done_by_first(write, "save")
+        with job.call("save"):
+            job.agree(None, "save")  # says who is missing, where one is
+            shared.gather(description, job.index == 0)
+    job.done_by_first(write, "save", Path(filepath).name)
 
 
 def _may_write(filepath: PathLike, overwrite: bool) -> bool:

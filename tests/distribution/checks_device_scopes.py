@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import random
 import tempfile
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -523,6 +525,30 @@ def test_files_configs_and_clones_keep_the_placement(
         model.reset_metrics()
         losses = [m.train_on_batch(x, LABELS[:4]) for m in (model, *copies[2:])]
         check_same(losses[1:], [losses[0]] * 2)
+
+
+@pytest.mark.parametrize("how", ["scopes", "scopes in a stack", "pipeline"])
+@pytest.mark.parametrize("copied", [deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_and_pickles(how: str, copied: Callable[[Any], Any]) -> None:
+    make = stack if how == "scopes in a stack" else nested
+    model = both(make)[how != "pipeline"]
+    model.compile(optimizers.Adam(0.01), "mse")
+    model.train_on_batch(X, LABELS[:40])
+    if how == "pipeline":
+        pipeline = keras.distribution.Pipeline(model, stages=3)
+        pipeline.compile(optimizers.Adam(0.01), "mse")
+        pipeline.fit(X, LABELS[:40], verbose=0)
+    expected, before = model.predict(X, verbose=0), model.get_weights()
+    twin = copied(model)
+    if how != "pipeline":
+        assert placed_layers(twin) == placed_layers(model)
+    check_same(twin.predict(X, verbose=0), expected)
+    if how != "pipeline":
+        assert [home(v) for v in twin.weights] == [home(v) for v in model.weights]
+    logs = twin.fit(X, LABELS[:40], verbose=0, shuffle=False).history
+    check_same(model.get_weights(), before, 0.0)
+    check_same(model.fit(X, LABELS[:40], verbose=0, shuffle=False).history, logs)
+    check_same(twin.get_weights(), model.get_weights())
 
 
 # ---- scopes -----------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -112,3 +114,20 @@ def _spec(model: Any, x: Any, y: Any) -> Any:
     from carnyx._data import adapt
 
     return adapt(x, y, None, batch_size=8).spec()
+
+
+@pytest.mark.parametrize("shard", [False, True])
+@pytest.mark.parametrize("pickled", [False, True])
+def test_copies_and_pickles(shard: bool, pickled: bool) -> None:
+    x, y = data_for("mlp", 40)
+    keras.distribution.set_distribution(DataParallel(shard_parameters=shard))
+    model = compiled("mlp")
+    model.fit(x, y, batch_size=16, verbose=0)
+    before = model.get_weights()
+    twin = pickle.loads(pickle.dumps(model)) if pickled else copy.deepcopy(model)  # noqa: S301
+    assert twin.weights[0].value.sharding == model.weights[0].value.sharding
+    np.testing.assert_array_equal(twin.predict(x), model.predict(x))
+    logs = twin.fit(x, y, batch_size=16, shuffle=False, verbose=0).history
+    np.testing.assert_array_equal(flat(model.get_weights()), flat(before))
+    assert model.fit(x, y, batch_size=16, shuffle=False, verbose=0).history == logs
+    np.testing.assert_array_equal(flat(twin.get_weights()), flat(model.get_weights()))
