@@ -70,18 +70,32 @@ class CompiledLoss:
         trackers = iter(self.metrics)
         total: Any = 0.0
         rows = zip(
-            self.losses, self.weights, targets, predictions, weights, strict=True
-        )
-        for loss, scale, target, prediction, weight in rows:
+            self.outputs, self.losses, self.weights, targets, predictions, weights,
+            strict=True,
+        )  # fmt: skip
+        for output, loss, scale, target, prediction, weight in rows:
             if loss is None:
                 continue
-            value = jnp.asarray(loss(target, prediction, weight))
+            value = jnp.asarray(_value(loss, output, target, prediction, weight))
             if self.metrics:
                 next(trackers).update_state(
                     value, sample_weight=_batch_size(prediction)
                 )
             total = total + (value if scale is None else value * scale)
         return total
+
+
+def _value(loss: Any, output: Output, target: Any, prediction: Any, weight: Any) -> Any:
+    try:
+        return loss(target, prediction, weight)
+    except (AttributeError, TypeError, ValueError) as error:
+        if target is not None:
+            raise
+        raise ArgumentError(
+            f"Output {output.name!r} has the loss {loss.name!r}, and there are no "
+            "targets for it: y is None. Give y to fit() or evaluate(), or compile "
+            "without this loss (layers may use add_loss())."
+        ) from error
 
 
 def _batch_size(x: Any) -> int:

@@ -118,3 +118,10 @@ def test_run_eagerly_runs_python_every_step() -> None:
     calls.clear()
     model.fit(X, Y, batch_size=2, epochs=2, verbose=0)
     assert 1 <= len(calls) < 8
+
+
+def test_a_loss_without_targets_says_whose() -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, name="out")])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="'out' has the loss 'mean_squared_error'"):
+        model.fit(np.ones((8, 3)), verbose=0)

@@ -186,10 +186,14 @@ class PipelineHead:
         """Which of the model's variables, or of the optimizer's, a metric reads."""
         state = Reads((v, variables[id(v)]) for v in self.others)
         metrics, *rest = given
-        with scoped(state=state):
-            jax.eval_shape(
-                lambda *parts: self._finished(metrics, [], *parts, Static(sizes)), *rest
+
+        def run(parts: list, added: list, penalties: list, batch: Any) -> Any:
+            return self._finished(
+                metrics, [], parts, added, penalties, batch, Static(sizes)
             )
+
+        with scoped(state=state):
+            jax.eval_shape(run, *rest)
         return [v for v in self.others if id(v) in state.seen]
 
     def _finished(
