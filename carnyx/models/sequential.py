@@ -118,8 +118,7 @@ class Sequential(Model):
 
     def __copy__(self) -> Any:
         """A model of the same layers; later `add` and `pop` change one of the two."""
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
+        twin = super().__copy__()
         twin._stack, twin._devices = [*self._stack], {**self._devices}
         return twin
 
