@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import jax
 
+from carnyx._core.devices import device_name, find_device
 from carnyx._core.naming import auto_name
 from carnyx._core.scope import current
 from carnyx._core.symbol import KerasTensor, is_symbolic
+from carnyx.errors import DeviceError
 
 
 class Operation:
@@ -104,6 +107,21 @@ class Node:
             (self.args, self.kwargs),
             is_leaf=_is_leaf,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickles and deep copies, which have names of devices, as files do."""
+        names = [name for name in self.__slots__ if name != "__weakref__"]
+        state = {name: getattr(self, name) for name in names}
+        if self.device is not None:
+            state["device"], state["asked"] = None, device_name(self.device)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        if self.asked is not None:
+            with contextlib.suppress(DeviceError):
+                self.device, self.asked = find_device(self.asked), None
 
     def __repr__(self) -> str:
         return f"<Node {self.index} of {self.operation.name!r}>"

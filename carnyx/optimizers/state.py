@@ -15,6 +15,8 @@ from carnyx._core.variable import Variable
 from carnyx.configurable import Configurable
 from carnyx.errors import ArgumentError, NotBuiltError
 
+_BY_ID = {"_tracked", "_index", "_slots", "_by_variable"}  # dicts by variables' ids
+
 
 class _Stateful(Configurable):
     """Base of `Optimizer`: what it keeps, in the order in which it was made."""
@@ -27,6 +29,24 @@ class _Stateful(Configurable):
         if isinstance(value, Variable):
             self._track(value)
         super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickles and deep copies: there a variable has another id."""
+        state = dict(vars(self))
+        held = [*state.get("_trainable_variables", ()), *state["_tracked"].values()]
+        known = {id(v): v for v in held}
+        for name in _BY_ID & state.keys():
+            state[name] = [(known[key], value) for key, value in state[name].items()]
+        exempt, pattern = state.get("_exempt", ((), None))
+        state["_exempt"] = [known[key] for key in exempt if key in known], pattern
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name in _BY_ID & state.keys():
+            state[name] = {id(key): value for key, value in state[name]}
+        exempt, pattern = state["_exempt"]
+        state["_exempt"] = frozenset(map(id, exempt)), pattern
+        vars(self).update(state)
 
     def _track(self, variable: Variable) -> Variable:
         self.__dict__.setdefault("_tracked", {})[id(variable)] = variable

@@ -3,14 +3,19 @@
 Beside it a pickle has the user's own classes and functions, by reference, so that
 nothing need be registered. A pickle can run code when it is read; that is so of all
 pickles, and files are read by other means (`api.load_model`).
+
+Layers, metrics and optimizers on their own are pickled as any object is; their
+variables bring their values.
 """
 
 from __future__ import annotations
 
+import copyreg
 import inspect
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
 from carnyx import registry
@@ -59,6 +64,30 @@ def _revived(description: ModelDescription, objects: dict[str, Any]) -> Any:
         with registry.custom_object_scope(objects):
             restore(model, description, skip_mismatch=False)
     return model
+
+
+# ---- variables, in the pickle of a layer or a metric --------------------------------
+
+
+def _variable_reduced(variable: Variable) -> tuple[Any, ...]:
+    """Without the store of the model, whose other variables are not asked for."""
+    value = variable.peek() if variable.abstract else variable.numpy()
+    own = {"store": None, "place": 0, "_lent": False}
+    state = {k: v for k, v in vars(variable).items() if k != "_value"} | own
+    return _variable_of, (type(variable), value), state
+
+
+def _variable_of(cls: type[Variable], value: Any) -> Variable:
+    variable = object.__new__(cls)
+    spec = isinstance(value, jax.ShapeDtypeStruct)
+    vars(variable)["_value"] = value if spec else jax.device_put(value)
+    return variable
+
+
+copyreg.pickle(Variable, _variable_reduced)
+
+
+# ---- classes and functions by reference ---------------------------------------------
 
 
 class _References:

@@ -175,3 +175,61 @@ class Holding(keras.Model):
     def __init__(self, what):
         super().__init__()
         self.what = what
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scope", [None, "cpu:0"])
+def test_a_layer_of_a_trained_model(scope, way):
+    inputs = keras.Input((4,))
+    with keras.device(scope):
+        hidden = layers.Dense(3)(inputs)
+    model = compiled(keras.Model(inputs, layers.Dense(2)(hidden)))
+    model.fit(X, Y, verbose=0)
+    model.predict(X, verbose=0)
+    layer = model.layers[1]
+    twin = WAYS[way](layer)
+    np.testing.assert_array_equal(twin(X), layer(X))
+    twin.kernel.assign(twin.kernel * 0)
+    assert np.abs(layer.kernel.numpy()).min() > 0
+    model.fit(X, Y, verbose=0)
+    again = compiled(keras.Sequential([keras.Input((4,)), twin, layers.Dense(2)]))
+    again.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_variables_and_metrics(way):
+    mean = keras.metrics.Mean()
+    mean.update_state([1.0, 4.0])
+    half = keras.Variable([1.0, 3.0], dtype="bfloat16", name="half")
+    twins = WAYS[way]([mean, half, half])
+    assert float(twins[0].result()) == 2.5
+    assert twins[1] is twins[2]
+    assert (twins[1].dtype, twins[1].path) == ("bfloat16", "half")
+    half.assign([0.0, 0.0])
+    assert twins[1].numpy().tolist() == [1.0, 3.0]
+    with keras.abstract():
+        paper = WAYS[way](keras.Variable(keras.initializers.Ones(), (2,)))
+    paper.materialize()
+    assert paper.numpy().tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_optimizer_with_its_variables(way):
+    first, second = keras.Variable([1.0, 2.0]), keras.Variable([3.0])
+    adam = keras.optimizers.AdamW(0.1, use_ema=True, gradient_accumulation_steps=2)
+    adam.exclude_from_weight_decay([second])
+    for optimizer in (adam, keras.optimizers.LossScaleOptimizer("sgd")):
+        optimizer.apply([np.ones(2), np.ones(1)], [first, second])
+        twin, (one, two) = WAYS[way]((optimizer, [first, second]))
+        for _ in range(3):
+            optimizer.apply([np.ones(2), np.ones(1)], [first, second])
+        assert one.numpy().tolist() != first.numpy().tolist()
+        for _ in range(3):
+            twin.apply([np.ones(2), np.ones(1)], [one, two])
+        pairs = zip(
+            [one, two, *twin.variables],
+            [first, second, *optimizer.variables],
+            strict=True,
+        )
+        for got, expected in pairs:
+            np.testing.assert_array_equal(got.numpy(), expected.numpy())
