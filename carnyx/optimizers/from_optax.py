@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -44,25 +44,33 @@ class OptaxOptimizer(Optimizer):
             return
         variables = list(variables)
         super().build(variables)
-        params = [v.value for v in self._params()]
-        leaves, self._form = jax.tree_util.tree_flatten_with_path(
-            self.transformation.init(params)
-        )
-        self._leaves = [self._leaf(path, value) for path, value in leaves]
+        first = _Once(lambda: self._first([v.value for v in self._params()]))
+        if self._abstract:
+            specs = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in self._params()]
+            like = jax.eval_shape(self._first, specs)
+        else:
+            like = first.values()
+        self._leaves = [
+            (self.add_variable(x.shape, first.at(i), x.dtype, name=self._names[i]), k)
+            for i, (x, k) in enumerate(zip(like, self._kinds, strict=True))
+        ]
 
     def _params(self) -> list[Variable]:
         return [v for v in self._trainable_variables if not v.overwrite_with_gradient]
 
-    def _leaf(self, path: Any, value: Any) -> tuple[Variable, Any]:
-        """A variable for one leaf; and how to make a random key of it, if it is one."""
-        name = re.sub(r"\W+", "_", jax.tree_util.keystr(path)).strip("_")
-        value, kind = jnp.asarray(value), None
-        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-            value, kind = jax.random.key_data(value), jax.random.key_impl(value)
-        kept = self.add_variable(
-            value.shape, lambda shape, dtype: value, value.dtype, name=name
-        )
-        return kept, kind
+    def _first(self, params: list[Any]) -> list[Any]:
+        """The leaves of the first state, and of random keys their data."""
+        state = self.transformation.init(params)
+        leaves, self._form = jax.tree_util.tree_flatten_with_path(state)
+        self._names = [
+            re.sub(r"\W+", "_", jax.tree_util.keystr(path)).strip("_")
+            for path, _ in leaves
+        ]
+        arrays = [jnp.asarray(leaf) for _, leaf in leaves]
+        keys = [jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in arrays]
+        pairs = list(zip(arrays, keys, strict=True))
+        self._kinds = [jax.random.key_impl(x) if key else None for x, key in pairs]
+        return [jax.random.key_data(x) if key else x for x, key in pairs]
 
     def _state(self) -> Any:
         leaves = [
@@ -119,6 +127,26 @@ class OptaxOptimizer(Optimizer):
                 f"custom_objects={{{name!r}: optax. ...}}, or load with compile=False."
             )
         return cls(found, **config)
+
+
+class _Once:
+    """Values that are made together, and each handed out when a variable begins."""
+
+    def __init__(self, make: Callable[[], list[Any]]) -> None:
+        self._make = make
+        self._made: list[Any] | None = None
+
+    def values(self) -> list[Any]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def at(self, index: int) -> Callable[..., Any]:
+        def value(shape: Any, dtype: Any = None) -> Any:
+            made, self.values()[index] = self.values()[index], None
+            return made
+
+        return value
 
 
 _OPTAX_HAS = ("learning_rate", "weight_decay")

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+import carnyx
 from carnyx import Variable, optimizers
 from carnyx.errors import (
     ArgumentError,
@@ -329,6 +330,28 @@ def test_random_keys_in_optax_states_are_kept():
     after = [v.numpy() for v in noisy.variables if "rng" in v.name]
     assert len(before) == 1 and (before[0] != after[0]).any()
     assert (w.numpy() != [1.0, 2.0]).all()
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_an_optax_state_without_values(noise):
+    def model():
+        carnyx.utils.set_random_seed(1)
+        model = carnyx.Sequential([carnyx.Input((4,)), carnyx.layers.Dense(2)])
+        adam = optax.inject_hyperparams(optax.adam)(learning_rate=0.1)
+        first = [optax.add_noise(0.1, 0.9, 3)] if noise else []
+        model.compile(optax.chain(*first, adam, optax.ema(0.9)), "mse")
+        return model
+
+    real = model()
+    with carnyx.abstract():
+        paper = model()
+    assert carnyx.distribution.estimate(paper, 8, devices=[1]) is not None
+    paper.optimizer.build(paper.trainable_variables)
+    assert all(v.abstract for v in paper.optimizer.variables[1:])
+    carnyx.materialize(paper)
+    x, y = np.ones((8, 4), "float32"), np.ones((8, 2), "float32")
+    losses = [m.fit(x, y, epochs=3, verbose=0).history["loss"] for m in (real, paper)]
+    assert losses[0] == losses[1]
 
 
 def test_a_file_gets_the_transformation_from_the_caller():
