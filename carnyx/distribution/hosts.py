@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import operator
 import os
 
 import jax
@@ -11,6 +13,8 @@ from carnyx._core.placement import current_placement, set_placement
 from carnyx._core.seed import make_default_seed, set_random_seed
 from carnyx.distribution import job
 from carnyx.distribution.data_parallel import DataParallel
+from carnyx.distribution.hub import Hub
+from carnyx.distribution.reaching import addresses_of, is_address
 from carnyx.errors import ArgumentError, DeviceError
 
 _VARIABLE = "KERAS_DISTRIBUTION_"
@@ -44,12 +48,12 @@ def initialize(
         DeviceError: when something was computed before.
     """
     address, count, index = _asked_for(job_addresses, num_processes, process_id)
+    port = _job_port()
     if not jax.distributed.is_initialized() and not _alone[0]:
         _join(address, count, index)
     if jax.process_count() > 1 and job.current_job() is None:
         host = address and address.rpartition(":")[0].strip("[]")
-        port = int(os.environ.get("CARNYX_JOB_PORT", "0"))
-        job.join(jax.process_count(), jax.process_index(), host, port, _spread)
+        _hold_line(host, port)
         _draw_alike()
     if current_placement() is None and jax.device_count() > 1:
         set_placement(DataParallel())
@@ -59,6 +63,11 @@ def _asked_for(
     job_addresses: str | None, num_processes: int | None, process_id: int | None
 ) -> tuple[str | None, int | None, int | None]:
     """The coordinator's address, the number of processes, and which one this is."""
+    if not isinstance(job_addresses, str | None):
+        raise ArgumentError(
+            f"initialize got job_addresses={job_addresses!r}; expected a string: the "
+            "host:port of the first process, or those of all with commas between."
+        )
     given = job_addresses or os.environ.get(f"{_VARIABLE}JOB_ADDRESSES")
     count = _number(num_processes, "NUM_PROCESSES")
     index = _number(process_id, "PROCESS_ID")
@@ -68,9 +77,10 @@ def _asked_for(
             f"initialize got {len(addresses)} addresses {given!r} for num_processes="
             f"{count}; expected one for each, or the first alone."
         )
-    if addresses[0] and not addresses[0].rpartition(":")[2].isdigit():
+    if addresses[0] is not None and not is_address(addresses[0]):
         raise ArgumentError(
-            f"initialize got the address {addresses[0]!r}; expected host:port."
+            f"initialize got the address {addresses[0]!r}; expected host:port, with a "
+            "port from 1 to 65535."
         )
     if count is None and len(addresses) > 1:
         count = len(addresses)
@@ -83,12 +93,34 @@ def _asked_for(
 
 
 def _number(value: int | None, name: str) -> int | None:
-    if value is not None or _VARIABLE + name not in os.environ:
-        return value
+    if value is not None:
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise ArgumentError(
+                f"initialize got {name.lower()}={value!r}; expected a whole number."
+            )
+        return operator.index(value)
+    if _VARIABLE + name not in os.environ:
+        return None
     text = os.environ[_VARIABLE + name]
     if not text.strip().isdigit():
         raise ArgumentError(f"{_VARIABLE}{name} is {text!r}; expected a number.")
     return int(text)
+
+
+def _job_port() -> int:
+    text = os.environ.get("CARNYX_JOB_PORT", "0").strip()
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise ArgumentError(
+            f"CARNYX_JOB_PORT is {text!r}; expected a port: 1 to 65535, or 0 for any."
+        )
+    return int(text)
+
+
+_MISSING = {  # JAX's words for what it could not find
+    "coordinator_address": "job_addresses (KERAS_DISTRIBUTION_JOB_ADDRESSES)",
+    "Number of processes": "num_processes (KERAS_DISTRIBUTION_NUM_PROCESSES)",
+    "process id of": "process_id (KERAS_DISTRIBUTION_PROCESS_ID)",
+}
 
 
 def _join(address: str | None, count: int | None, index: int | None) -> None:
@@ -105,9 +137,11 @@ def _join(address: str | None, count: int | None, index: int | None) -> None:
         if address is count is index is None and "coordinator_address" in str(error):
             _alone[0] = True  # nothing given, nothing found
             return
+        found = [name for words, name in _MISSING.items() if words in str(error)]
+        missing = f"give {found[0]}, too." if found else str(error)
         raise ArgumentError(
             f"initialize got job_addresses={address!r}, num_processes={count}, "
-            f"process_id={index}, and could not find the rest: {error}"
+            f"process_id={index}, and could not find the rest: {missing}"
         ) from error
     except RuntimeError as error:
         if "before" not in str(error):  # JAX's own reasons, such as a timeout
@@ -116,6 +150,29 @@ def _join(address: str | None, count: int | None, index: int | None) -> None:
             "initialize was called after something was computed, so JAX has chosen its "
             "devices already. Call it first, right after the imports."
         ) from error
+
+
+def _hold_line(host: str | None, port: int) -> None:
+    """Connect this process with the others.
+
+    Args:
+        host: where others reach the first process, if known.
+        port: of the hub; 0 is any that is free.
+    """
+    hub, said, index = None, b"", jax.process_index()
+    if index == 0:
+        token = os.urandom(16).hex()
+        try:
+            hub = Hub(jax.process_count(), token, port)
+            said = json.dumps([token, [(a, hub.port) for a in addresses_of(host)]])
+        except OSError as error:
+            said = json.dumps([f"cannot listen at its port {port}: {error}", None])
+        said = said.encode()
+    token, where = json.loads(_spread(said))
+    if where is None:
+        raise DeviceError(f"Process 0 {token}. CARNYX_JOB_PORT chooses another.")
+    addresses = [("localhost", hub.port)] if hub else [tuple(a) for a in where]
+    job.join(index, jax.process_count(), addresses, token, hub)
 
 
 def _spread(said: bytes) -> bytes:

@@ -15,7 +15,8 @@ A message is a line of JSON, `[kind, ...]`:
     stop, round, reason             hold
     at, number                      halt, number, reason
     left, call, why                 left, who, call, why
-    bye | failed, why               gone, who, how, why
+    over | bye | followed           gone, who, how, why
+    failed, why
 """
 
 from __future__ import annotations
@@ -59,10 +60,14 @@ class Hub:
             daemon=True,
         ).start()
 
-    def is_alone(self) -> bool:
-        """Whether no other process has its connection any more."""
-        others = (w for index, w in self._members.items() if index)
-        return all(writer.is_closing() for writer in others)
+    def await_alone(self, seconds: float) -> None:
+        """Until no other process has its connection any more, but no longer."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            others = (w for index, w in self._members.items() if index)
+            if all(writer.is_closing() for writer in others):
+                return
+            time.sleep(0.05)
 
     async def _serve(self, listening: socket.socket) -> None:
         server = await asyncio.start_server(self._talk, sock=listening, limit=_LONGEST)
@@ -157,14 +162,24 @@ class Hub:
     def _on_left(self, index: int, call: int, why: str) -> None:
         self._tell("left", index, call, why)
 
+    def _on_over(self, index: int) -> None:
+        """Its script is over; it stays until those of all are."""
+        self._leave(index, "over", "")
+
     def _on_bye(self, index: int) -> None:
         self._leave(index, "ended", "")
+
+    def _on_followed(self, index: int) -> None:
+        self._leave(index, "followed", "")
 
     def _on_failed(self, index: int, why: str) -> None:
         self._leave(index, "failed", why)
 
     def _leave(self, index: int, how: str, why: str) -> None:
-        if index in self._gone:
+        before = self._gone.get(index)
+        if before == "over" and len(self._gone) == self.count:
+            return  # nobody needs it any more
+        if before is not None and (before != "over" or how == "over"):
             return
         self._gone[index] = how
         self._tell("gone", index, how, why)

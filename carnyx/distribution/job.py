@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +20,11 @@ from typing import Any
 import jax
 
 from carnyx.distribution.hub import BEAT, SILENCE, Hub
-from carnyx.distribution.reaching import addresses_of, connected
+from carnyx.distribution.leaving import WayOut, code_of, end, is_failure, say
+from carnyx.distribution.reaching import connected
 from carnyx.distribution.stops import Stops
-from carnyx.errors import FileError, ProcessError
+from carnyx.distribution.turns import Turns, described
+from carnyx.errors import ProcessError
 
 GRACE = 8.0  # seconds for the main thread to leave, before the process is ended
 _PATIENCE = 30.0  # seconds until waiting for others is worth a word
@@ -75,13 +76,16 @@ class Job:
         self._news = threading.Condition()
         self._got: dict[str, list[Any]] = {}
         self._broken: dict[str, int] = {}
-        self._posts: dict[str, Any] = {}
+        self._turns = Turns(
+            index, lambda key, value: self._send("post", key, value), self._await_first
+        )
         self._lost: str | None = None  # why the job is over
         self._left: dict[int, str] = {}  # calls that another process has left
         self._ended: dict[int, str] = {}  # processes whose script is over
-        self._told = self._failed = self._leaving = self._ready = False
-        self._call = self._depth = self._made = self._done = 0
-        self._code = ProcessError.exit_code  # unless it fails by itself
+        self._told = self._failed = self._leaving = self._ready = self._over = False
+        self._way_out = WayOut()
+        self._call = self._depth = self._made = 0
+        self._code = ProcessError.exit_code  # unless it has one of its own
         self._heard = self._until = time.monotonic()
         self._names = [f"Process {i} of {count}" for i in range(count)]
         self._sending = threading.Lock()
@@ -97,8 +101,6 @@ class Job:
     def name(self, index: int) -> str:
         """`Process 2 of 4 (host a, pid 71)`."""
         return self._names[index]
-
-    # ---- compare notes
 
     def exchange(
         self, key: str, value: Any, what: str, over: threading.Event | None = None
@@ -123,35 +125,17 @@ class Job:
     def next(self, what: str) -> str:
         """A key that no exchange has had; by the main thread, as `agree`."""
         self._made += 1
+        self._turns.pass_by(self._made)
         within = "in" if self._depth else "after"
         return f"{self._made}-{within}-{self._call} {what}"
 
-    def post(self, key: str, value: Any = None) -> None:
-        """Tell the others something that they may wait for."""
-        self._send("post", key, value)
+    def done_by_first(self, do: Callable[[], None], what: str, name: str = "") -> None:
+        """Something that the first process does while the others wait for it.
 
-    def posted(self, key: str, what: str) -> Any:
-        """What was told under `key`; waits for it."""
-        self._wait(lambda: key in self._posts, what)
-        return self._posts[key]
-
-    def done_by_first(self, do: Callable[[], None], what: str) -> None:
-        """Something that the first process does while the others wait for it."""
-        self._done += 1
-        if self.index:
-            error = self.posted(f"done {self._done}", what)
-            if error is not None:
-                raise FileError(f"Process 0 could not {what}: {error}")
-            return
-        said: str | None = "it was stopped"
-        try:
-            do()
-            said = None
-        except Exception as error:
-            said = _described(error)
-            raise
-        finally:
-            self.post(f"done {self._done}", said)
+        Args:
+            name: such as a file's; tells it from others that the first does alone.
+        """
+        self._turns.take(do, what, name, self._made)
 
     def _wait(self, done: Any, what: str, over: threading.Event | None = None) -> None:
         since, told = time.monotonic(), False
@@ -161,10 +145,13 @@ class Job:
                 self._news.wait(0.2)
                 if not told and time.monotonic() - since > _PATIENCE:
                     told = True
-                    _say(
-                        f"carnyx: process {self.index} waits for the others in {what}; "
-                        "every process has to make the same calls."
-                    )
+                    say(f"carnyx: process {self.index} waits for the others in {what}; "
+                        "every process has to make the same calls.")  # fmt: skip
+
+    def _await_first(self, done: Callable[[], bool], what: str) -> None:
+        self._wait(lambda: done() or 0 in self._ended, what)
+        if not done():
+            raise self._error(self._ended[0])
 
     # ---- what goes wrong
 
@@ -179,6 +166,7 @@ class Job:
             return
         self._call, self._depth, self._told = self._call + 1, 1, False
         self._made = 0
+        self._turns.begin([self._call, 0])
         try:
             if self._ended:
                 raise self._error(next(iter(self._ended.values())))
@@ -188,16 +176,17 @@ class Job:
             self._told = True
             raise
         except BaseException as error:
-            if isinstance(error, jax.errors.JaxRuntimeError):
-                text = self._await_news()
-                if text is not None:
-                    self._told = True
-                    raise self._error(text) from error
+            text = self._await_news(error)
+            if text is not None:
+                self._told = True
+                raise self._error(text) from error
+            self._way_out.note(error)
             if not isinstance(error, SystemExit | KeyboardInterrupt):
-                self._send("left", self._call, _described(error))
+                self._send("left", self._call, described(error))
             raise
         finally:
             self._depth = self._made = 0  # equal again, whoever left where
+            self._turns.begin([self._call, 1])
             self._got.clear()
 
     def check(self) -> None:
@@ -213,8 +202,11 @@ class Job:
     def _gone_wrong(self) -> str | None:
         return self._lost or (self._left.get(self._call) if self._depth else None)
 
-    def _await_news(self) -> str | None:
+    def _await_news(self, error: BaseException) -> str | None:
         """A program fails a moment before it is known who is gone."""
+        known = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
+        if not known:
+            return None
         with self._news:
             return self._news.wait_for(self._gone_wrong, _NEWS)
 
@@ -231,12 +223,13 @@ class Job:
 
     def _end_if_stuck(self) -> None:
         """End the process, if its main thread waits in a program for who is gone."""
-        if self._told or time.monotonic() < self._until or self._failed:
+        by_itself = self._failed or self._way_out.is_begun
+        if self._told or by_itself or time.monotonic() < self._until:
             return
         stuck = self._gone_wrong()
         if stuck is not None:
-            _say(f"carnyx: {stuck} Process {self.index} ends, too.")
-            _end()
+            say(f"carnyx: {stuck} Process {self.index} ends, too.")
+            end()
 
     # ---- the line
 
@@ -266,14 +259,14 @@ class Job:
                 with self._news:
                     getattr(self, f"_on_{kind}")(*rest)
                     self._news.notify_all()
-        if not self._leaving:
+        if not (self._leaving or self._all_ended()):
             self._without_hub("died: its connection closed.")
 
     def _without_hub(self, what: str) -> None:
         """JAX's own service is gone, too: it will not let this process live on."""
         if self._lost is None:
-            _say(f"carnyx: {self._names[0]} {what} Process {self.index} ends, too.")
-        _end()
+            say(f"carnyx: {self._names[0]} {what} Process {self.index} ends, too.")
+        end()
 
     def _on_beat(self) -> None: ...
 
@@ -287,7 +280,7 @@ class Job:
         self._broken[key] = who
 
     def _on_post(self, key: str, value: Any) -> None:
-        self._posts[key] = value
+        self._turns.hear(key, value)
 
     def _on_hold(self) -> None:
         self.stops.hold()
@@ -302,16 +295,18 @@ class Job:
     def _on_gone(self, who: int, how: str, why: str) -> None:
         if who == self.index:
             return
-        if how == "ended":
+        if how == "followed" and self._over:
+            self._give_up(None, f"{self._names[who]} ended, as another had.")
+        elif how in ("ended", "over", "followed"):
             self._ended[who] = f"{self._names[who]} has ended: its script is over."
             if self._depth:
                 self._give_up(self._call, self._ended[who])
-            return
-        if how == "failed":
+        elif how == "failed":
             self._give_up(None, f"{self._names[who]} stopped with {why}.")
         else:
             self._give_up(None, f"{self._names[who]} {how}: {why}.")
-            _say(f"carnyx: {self._lost} Process {self.index} stops.")
+            if not (self._over or self._failed):
+                say(f"carnyx: {self._lost} Process {self.index} stops.")
 
     def _give_up(self, call: int | None, text: str) -> None:
         if call is None and self._lost is None:
@@ -324,18 +319,7 @@ class Job:
 
     def watch_exit(self) -> None:
         """Say goodbye when the script is over, and why, where it fails."""
-        before = sys.excepthook
-
-        def failing(kind: Any, error: Any, trace: Any) -> None:
-            self._failed = True
-            if isinstance(error, ProcessError):  # another's doing, of which all hear
-                self._send("bye")
-            else:
-                self._code = 1
-                self._send("failed", _described(error))
-            before(kind, error, trace)
-
-        sys.excepthook = failing
+        self._way_out.watch(self._fail)
         atexit.register(self._leave)
 
     def close(self) -> None:
@@ -345,52 +329,60 @@ class Job:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
+    def _fail(self, error: BaseException) -> None:
+        """An exception ends the script: tell the others, unless it is their doing."""
+        self._failed, self._code = True, code_of(error)
+        text = self._await_news(error)
+        if text is not None:
+            say(f"carnyx: {text} Process {self.index} ends, too.")
+            self._code = ProcessError.exit_code
+        if self._code == ProcessError.exit_code:
+            self._send("followed")
+        else:
+            self._send("failed", described(error))
+
     def _leave(self) -> None:
-        """JAX would wait minutes for a process that is gone."""
-        self._leaving = True
+        """The script is over; JAX would wait minutes for a process that is gone."""
+        error = self._way_out.error()
+        if error is not None and is_failure(error) and not self._failed:
+            self._fail(error)
         if not (self._failed or self._lost):
-            self._send("bye")
-            return
+            self._await_end(0 if error is None else code_of(error))
+            if self._all_ended():
+                self._leaving = True
+                return
+        self._leaving = True
         if self._hub is not None:  # its end would end the others in mid-sentence
-            until = time.monotonic() + GRACE + BEAT
-            while not self._hub.is_alone() and time.monotonic() < until:
-                time.sleep(0.05)
-        _end(self._code)
+            self._hub.await_alone(GRACE + BEAT)
+        end(self._code)
+
+    def _await_end(self, code: int) -> None:
+        """Until the scripts of all are over, however long: JAX ends them together.
+
+        Should another fail meanwhile, the job has failed; `code` is this one's own.
+        """
+        self._over = self._told = True
+        self._send("over")
+        try:
+            with self._news:
+                while not (self._lost or self._all_ended()):
+                    self._news.wait(0.2)
+        except KeyboardInterrupt as error:
+            return self._fail(error)
+        if self._lost:
+            self._code = code or self._code
+            say(f"carnyx: {self._lost} Process {self.index} ends, too.")
+            self._send("followed")
+
+    def _all_ended(self) -> bool:
+        """All scripts are over, and well."""
+        return self._over and not self._lost and len(self._ended) == self.count - 1
 
 
-def join(count: int, index: int, host: str | None, port: int, spread: Any) -> None:
-    """Connect this process with the others.
-
-    Args:
-        host: where others reach the first process, if known.
-        port: of the hub; 0 is any that is free.
-        spread: gives the first process's bytes to all.
-    """
-    hub, said = None, b""
-    if index == 0:
-        token = os.urandom(16).hex()
-        hub = Hub(count, token, port)
-        where = [(a, hub.port) for a in addresses_of(host)]
-        said = json.dumps([where, token]).encode()
-    where, token = json.loads(spread(said))
-    addresses = [("localhost", hub.port)] if hub else [tuple(a) for a in where]
-    job = Job(index, count, addresses, token, hub)
+def join(
+    index: int, count: int, where: list[tuple[str, int]], token: str, hub: Hub | None
+) -> None:
+    """Connect this process with the others; see `Job`."""
+    job = Job(index, count, where, token, hub)
     job.watch_exit()
     _job[0] = job
-
-
-def _described(error: BaseException) -> str:
-    text = f"{type(error).__name__}: {error}".strip().rstrip(":.")
-    return text if len(text) <= 500 else text[:500] + "…"
-
-
-def _say(text: str) -> None:
-    """To stderr at once, also where the process is about to be aborted."""
-    os.write(2, (text + "\n").encode())
-
-
-def _end(code: int = ProcessError.exit_code) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code)

@@ -21,6 +21,12 @@ def addresses_of(host: str | None) -> list[str]:
     return list(dict.fromkeys([*found, socket.getfqdn(), name]))[:8]
 
 
+def is_address(text: str) -> bool:
+    """Whether it is a host and a port: `node0:4321`, `[::1]:4321`."""
+    host, _, port = text.strip().rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
+
+
 def connected(addresses: list[tuple[str, int]], index: int) -> socket.socket:
     """A line to the first of these addresses that answers.
 

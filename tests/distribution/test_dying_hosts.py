@@ -114,3 +114,48 @@ def test_one_that_stops_training_stops_all_at_one_step(tmp_path: Path) -> None:
     assert seen(results[0][1]) == seen(results[1][1])
     steps = [steps_in(text) for _, text in results]
     assert steps[0] == steps[1] < 12
+
+
+def left(folder: Path, way: str, who: int, *rest: object) -> list[tuple[int, str]]:
+    """A job of two processes, one of which leaves; all have ended soon after."""
+    return ended(start("leave.py", way, who, *rest, folder=folder, processes=2), 60)
+
+
+@pytest.mark.parametrize(
+    ("way", "who", "code", "why"),
+    [
+        ("batches", 1, 3, "SystemExit: 3"),
+        ("exit", 0, 3, "SystemExit: 3"),
+        ("callback", 1, 5, "SystemExit: 5"),
+        ("hook", 1, 1, "ValueError: boom"),
+    ],
+)
+def test_one_that_exits_or_fails_ends_all_and_keeps_its_code(
+    tmp_path: Path, way: str, who: int, code: int, why: str
+) -> None:
+    results = left(tmp_path, way, who)
+    assert [code for code, _ in results] == [
+        code if i == who else ProcessError.exit_code for i in range(2)
+    ], results
+    name = rf"Process {who} of 2 \(host .*\) stopped with {why}"
+    assert re.search(name, results[1 - who][1]), results[1 - who][1][-3000:]
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_one_whose_script_is_over_is_not_waited_for(tmp_path: Path, who: int) -> None:
+    results = left(tmp_path, "ended", who)
+    assert [code for code, _ in results] == [ProcessError.exit_code] * 2, results
+    name = rf"ProcessError: Process {who} of 2 \(host .*\) has ended"
+    assert re.search(name, results[1 - who][1]), results[1 - who][1][-3000:]
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_one_that_works_on_alone_is_left_in_peace(tmp_path: Path, who: int) -> None:
+    results = left(tmp_path, "alone", who, 12)
+    assert [code for code, _ in results] == [0, 0], results
+    assert "the report" in results[who][1]
+
+
+def test_files_that_the_first_saves_alone_and_with_all(tmp_path: Path) -> None:
+    results = left(tmp_path, "saves", 0, tmp_path)
+    assert [code for code, _ in results] == [0, 0], results
