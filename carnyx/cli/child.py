@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from carnyx.cli.plan import Process
-from carnyx.cli.relay import Relay
+from carnyx.cli.relay import Relay, silence
 from carnyx.errors import ProcessError
 
 # Has the kernel send a signal when the parent dies, then becomes the command.
@@ -44,13 +44,16 @@ def exit_code(code: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def how_it_ended(code: int) -> str:
+def how_it_ended(code: int, others: bool = True) -> str:
     """A return code in words.
+
+    Args:
+        others: whether processes that end are not all seen: some are on other hosts.
 
     >>> how_it_ended(3), how_it_ended(-15)
     ('ended with exit code 3', 'was killed by SIGTERM')
     """
-    if code == ProcessError.exit_code:
+    if code == ProcessError.exit_code and others:
         return "ended because another process of the job had"
     if code >= 0:
         return f"ended with exit code {code}"
@@ -61,7 +64,12 @@ def how_it_ended(code: int) -> str:
 
 def say(line: str) -> None:
     """A line of the launcher's own."""
-    print(f"carnyx launch: {line}", file=sys.stderr, flush=True)
+    if sys.stderr is None:
+        return
+    try:
+        print(f"carnyx launch: {line}", file=sys.stderr, flush=True)
+    except OSError:
+        silence(sys.stderr)
 
 
 class Child:
@@ -96,8 +104,8 @@ class Child:
             cwd=folder,
             env=os.environ | unbuffered | process.variables,
             stdin=None if first else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if pipes[0] else None,
-            stderr=subprocess.PIPE if pipes[1] else None,
+            stdout=_output(sys.stdout, pipes[0]),
+            stderr=_output(sys.stderr, pipes[1]),
             process_group=None if self.at_terminal else 0,
         )
         self.pid = self._process.pid
@@ -107,6 +115,11 @@ class Child:
         for pipe, target in zip((self._process.stdout, self._process.stderr), outputs):
             if pipe is not None:
                 self._listen(Relay(pipe, prefix, target.buffer))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether nobody reads any more what it prints."""
+        return any(relay.is_cut for relay in self._relays)
 
     def _listen(self, relay: Relay) -> None:
         read = partial(self._read, relay)
@@ -151,6 +164,12 @@ class Child:
                 self._selector.unregister(relay.pipe)
             relay.finish()
         self._relays = []
+
+
+def _output(stream: Any, piped: bool) -> int | None:
+    if stream is None:  # closed, as by >&-
+        return subprocess.DEVNULL
+    return subprocess.PIPE if piped else None
 
 
 def _is_terminal(stream: Any) -> bool:

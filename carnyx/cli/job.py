@@ -27,10 +27,14 @@ class Job:
 
     Args:
         grace: seconds from asking a process to end because another has, to killing it.
+        elsewhere: whether the job has processes on other hosts, too.
     """
 
-    def __init__(self, processes: Sequence[Process], grace: float) -> None:
+    def __init__(
+        self, processes: Sequence[Process], grace: float, elsewhere: bool = False
+    ) -> None:
         self._processes, self._grace = processes, grace
+        self._elsewhere, self._cut = elsewhere, False
         self._running: list[Child] = []
         self._signals: list[int] = []  # that came and were not passed on yet
         self._deadline = float("inf")  # when those that still run are killed
@@ -65,6 +69,9 @@ class Job:
             time.sleep(_TICK)
         for key, _ in selector.select(_TICK):
             key.data()
+        if not self._cut and any(child.is_cut for child in self._running):
+            self._cut = True  # as in `| head`: end, but save
+            self._signals.append(signal.SIGTERM)
 
     def _take_ended(self) -> list[tuple[Child, int]]:
         """Those that ended since the last look; killed ones first, as the cause."""
@@ -87,8 +94,9 @@ class Job:
             self._deadline = min(self._deadline, time.monotonic() + self._grace)
 
     def _name(self, child: Child, code: int) -> None:
+        how = how_it_ended(code, self._elsewhere)
         others = "; ending the others" if self._running else ""
-        say(f"process {child.rank} (pid {child.pid}) {how_it_ended(code)}{others}.")
+        say(f"process {child.rank} (pid {child.pid}) {how}{others}.")
 
     def _send(self, number: int) -> None:
         for child in self._running:

@@ -19,6 +19,7 @@ from carnyx.cli.plan import (
     process_variables,
 )
 from carnyx.cli.ray_driver import Workers, run_on_ray
+from carnyx.distribution.reaching import is_address
 from carnyx.errors import ArgumentError, nearest
 
 _EPILOG = """
@@ -161,7 +162,7 @@ def _check(args: argparse.Namespace) -> None:
     least |= {"gpus_per_worker": 0, "cpus_per_worker": 0}
     for name, smallest in least.items():
         value = getattr(args, name)
-        if value is not None and value < smallest:
+        if value is not None and not smallest <= value < float("inf"):
             option = "-n" if name == "processes" else "--" + name.replace("_", "-")
             raise ArgumentError(
                 f"launch got {option} {value:g}; expected {smallest} or more."
@@ -181,9 +182,10 @@ def _check_hosts(args: argparse.Namespace) -> None:
             f"launch got --host-id {host}; expected 0 to {hosts - 1} for "
             f"--hosts {hosts}."
         )
-    if args.coordinator and not args.coordinator.rpartition(":")[2].isdigit():
+    if args.coordinator is not None and not is_address(args.coordinator):
         raise ArgumentError(
-            f"launch got --coordinator {args.coordinator!r}; expected HOST:PORT."
+            f"launch got --coordinator {args.coordinator!r}; expected HOST:PORT, with "
+            "a port from 1 to 65535."
         )
 
 
@@ -214,7 +216,7 @@ def _run_here(args: argparse.Namespace, script: Script) -> int:
     for start in range(args.restarts + 1):
         if start:
             say(f"starting again ({start} of {args.restarts}).")
-        job = Job(_processes(args, script), grace)
+        job = Job(_processes(args, script), grace, (args.hosts or 1) > 1)
         code = job.run()
         if code == 0 or job.interrupted:
             break

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from typing import IO
+from typing import IO, Any
 
 _LONGEST = 1 << 16  # without an end of line, so much is printed as it is
 
@@ -22,6 +24,7 @@ class Relay:
         self._prefix = prefix.encode()
         self._rest = b""  # a line that has no end yet
         self.at_end = False
+        self.is_cut = False  # who read what is written has gone
 
     def copy(self) -> bool:
         """Copy what is there; False where nothing was."""
@@ -48,6 +51,20 @@ class Relay:
         self.pipe.close()
 
     def _write(self, lines: list[bytes]) -> None:
-        if lines:
+        if not lines:
+            return
+        try:
             self._target.write(b"".join(self._prefix + n + b"\n" for n in lines))
             self._target.flush()
+        except OSError as error:  # the process is to go on, and to save what it has
+            self.is_cut = error.errno == errno.EPIPE
+            if error.errno in (errno.EPIPE, errno.EIO):
+                silence(self._target)
+
+
+def silence(target: IO[Any]) -> None:
+    """Nobody is there to read: what is written from now on goes nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, target.fileno())
+        os.close(nowhere)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from carnyx.cli import main
-from tests.cli.launching import alive, end, start, wait_for
+from tests.cli.launching import RANK, ROOT, alive, end, start, wait_for
 
 SHOW = """
 names = ["CUDA_VISIBLE_DEVICES", "JAX_LOCAL_DEVICE_IDS", "JAX_PLATFORMS",
@@ -209,7 +211,11 @@ def test_one_that_ends_because_of_another_is_not_taken_for_the_cause(launch):
     run = launch("-n", 2, "train.py", script=script)
     assert run.returncode == 3 and "process 1" not in run.stderr
     assert "process 0 (pid " in run.stderr and "ended with exit code 3." in run.stderr
-    run = launch("-n", 2, "train.py", script="sys.exit(76)")  # the cause is elsewhere
+    run = launch("-n", 2, "train.py", script="sys.exit(76)")
+    assert run.returncode == 76 and run.stderr.count("carnyx launch: ") == 1
+    assert "ended with exit code 76." in run.stderr
+    hosts = ["--hosts", 2, "--host-id", 0, "--coordinator", "127.0.0.1:4321"]
+    run = launch("-n", 2, *hosts, "train.py", script="sys.exit(76)")
     assert run.returncode == 76 and run.stderr.count("carnyx launch: ") == 1
     assert "ended because another process of the job had." in run.stderr
 
@@ -270,6 +276,69 @@ def test_signals_are_passed_on_and_given_time(tmp_path, number):
     saved = [line.removeprefix("[1] ") for line in run.stdout.splitlines()]
     assert saved == [f"saved at {number}"] * 2
     assert "starting again" not in run.stderr and "ending the others" not in run.stderr
+
+
+def test_a_reader_that_goes_ends_the_job_and_lets_it_save(tmp_path):
+    script = """
+def save(number, frame):
+    Path(f"saved{rank}").touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, save)
+Path(f"pid{rank}").write_text(str(os.getpid()))
+while True:
+    print("a line", flush=True)
+    time.sleep(0.05)
+"""
+    started = start(tmp_path, "-n", 2, "train.py", script=script)
+    for rank in (0, 1):
+        wait_for(tmp_path / f"pid{rank}")
+    started.stdout.close()
+    started.wait(20)
+    started.stdin.close()
+    with started.stderr:
+        assert started.stderr.read() == "" and started.returncode == 143
+    assert (tmp_path / "saved0").exists() and (tmp_path / "saved1").exists()
+
+
+def test_a_closed_output_is_no_hindrance(tmp_path):
+    script = "print(rank)\nPath(f'there{rank}').touch()"
+    (tmp_path / "train.py").write_text(RANK + script)
+    command = f"{sys.executable} -m carnyx launch -n 2 train.py >&-"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=env, capture_output=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "there0").exists() and (tmp_path / "there1").exists()
+
+
+def test_a_terminal_that_goes_does_not_end_the_job_before_it_saved(tmp_path):
+    script = """
+def save(number, frame):
+    time.sleep(0.5)
+    Path(f"saved{rank}").touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, save)
+Path(f"pid{rank}").write_text(str(os.getpid()))
+while True:
+    if rank:
+        print("a line", flush=True)
+    time.sleep(0.02)
+"""
+    (tmp_path / "train.py").write_text(RANK + script)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.environ["PYTHONPATH"] = str(ROOT)
+        os.execv(
+            sys.executable,
+            [sys.executable, "-m", "carnyx", "launch", "-n", "2", "train.py"],
+        )
+    for rank in (0, 1):
+        wait_for(tmp_path / f"pid{rank}")
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 143
+    assert (tmp_path / "saved0").exists() and (tmp_path / "saved1").exists()
 
 
 def test_on_a_terminal(tmp_path):
@@ -367,7 +436,11 @@ def test_restarts_have_an_end(launch):
             ["--hosts", 2, "--host-id", 2, "--coordinator", "a:1", "train.py"],
             "launch got --host-id 2; expected 0 to 1 for --hosts 2.",
         ),
-        (["--coordinator", "node", "train.py"], "'node'; expected HOST:PORT."),
+        (["--coordinator", "node", "train.py"], "'node'; expected HOST:PORT,"),
+        (["--coordinator", "4321", "train.py"], "'4321'; expected HOST:PORT,"),
+        (["--coordinator", ":99999", "train.py"], "':99999'; expected HOST:PORT,"),
+        (["--coordinator", "a:65536", "train.py"], "'a:65536'; expected HOST:PORT,"),
+        (["--grace", "nan", "train.py"], "got --grace nan; expected 0 or more."),
         (["--gpus-per-worker", 1, "train.py"], "got --gpus-per-worker without --ray;"),
         (["--ray", "--cpu", "--gpus-per-worker", 1, "train.py"], "and --cpu; give one"),
         (["--ray", "--hosts", 2, "train.py"], "got --hosts and --ray; Ray places"),
