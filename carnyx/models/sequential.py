@@ -13,7 +13,7 @@ from carnyx.errors import ArgumentError, GraphError, NotBuiltError
 from carnyx.layers import InputLayer
 from carnyx.layers.base import Layer
 from carnyx.models.functional import Functional
-from carnyx.models.graph_config import device_entry
+from carnyx.models.graph_config import asked_device, device_entry
 from carnyx.models.model import Model
 
 
@@ -44,6 +44,7 @@ class Sequential(Model):
         super().__init__(trainable=trainable, name=name, **kwargs)
         self._stack: list[Layer] = []
         self._devices: dict[int, Any] = {}  # of layers that were added inside scopes
+        self._asked: dict[int, str] = {}  # devices of a file that are not here
         self._body: Functional | None = None
         for layer in layers or []:
             self.add(layer, rebuild=False)
@@ -120,6 +121,7 @@ class Sequential(Model):
         """A model of the same layers; later `add` and `pop` change one of the two."""
         twin = super().__copy__()
         twin._stack, twin._devices = [*self._stack], {**self._devices}
+        twin._asked = {**self._asked}
         return twin
 
     def _rebuild(self) -> None:
@@ -245,7 +247,8 @@ class Sequential(Model):
     def get_config(self) -> dict[str, Any]:
         config = Layer.get_config(self)
         config["layers"] = [
-            registry.serialize_keras_object(x) | device_entry(self._devices.get(id(x)))
+            registry.serialize_keras_object(x)
+            | device_entry(self._devices.get(id(x)), self._asked.get(id(x)))
             for x in self._stack
         ]
         if self._body is not None:
@@ -264,8 +267,11 @@ class Sequential(Model):
         with registry.custom_object_scope(custom_objects or {}), saved_devices():
             for record in config["layers"]:
                 layer = registry.deserialize_keras_object(record, family="layers")
-                with scoped(device=saved_device(record.get("device"))):
+                device = saved_device(record.get("device"))
+                with scoped(device=device):
                     model.add(layer, rebuild=False)
+                asked = asked_device(record.get("device"), device)
+                model._asked |= {} if asked is None else {id(layer): asked}
         model._rebuild()
         shape = config.get("build_input_shape")
         if model._body is None and shape:

@@ -101,6 +101,18 @@ def test_the_next_file_names_devices_that_were_not_there(tmp_path: Path) -> None
     assert set(named(anew.get_config())) == {"cpu:0"}
 
 
+def test_so_does_that_of_a_stack_of_layers(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((4,))])
+    with keras.device("cpu:0"):
+        model.add(layers.Dense(2))
+    model.save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="gpu:7 is ignored"):
+        loaded = keras.models.load_model(moved(tmp_path / "model.keras", "gpu:7"))
+    loaded.save(tmp_path / "again.keras")
+    with pytest.raises(keras.errors.DeviceError, match="gpu:7"):
+        keras.models.load_model(tmp_path / "again.keras", devices="strict")
+
+
 def test_a_name_that_is_no_device() -> None:
     for name in ("gpu:0", "/device:TPU:3", "cpu:99", "nothing", "cpu:\u00b2", "cpu:-1"):
         with pytest.raises(keras.errors.DeviceError, match="this machine has cpu:0"):
