@@ -156,11 +156,12 @@ _reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
 
 
 @contextlib.contextmanager
-def saved_devices(strict: bool = False) -> Iterator[None]:
+def saved_devices(strict: bool = False, tell: bool = True) -> Iterator[None]:
     """Around the making of a model from data; warns once of devices not there.
 
     Args:
         strict: a device that is not there is a DeviceError.
+        tell: False does not warn, as of a model that is here already.
     """
     if _reading.get() is not None:
         yield
@@ -171,7 +172,7 @@ def saved_devices(strict: bool = False) -> Iterator[None]:
         yield
     finally:
         _reading.reset(token)
-    if reading.missing:
+    if reading.missing and tell:
         names = ", ".join(reading.missing)
         there = ", ".join(map(device_name, _all_devices()))
         warnings.warn(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from carnyx import tree
+from carnyx._core.devices import saved_devices
 from carnyx._core.node import Node, OpCall
 from carnyx._core.op import record
 from carnyx._core.scope import current, scoped
@@ -67,7 +68,8 @@ def clone_model(
 
 
 def _copy(layer: Any) -> Any:
-    return type(layer).from_config(layer.get_config())
+    with saved_devices(tell=False):
+        return type(layer).from_config(layer.get_config())
 
 
 def _compiled_as(model: Model, copy: Any) -> Any:
@@ -104,6 +106,8 @@ def _cloner(
 
 def _clone_sequential(model: Sequential, inputs: Any, clone: Any) -> Sequential:
     layers = [clone(x) for x in model.layers]
+    pairs = zip(layers, model.layers, strict=True)
+    asked = {id(new): model._asked[id(x)] for new, x in pairs if id(x) in model._asked}
     devices = [model._devices.get(id(x)) for x in model.layers]
     first = model._stack[0] if model._stack else None
     if inputs is not None:
@@ -117,6 +121,7 @@ def _clone_sequential(model: Sequential, inputs: Any, clone: Any) -> Sequential:
     for layer, device in zip(layers, devices, strict=True):
         with _placed_as(device):
             copy.add(layer, rebuild=False)
+    copy._asked = asked
     copy._rebuild()
     return copy
 
