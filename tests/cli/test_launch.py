@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -326,18 +325,21 @@ while True:
     time.sleep(0.02)
 """
     (tmp_path / "train.py").write_text(RANK + script)
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(tmp_path)
-        os.environ["PYTHONPATH"] = str(ROOT)
-        os.execv(
-            sys.executable,
-            [sys.executable, "-m", "carnyx", "launch", "-n", "2", "train.py"],
-        )
-    for rank in (0, 1):
-        wait_for(tmp_path / f"pid{rank}")
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 143
+    driver = """
+import os, pty, sys, time
+pid, terminal = pty.fork()  # not where JAX has threads
+if pid == 0:
+    command = [sys.executable, "-m", "carnyx", "launch", "-n", "2", "train.py"]
+    os.execv(sys.executable, command)
+while not (os.path.exists("pid0") and os.path.exists("pid1")):
+    time.sleep(0.05)
+os.close(terminal)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", driver]
+    done = subprocess.run(command, cwd=tmp_path, env=env, timeout=60)
+    assert done.returncode == 143
     assert (tmp_path / "saved0").exists() and (tmp_path / "saved1").exists()
 
 
