@@ -184,9 +184,10 @@ def _taken_apart(
     if program.placement is None:
         stack = jax.device_put(stack)
     for i in range(count):
-        run = functools.partial(program.start_one, stack, i)
         if fused:  # one program, so the same numbers, as where many steps run at once
             run = functools.partial(program.start_chunk, stack, i, i + 1)
+        else:
+            run = functools.partial(program.start_one, stack, i)
         yield done + i, done + i, run
 
 

@@ -124,8 +124,7 @@ class ModelPrograms(Steps):
     def training_variables(self) -> list[Any]:
         """What a training step changes, metrics apart: weights, buffers, seeds, the
         states of optimizers."""
-        parts = self._held().parts
-        return [v for part in parts[:3] for v in part]
+        return self._held().training_variables
 
     def _program(self, name: str, step: Any) -> StepProgram:
         held = self._held()

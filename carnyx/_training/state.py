@@ -40,6 +40,11 @@ class HeldState:
         self.store = store_of(flat, placement)
         self.dtypes = [v.dtype for v in flat]
 
+    @property
+    def training_variables(self) -> list[Any]:
+        """All but the states of metrics."""
+        return [v for part in self.parts[:3] for v in part]
+
     @staticmethod
     def key_of(parts: TrainState) -> tuple:
         """Equal for equal lists of variables."""

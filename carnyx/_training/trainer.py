@@ -194,10 +194,7 @@ class Trainer(ModelPrograms):
             initial_epoch=initial_epoch, steps=steps_per_epoch,
             validation_steps=validation_steps,
             validation_freq=validate and _plain(validation_freq),
-            backups=options and {
-                name: getattr(options, name)
-                for name in ("save_freq", "keep", "delete_checkpoint")
-            },
+            backups=options and _backup_facts(options),
         ):  # fmt: skip
             loop.fit(
                 run, backups, epochs=epochs, steps_per_epoch=steps_per_epoch,
@@ -343,6 +340,12 @@ class Trainer(ModelPrograms):
         feed = _whole(x, y, sample_weight, class_weight)
         self._prepare(feed.spec(), training, feed.batch_size)
         return trimmed(next(iter(feed.epoch(0))))
+
+
+def _backup_facts(options: BackupAndRestore) -> dict[str, Any]:
+    """What of them has to be the same in all processes."""
+    names = "save_freq", "keep", "delete_checkpoint"
+    return {name: getattr(options, name) for name in names}
 
 
 def _backup_options(callbacks: CallbackList, resume: Any) -> BackupAndRestore | None:

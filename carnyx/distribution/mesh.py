@@ -107,10 +107,15 @@ def _lengths(shape: Any) -> tuple[int, ...]:
     return found
 
 
+def _as_tuple(given: Any) -> tuple[Any, ...] | None:
+    """What was listed; None where it is no list, as a string is none."""
+    listed = isinstance(given, Iterable) and not isinstance(given, str)
+    return tuple(given) if listed else None
+
+
 def _names(names: Any) -> tuple[str, ...]:
-    listed = not isinstance(names, str) and isinstance(names, Iterable)
-    found = tuple(names) if listed else ()
-    if not listed or not all(isinstance(n, str) for n in found):
+    found = _as_tuple(names)
+    if found is None or not all(isinstance(n, str) for n in found):
         raise ArgumentError(
             f"DeviceMesh got axis_names={names!r}; expected a list with a name for "
             'each axis, such as ("batch", "model").'
@@ -231,10 +236,9 @@ class TensorLayout:
 
 
 def _axes(axes: Any) -> tuple[str | None, ...]:
-    listed = not isinstance(axes, str) and isinstance(axes, Iterable)
-    found = tuple(axes) if listed else ()
-    names = [a for a in found if a is not None]
-    if not listed or not all(isinstance(a, str) for a in names):
+    found = _as_tuple(axes)
+    names = [a for a in found or () if a is not None]
+    if found is None or not all(isinstance(a, str) for a in names):
         raise ArgumentError(
             f"TensorLayout got axes={axes!r}; expected a tuple with the name of an "
             'axis of the mesh, or None, for each axis of the tensor: (None, "model").'

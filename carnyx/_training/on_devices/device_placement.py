@@ -118,17 +118,20 @@ class DevicePlacement(OnDevices):
     def stages(self) -> list[Stage]:
         return self.flow().stages
 
-    def flow(self) -> Flow:
+    def flow(self) -> Any:
         """The stages, made anew when other variables train than before."""
         version, key, flow = self._flow
         if version == structure.version():
             return flow
         now = tuple(id(v) for v in self.model.trainable_variables)
         if flow is None or key != now:
-            stages = cut(self.graph, self.devices.__getitem__, self.model)
-            flow = Flow(stages, self.graph.inputs, self.graph.outputs)
+            flow = self._made_flow()
         self._flow = structure.version(), now, flow
         return flow
+
+    def _made_flow(self) -> Flow:
+        stages = cut(self.graph, self.devices.__getitem__, self.model)
+        return Flow(stages, self.graph.inputs, self.graph.outputs)
 
 
 class InnerPlacement(OnDevices):

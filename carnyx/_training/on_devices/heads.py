@@ -71,8 +71,7 @@ class Head:
         self.takes_x, self.flow = takes_x, flow
         self.regularized = [v for s in flow.stages for v in s.regularized]
         self.metrics: list[Variable] = held.parts.metrics_variables
-        states = {id(v) for v in self.metrics}
-        self.others = [v for v in held.store.variables if id(v) not in states]
+        self.others: list[Variable] = held.training_variables
         self.trains = {id(v) for v in held.parts.trainable_variables}
         self.used: list[Variable] | None = None
         step = self._train if training else self._test

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from carnyx import config
 from carnyx._core.masks import set_mask
-from carnyx._core.scope import State, current, pure, scoped
+from carnyx._core.scope import State, pure, scoped
 from carnyx._training.on_devices.flow import Values
 from carnyx._training.on_devices.heads import Reads
 from carnyx._training.on_devices.stages import Static, device_puts, is_float
@@ -19,6 +19,7 @@ from carnyx._training.pipelines.masks_ahead import MasksAhead, shapes_of_outputs
 from carnyx._training.pipelines.microbatches import Microbatches
 from carnyx._training.pipelines.passage import Passage, Pipe, Turn, joined_columns
 from carnyx._training.pipelines.shares import Rows, shares_of
+from carnyx._training.state import HeldState
 
 
 class PipelineHead:
@@ -26,17 +27,14 @@ class PipelineHead:
 
     Args:
         model: compiled; its losses and metrics are built.
-        metrics: the variables of all its metrics.
-        others: all other variables of the training.
+        held: its variables.
         own: whether the model has a `compute_metrics` of its own.
     """
 
-    def __init__(
-        self, model: Any, pipe: Pipe, metrics: Sequence[Any], others: Sequence[Any],
-        own: bool,
-    ) -> None:  # fmt: skip
-        self.model, self.pipe, self.metrics = model, pipe, list(metrics)
-        self.others = list(others)
+    def __init__(self, model: Any, pipe: Pipe, held: HeldState, own: bool) -> None:
+        self.model, self.pipe = model, pipe
+        self.metrics = held.parts.metrics_variables
+        self.others = held.training_variables
         self.read: list[Any] | None = None  # of the others, by metrics
         compiled = model._compiled
         self.wants_outputs = own or compiled.metrics is not None
@@ -210,9 +208,7 @@ class PipelineHead:
             self.model._compiled.loss_tracker.update_state(total, sample_weight=samples)
             return self._measured(batch)
 
-        state = current().state  # while it is found out what is read
-        if self.read is not None:
-            state = State.to_read(self.read, known)
+        state = State.to_read(self.read or (), known)
         with scoped(state=state, platform=self.pipe.device.platform):
             return pure(update, self.metrics)(metrics)
 

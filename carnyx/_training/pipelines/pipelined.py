@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carnyx._core import structure
 from carnyx._core.devices import device_name
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
@@ -77,18 +76,10 @@ class PipelinePlacement(DevicePlacement):
         alone = all(len(place) == 1 for place in places)
         return alone and len(set().union(*places)) > 1
 
-    def flow(self) -> Pipe:
-        """The stages, made anew when other variables train than before."""
-        version, key, pipe = self._flow
-        if version == structure.version():
-            return pipe
-        now = tuple(id(v) for v in self.model.trainable_variables)
-        if pipe is None or key != now:
-            stages = cut_at(self.graph, self.groups, self.model)
-            ends = self.graph.inputs, self.graph.outputs
-            pipe = Pipe(stages, *ends, self.plan.microbatches)
-        self._flow = structure.version(), now, pipe
-        return pipe
+    def _made_flow(self) -> Pipe:
+        stages = cut_at(self.graph, self.groups, self.model)
+        ends = self.graph.inputs, self.graph.outputs
+        return Pipe(stages, *ends, self.plan.microbatches)
 
 
 class PipelinedProgram(_Staged):
@@ -110,10 +101,7 @@ class PipelinedProgram(_Staged):
         super().__init__(model, held, placement)
         self.plan, self.takes_x = placement.plan, takes_x
         self.pipe = placement.flow()
-        metrics = held.parts.metrics_variables
-        states = {id(v) for v in metrics}
-        others = [v for v in held.store.variables if id(v) not in states]
-        self.head = PipelineHead(model, self.pipe, metrics, others, takes_x)
+        self.head = PipelineHead(model, self.pipe, held, takes_x)
         self.ids = [id(v) for v in held.store.variables]
         self.updates = Updates(
             model.optimizer, held.parts.trainable_variables,
