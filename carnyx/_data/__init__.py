@@ -2,8 +2,10 @@
 
 from carnyx._data.arrays import ArrayFeed as ArrayFeed
 from carnyx._data.arrays import train_validation_split as train_validation_split
+from carnyx._data.batches import three_parts as three_parts
 from carnyx._data.checks import described as described
 from carnyx._data.checks import explain_loss as explain_loss
+from carnyx._data.checks import naming as naming
 from carnyx._data.checks import tell_of_waiting as tell_of_waiting
 from carnyx._data.choose import adapt as adapt
 from carnyx._data.dataset import Dataset as Dataset

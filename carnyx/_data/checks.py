@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from carnyx._data.batches import named_leaves
 from carnyx._data.feed import Batch, Feed
+from carnyx.errors import DataError
 
 _LOOK_FOR = 10.0  # seconds
+
+
+@contextlib.contextmanager
+def naming(argument: str) -> Iterator[None]:
+    """Errors about data say which argument of `fit` they came by."""
+    try:
+        yield
+    except DataError as error:
+        if argument in str(error):
+            raise
+        named = DataError(f"{argument}: {error}")
+        named.__notes__ = list(getattr(error, "__notes__", ()))
+        raise named.with_traceback(error.__traceback__) from error.__cause__
 
 
 def described(batch: Batch) -> str:

@@ -28,8 +28,10 @@ class StreamFeed(Feed):
     """An iterable of batches: a generator, a loader, anything with `__iter__`.
 
     An epoch is `steps` batches of it, or what it has. What can begin again does so
-    for every epoch; a generator goes on where it stands. `restore` finds a position
-    by beginning as often as it had, then reading up to it, from a source that is new.
+    for every epoch without `steps`, and where an epoch does not come after the last
+    one, as the epoch 0 of every evaluation; a generator goes on where it stands.
+    `restore` finds a position by beginning as often as it had, then reading up to it,
+    from a source that is new.
     """
 
     def __init__(
@@ -44,14 +46,16 @@ class StreamFeed(Feed):
         self._items: Iterator[Any] = iter(())
         self._ahead: deque[Batch] = deque()
         self._begun = 0  # how often the source was begun
+        self._once = False  # whether beginning again only goes on
         self._begin()
-        self._once = self._items is source
         self.length = steps or (None if self._once else length_of(source))
         self._before = 0  # how many batches were given out when the epoch began
         self._epoch_begun = 1  # how often the source was begun then
+        self._following = 0  # the epoch that goes on where the last one ended
 
     def _begin(self) -> None:
-        self._items = iter(self.source)
+        before, self._items = self._items, iter(self.source)
+        self._once |= self._items is self.source or self._items is before
         self._begun += 1
         self._read = 0  # batches read from the source since it began
         self._taken = 0  # of these, how many were given out
@@ -87,7 +91,9 @@ class StreamFeed(Feed):
         return self._ahead.popleft()
 
     def _batches(self, number: int, start: int) -> Iterator[Batch]:
-        if self.steps is None and not self._once:
+        again = self.steps is None or number < self._following
+        self._following = number + 1
+        if again and not self._once:
             if self._taken > start:
                 self._begin()
             while self._taken < start and self._next() is not None:
@@ -126,6 +132,7 @@ class StreamFeed(Feed):
 
     def restore(self, position: dict[str, Any]) -> None:
         super().restore(position)
+        self._following = position["epoch"]
         while self._begun < position.get("begun", 1):
             next(self._items, None)  # so that what counts its beginnings counts it
             self._begin()
@@ -176,6 +183,7 @@ class GrainFeed(StreamFeed):
         if text is None:
             return super().restore(position)
         Feed.restore(self, position)
+        self._following = position["epoch"]
         self._begin()
         as_bytes = isinstance(self._items.get_state(), bytes)  # type: ignore[attr-defined]
         state = text.encode() if as_bytes else json.loads(text)

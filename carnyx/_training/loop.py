@@ -12,7 +12,7 @@ import numpy as np
 
 from carnyx import config
 from carnyx._core.placement import Uneven
-from carnyx._data import Feed, explain_loss, prefetch, tell_of_waiting
+from carnyx._data import Feed, explain_loss, naming, prefetch, tell_of_waiting
 from carnyx._training.dispatches import agreed, ready_batches, steps_of
 from carnyx._training.interrupts import BetweenSteps, Terminated
 from carnyx._training.run import Backups, Run, as_floats
@@ -120,12 +120,24 @@ def _epoch(
             "Sequence that can start again), or an array empty."
         )
     if validate is not None and _is_due(validation_freq, run.epoch):
-        results = validate()
+        results = _validated(run, validate, logs)
         logs = logs | {f"val_{name}": value for name, value in results.items()}
     run.callbacks.on_epoch_end(run.epoch, logs)
     run.next_epoch(logs)
     backups.after_epoch()
     return interrupts.stops(run.model)
+
+
+def _validated(
+    run: Run, validate: Callable[[], dict[str, Any]], logs: dict[str, Any]
+) -> dict[str, Any]:
+    """Loss and metrics on the validation data; the epoch's own are never lost."""
+    try:
+        with naming("the validation data"):
+            return validate()
+    except BaseException:
+        run.callbacks.keep(run.epoch, logs)
+        raise
 
 
 def _steps(
@@ -174,7 +186,12 @@ def evaluate(
             callbacks.on_test_batch_end(last, logs)
             interrupts.check()
     if logs is None:
-        raise DataError("The data to evaluate on gave no batch; it may be empty.")
+        raise DataError(
+            f"{feed.name} gave no batch to evaluate on. It is empty, or a generator "
+            "that is used up: it must have batches for every evaluation (give "
+            "validation_steps, where it has no end), or be what can start again "
+            "(arrays, PyDataset, DataLoader, tf.data)."
+        )
     results = as_floats(logs)
     callbacks.on_test_end(results)
     return results

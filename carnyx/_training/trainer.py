@@ -9,12 +9,12 @@ import numpy as np
 
 from carnyx import optimizers, registry, tree
 from carnyx._core.tracebacks import show_user_lines
-from carnyx._data import adapt, train_validation_split
+from carnyx._data import adapt, naming, three_parts, train_validation_split
 from carnyx._data.batches import one_batch
 from carnyx._training import loop
 from carnyx._training.compile import Compiled, CompiledMetrics
 from carnyx._training.model_programs import ModelPrograms
-from carnyx._training.outputs import trimmed, unpack
+from carnyx._training.outputs import trimmed
 from carnyx._training.profiling import profile
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.together import own_rows, single_batch, together
@@ -165,11 +165,12 @@ class Trainer(ModelPrograms):
         self._prepare(feed.spec(), training=True, batch_size=feed.batch_size)
         validation_feed: Any = None
         if validation_data is not None:
-            vx, vy, vw = unpack(validation_data)
-            validation_feed = adapt(
-                vx, vy, vw, batch_size=validation_batch_size or batch_size,
-                steps=validation_steps, shuffle=False,
-            )  # fmt: skip
+            with naming("validation_data"):
+                vx, vy, vw = three_parts(validation_data)
+                validation_feed = adapt(
+                    vx, vy, vw, batch_size=validation_batch_size or batch_size,
+                    steps=validation_steps, shuffle=False,
+                )  # fmt: skip
             if not self._need_compiled("fit").ready:  # a step in the simple style
                 self._prepare(validation_feed.spec(), False, validation_feed.batch_size)
         self._held()

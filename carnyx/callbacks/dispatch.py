@@ -83,6 +83,11 @@ class CallbackList(Callback):
         for callback in self.callbacks:
             callback.set_model(model)
 
+    def keep(self, epoch: int, logs: Any) -> None:
+        """What an epoch gave that will not come to its end, for the history alone."""
+        if self._history is not None:
+            self._history.on_epoch_end(epoch, logs)
+
     def set_params(self, params: dict[str, Any] | None) -> None:
         super().set_params(params)
         if params:
