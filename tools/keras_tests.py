@@ -1,0 +1,269 @@
+"""Run the unit tests that the installed Keras ships against Carnyx.
+
+    python tools/keras_tests.py layers/core ops/nn_test.py -- -k dense -x
+
+While they run, `keras` and `keras.src...` are stand-ins whose names are Carnyx's public
+ones. Errors and warnings are compared by type, not by text. A test counts unless it
+needs a name that is not public, or not there yet: what it asks of a stand-in that has
+no such name, or a protected attribute. The summary names the share that passes.
+SHOW=1 shows tracebacks, LEFT_OUT=1 what does not count and why.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import re
+import sys
+import types
+import unittest
+import warnings
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import pytest  # noqa: E402
+
+import carnyx  # noqa: E402
+from carnyx.layers._children import seed_generators  # noqa: E402
+
+_spec = importlib.machinery.PathFinder.find_spec("keras", sys.path)
+assert _spec is not None and _spec.submodule_search_locations
+SOURCE = Path(next(iter(_spec.submodule_search_locations))) / "src"
+
+# Files of Keras's own test bench, which run as they are.
+BENCH = {
+    "keras.src.testing.test_case",
+    "keras.src.testing.test_utils",
+    "keras.src.backend.common.backend_utils",
+}
+# Where names that Keras keeps in deep modules are public in Carnyx.
+ELSEWHERE = {
+    "backend": ["backend", "config", "distribution"],
+    "trainers": ["utils", "models"],
+    "distribution": ["distribution"],
+    "optimizers": ["optimizers", "optimizers.schedules"],
+    "utils": ["utils", "saving", "config"],
+    "saving": ["saving", "models"],
+    "dtype_policies": ["dtype_policies", "config"],
+    "random": ["random", "utils"],
+}
+
+
+class NotThere(AttributeError):
+    """A stand-in has no such name: it is not public, or not in Carnyx yet."""
+
+
+def _public(path: str) -> Any:
+    found: Any = carnyx
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+class StandIn(types.ModuleType):
+    """A module of Keras whose names are looked up among Carnyx's."""
+
+    __path__: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        for key in ((self.__name__, name), ("", name)):
+            if key in EXTRAS:
+                return EXTRAS[key]
+        if self.__name__ in ("keras", "keras.src") and name in FOLDERS:
+            return importlib.import_module(f"keras.src.{name}")
+        parts = self.__name__.removeprefix("keras").removeprefix(".src").split(".")[1:]
+        places = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+        places += ELSEWHERE.get(parts[0], []) if parts else []
+        for place in places:
+            try:
+                return getattr(_public(place), name)
+            except AttributeError:
+                continue
+        if not parts or parts[0] in ("backend", "utils"):
+            for owner in (carnyx, carnyx.ops):
+                if name in vars(owner):
+                    return vars(owner)[name]
+        path = SOURCE.joinpath(*parts, name)
+        if path.is_dir() or path.with_suffix(".py").is_file():
+            return importlib.import_module(f"{self.__name__}.{name}")
+        raise NotThere(f"{self.__name__} stands in without {name!r}")
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds stand-ins for `keras`, and the tests themselves in Keras's folder."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != "keras" and not name.startswith("keras."):
+            return None
+        file = SOURCE / (name.removeprefix("keras.src.").replace(".", "/") + ".py")
+        if (name in BENCH or name.endswith("_test")) and file.is_file():
+            return importlib.util.spec_from_file_location(name, file)
+        if name == "keras.src.testing":
+            init = SOURCE / "testing" / "__init__.py"
+            return importlib.util.spec_from_file_location(
+                name, init, submodule_search_locations=[]
+            )
+        place = SOURCE.parent.joinpath(*name.split(".")[1:])
+        if not (place.is_dir() or place.with_suffix(".py").is_file()):
+            return None
+        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: Any) -> Any:
+        return StandIn(spec.name)
+
+    def exec_module(self, module: Any) -> None:
+        pass
+
+
+def _seed_generators(layer: Any) -> list[Any]:
+    """What the test bench reads from protected attributes."""
+    return [g for inner in layer._flatten_layers() for g in seed_generators(inner)]
+
+
+def _folders() -> set[str]:
+    names = {p.stem for p in SOURCE.rglob("*.py")}
+    return names | {p.name for p in SOURCE.rglob("*") if p.is_dir()}
+
+
+FOLDERS = _folders()
+EXTRAS: dict[tuple[str, str], Any] = {
+    ("keras.src.backend.common.global_state", "clear_session"): (
+        lambda free_memory=True: carnyx.utils.clear_session()
+    ),
+    ("keras.src.utils.traceback_utils", "is_traceback_filtering_enabled"): (
+        lambda: False
+    ),
+    ("keras.src.backend", "backend"): lambda: "jax",
+    ("keras.src.backend.config", "backend"): lambda: "jax",
+    ("keras.src.backend", "SUPPORTS_SPARSE_TENSORS"): False,
+    ("keras.src.backend", "SUPPORTS_RAGGED_TENSORS"): False,
+    ("keras.src.backend", "SUPPORTS_COMPLEX_DTYPES"): True,
+    ("keras.src.backend", "IS_THREAD_SAFE"): True,
+    ("keras.src.backend", "DATA_FORMAT"): "channels_last",
+    ("", "removesuffix"): lambda text, end: text.removesuffix(end),
+}
+
+
+def compare_errors_by_type() -> None:
+    """`assertRaisesRegex` and `assertWarnsRegex` look at the type alone."""
+
+    def raises(self: Any, error: Any, _text: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.assertRaises(error, *args, **kwargs)
+
+    def warns(self: Any, kind: Any, _text: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.assertWarns(kind, *args, **kwargs)
+
+    unittest.TestCase.assertRaisesRegex = raises  # type: ignore[assignment]
+    unittest.TestCase.assertWarnsRegex = warns  # type: ignore[assignment]
+
+
+# A protected attribute of ours, or a name that a stand-in does not have.
+_PRIVATE = re.compile(
+    r"NotThere|has no attribute '?_[a-z]|has no '_|is not in Carnyx yet"
+    r"|got an unexpected keyword argument '_"
+)
+# Parts of the vocabulary that are still to come; a test of one does not count.
+_TO_COME = re.compile(
+    r"lora|quantiz|int4|int8|float8|gptq|awq|sparse|ragged|onnx|tflite|litert|torch"
+    r"|openvino|saved_?model|export|nnx|flax|_tf_|tf_data|tensorflow",
+    re.IGNORECASE,
+)
+
+
+class TestFile(pytest.Module):
+    """A test file, imported by its name in Keras."""
+
+    def _getobj(self) -> Any:
+        parts = self.path.relative_to(SOURCE).with_suffix("").parts
+        return importlib.import_module(".".join(("keras", "src", *parts)))
+
+
+class Report:
+    """Counts what passed, failed, and does not count."""
+
+    def __init__(self) -> None:
+        self.passed: list[str] = []
+        self.failed: list[tuple[str, str]] = []
+        self.left_out: list[tuple[str, str]] = []
+
+    def pytest_pycollect_makemodule(self, module_path: Path, parent: Any) -> Any:
+        return TestFile.from_parent(parent, path=module_path)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when == "call" and report.passed:
+            self.passed.append(report.nodeid)
+        elif report.failed:
+            text = str(report.longrepr)
+            last = _last_error(text)
+            absent = _PRIVATE.search(text) or _TO_COME.search(report.nodeid)
+            kind = self.left_out if absent else self.failed
+            kind.append((report.nodeid, last))
+        elif report.skipped and report.when == "setup":
+            self.left_out.append((report.nodeid, "skipped"))
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            last = _last_error(str(report.longrepr))
+            self.left_out.append((report.nodeid, "not imported: " + last))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        write = terminalreporter.write_line
+        by_file: dict[str, list[str]] = {}
+        for test, why in self.failed:
+            by_file.setdefault(test.split("::")[0], []).append(
+                f"  FAILED {'::'.join(test.split('::')[1:])}: {why}"
+            )
+        for file, lines in sorted(by_file.items()):
+            write(file)
+            for line in lines:
+                write(line[:300])
+        for test, why in self.left_out:
+            if why != "skipped" and os.environ.get("LEFT_OUT"):
+                write(f"left out {test}: {why}"[:300])
+        counted = len(self.passed) + len(self.failed)
+        share = len(self.passed) / max(counted, 1)
+        write(
+            f"{len(self.passed)} of {counted} pass ({share:.1%}); "
+            f"{len(self.left_out)} left out"
+        )
+
+
+def _last_error(text: str) -> str:
+    errors = [line for line in text.splitlines() if line.startswith("E  ")]
+    named = [line for line in errors if re.match(r"E +[\w.]*(Error|Warning|Ex)", line)]
+    return (named or errors or text.splitlines() or ["?"])[-1].removeprefix("E").strip()
+
+
+def main(arguments: list[str]) -> int:
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    wanted, options = arguments[:cut], arguments[cut + 1 :]
+    paths = [str(SOURCE / name) for name in wanted] or [str(SOURCE)]
+    for name in [n for n in sys.modules if n == "keras" or n.startswith("keras.")]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, Finder())
+    compare_errors_by_type()
+    importlib.import_module(
+        "keras.src.testing.test_case"
+    ).get_seed_generators = _seed_generators
+    warnings.simplefilter("ignore")
+    tracebacks = "short" if os.environ.get("SHOW") else "line"
+    settings = [
+        "-q", "--import-mode=importlib", "--noconftest", "-p", "no:cacheprovider",
+        "-o", "python_files=*_test.py", "-o", "addopts=", "-o", "filterwarnings=ignore",
+        "-m", "not requires_trainable_backend or requires_trainable_backend",
+        "--no-header", "--continue-on-collection-errors", f"--tb={tracebacks}", "-r", "N", "--show-capture=no",
+        "-c", os.devnull, f"--rootdir={SOURCE}",
+    ]  # fmt: skip
+    report = Report()
+    return int(pytest.main([*settings, *options, *paths], plugins=[report]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
