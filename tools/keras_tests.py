@@ -254,13 +254,10 @@ def main(arguments: list[str]) -> int:
     ).get_seed_generators = _seed_generators
     warnings.simplefilter("ignore")
     tracebacks = "short" if os.environ.get("SHOW") else "line"
-    settings = [
-        "-q", "--import-mode=importlib", "--noconftest", "-p", "no:cacheprovider",
-        "-o", "python_files=*_test.py", "-o", "addopts=", "-o", "filterwarnings=ignore",
-        "-m", "not requires_trainable_backend or requires_trainable_backend",
-        "--no-header", "--continue-on-collection-errors", f"--tb={tracebacks}", "-r", "N", "--show-capture=no",
-        "-c", os.devnull, f"--rootdir={SOURCE}",
-    ]  # fmt: skip
+    settings = f"""-q --import-mode=importlib --noconftest -p no:cacheprovider
+        -o python_files=*_test.py -o addopts= -o filterwarnings=ignore -c {os.devnull}
+        --rootdir={SOURCE} --continue-on-collection-errors --no-header -r N
+        --tb={tracebacks} --show-capture=no""".split()
     report = Report()
     return int(pytest.main([*settings, *options, *paths], plugins=[report]))
 
