@@ -169,6 +169,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Loss and metrics over a feed."""
     model.reset_metrics()
+    model.stop_evaluating = False
     callbacks.on_test_begin()
     logs: Any = None
     program = model.test_program()
@@ -185,6 +186,8 @@ def evaluate(
             logs = step()
             callbacks.on_test_batch_end(last, logs)
             interrupts.check()
+            if model.stop_evaluating:
+                break
     if logs is None:
         raise DataError(
             f"{feed.name} gave no batch to evaluate on. It is empty, or a generator "
@@ -200,6 +203,7 @@ def evaluate(
 def predict(model: Any, feed: Feed, callbacks: CallbackList, steps: int | None) -> Any:
     """The outputs for every batch, concatenated."""
     program = model.predict_program()
+    model.stop_predicting = False
     callbacks.on_predict_begin()
     rows: list[tuple[list[Any], slice]] = []
     definition = None
@@ -220,6 +224,8 @@ def predict(model: Any, feed: Feed, callbacks: CallbackList, steps: int | None) 
             callbacks.on_predict_batch_end(step, {"outputs": leaves})
             if len(rows) > 1:  # fetch behind, so that the device is always ahead
                 rows[-2] = _fetched(*rows[-2]), slice(None)
+            if model.stop_predicting:
+                break
     if definition is None:
         raise DataError("The data to predict gave no batch; it may be empty.")
     callbacks.on_predict_end()

@@ -12,6 +12,13 @@ from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import adapt, naming, three_parts, train_validation_split
 from carnyx._data.batches import one_batch
 from carnyx._training import loop
+from carnyx._training.arguments import (
+    backup_folder,
+    frequency,
+    needed,
+    share,
+    whole,
+)
 from carnyx._training.compile import Compiled, CompiledMetrics
 from carnyx._training.model_programs import ModelPrograms
 from carnyx._training.outputs import trimmed
@@ -19,7 +26,6 @@ from carnyx._training.profiling import profile
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.together import own_rows, single_batch, together
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
-from carnyx.errors import ArgumentError
 
 
 class Trainer(ModelPrograms):
@@ -29,6 +35,8 @@ class Trainer(ModelPrograms):
     """
 
     stop_training = False
+    stop_evaluating = False
+    stop_predicting = False
     history: Any = None
 
     # ---- compile -----------------------------------------------------------------
@@ -59,10 +67,9 @@ class Trainer(ModelPrograms):
             jit_compile: False is as `run_eagerly=True`.
             auto_scale_loss: scale the loss under `mixed_float16`.
         """
-        if steps_per_execution < 1:
-            raise ArgumentError(
-                f"steps_per_execution got {steps_per_execution}; expected 1 or more."
-            )
+        steps_per_execution = needed(
+            "compile: steps_per_execution", steps_per_execution
+        )
         given = {
             "optimizer": optimizer,
             "loss": loss,
@@ -149,11 +156,22 @@ class Trainer(ModelPrograms):
             validation_split: the last part of the arrays, kept from training.
             class_weight: from class to weight, for one output.
             validation_freq: every how many epochs to validate, or in which ones.
-            resume: a folder for backups; started again after it was killed, the same
+            resume: a folder for backups, or True for one that is named after the
+                script and the model; started again after it was killed, the same
                 call goes on exactly where it was (`BackupAndRestore` has options). One
                 that was finished does nothing, unless more epochs are asked for.
         """
         self._need_compiled("fit")
+        batch_size = whole("fit: batch_size", batch_size)
+        epochs = needed("fit: epochs", epochs, 0)
+        initial_epoch = needed("fit: initial_epoch", initial_epoch, 0)
+        steps_per_epoch = whole("fit: steps_per_epoch", steps_per_epoch)
+        validation_steps = whole("fit: validation_steps", validation_steps)
+        validation_batch_size = whole(
+            "fit: validation_batch_size", validation_batch_size
+        )
+        validation_split = share("fit: validation_split", validation_split)
+        validation_freq = frequency("fit: validation_freq", validation_freq)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split(
                 (x, y, sample_weight), validation_split
@@ -188,8 +206,10 @@ class Trainer(ModelPrograms):
             )
         run = Run(self, feed, callbacks)
         run.epoch = initial_epoch
-        options = _backup_options(callbacks, resume)
+        options = _backup_options(callbacks, resume, self.name)  # type: ignore[attr-defined]
         backups = Backups(run, options)
+        if options is not None and resume is True:
+            backups.tell(f"Backups of this run are in the folder {options.backup_dir}.")
         with together(
             "fit", self._placed(), callbacks, [feed, validation_feed], epochs=epochs,
             initial_epoch=initial_epoch, steps=steps_per_epoch,
@@ -218,6 +238,8 @@ class Trainer(ModelPrograms):
     ) -> Any:
         """Loss and metrics on data: a number, a list (loss first), or a dict."""
         self._need_compiled("evaluate")
+        batch_size = whole("evaluate: batch_size", batch_size)
+        steps = whole("evaluate: steps", steps)
         feed = adapt(
             x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
         )
@@ -252,6 +274,8 @@ class Trainer(ModelPrograms):
         callbacks: Any = None,
     ) -> Any:
         """The outputs for data, as NumPy arrays, batch by batch."""
+        batch_size = whole("predict: batch_size", batch_size)
+        steps = whole("predict: steps", steps)
         if verbose == 0 and callbacks is None and steps is None and self.built:  # type: ignore[attr-defined]
             batch = one_batch(x, batch_size or 32)
             placement = self._placed()
@@ -301,9 +325,10 @@ class Trainer(ModelPrograms):
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """One step of training; metrics go on from the last call."""
+        """One step of training; the loss and the metrics are this batch's."""
         with single_batch("train_on_batch", self) as settled:
             batch = self._one_batch(x, y, sample_weight, class_weight, training=True)
+            self.reset_metrics()
             logs = as_floats(self.train_program()(settled(batch)))
         return logs if return_dict else self._as_list(logs)
 
@@ -315,9 +340,10 @@ class Trainer(ModelPrograms):
         sample_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """One step of evaluation; metrics go on from the last call."""
+        """One step of evaluation; the loss and the metrics are this batch's."""
         with single_batch("test_on_batch", self) as settled:
             batch = self._one_batch(x, y, sample_weight, None, training=False)
+            self.reset_metrics()
             logs = as_floats(self.test_program()(settled(batch)))
         return logs if return_dict else self._as_list(logs)
 
@@ -349,13 +375,16 @@ def _backup_facts(options: BackupAndRestore) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
-def _backup_options(callbacks: CallbackList, resume: Any) -> BackupAndRestore | None:
+def _backup_options(
+    callbacks: CallbackList, resume: Any, model_name: str
+) -> BackupAndRestore | None:
+    folder = backup_folder(resume, model_name)
     for callback in callbacks.callbacks:
         if isinstance(callback, BackupAndRestore):
             return callback
-    if resume is None:
+    if folder is None:
         return None
-    return BackupAndRestore(resume, delete_checkpoint=False)
+    return BackupAndRestore(folder, delete_checkpoint=False)  # type: ignore[call-arg]
 
 
 def _plain(freq: Any) -> Any:
