@@ -265,7 +265,7 @@ def own_rows(placement: Placement | None, batch: Any) -> slice:
     """Which outputs for a batch are for this process's samples."""
     if placement is None or not placement.takes_parts:
         return slice(None)
-    return placement.own_parts.rows(batch)  # type: ignore[attr-defined]
+    return placement.process_shards.rows(batch)  # type: ignore[attr-defined]
 
 
 class Stopping:

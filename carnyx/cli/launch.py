@@ -19,7 +19,7 @@ from carnyx.cli.plan import (
     process_variables,
 )
 from carnyx.cli.ray_driver import Workers, run_on_ray
-from carnyx.distribution.reaching import is_address
+from carnyx.distribution.addresses import is_address
 from carnyx.errors import ArgumentError, nearest
 
 _EPILOG = """

@@ -18,7 +18,7 @@ from carnyx._core.packing import can_pack
 from carnyx._core.placement import Placement, current_placement, set_placement
 from carnyx._core.variable import Variable
 from carnyx.distribution.mesh import DeviceMesh, TensorLayout
-from carnyx.distribution.own_parts import OwnParts
+from carnyx.distribution.process_shards import ProcessShards
 from carnyx.errors import ArgumentError
 
 # Up to this size copying its part of a value costs a device less than an array more
@@ -76,7 +76,7 @@ class Distribution(Placement):
     @property
     def data_shard_id(self) -> int:
         """Which part of the data this process feeds."""
-        return self.own_parts.of[jax.process_index()]
+        return self.process_shards.of[jax.process_index()]
 
     def get_data_layout(self, data_shape: Sequence[int]) -> TensorLayout:
         """The layout of a part of a batch, by its shape."""
@@ -149,7 +149,7 @@ class Distribution(Placement):
         leaves = jax.tree_util.tree_leaves(batch)
         if not self.takes_parts or not leaves or is_shared(leaves[0]):
             return super().place_batch(batch, axis)
-        return self.own_parts.place(batch, axis, self.batch_sharding)
+        return self.process_shards.place(batch, axis, self.batch_sharding)
 
     @functools.cached_property
     def shared(self) -> bool:  # type: ignore[override]
@@ -160,10 +160,10 @@ class Distribution(Placement):
         return self.shared and not self.auto_shard_dataset
 
     @functools.cached_property
-    def own_parts(self) -> OwnParts:
+    def process_shards(self) -> ProcessShards:
         """Which part of a batch each process gives, with `auto_shard_dataset=False`."""
         axis = self.device_mesh.axis_names.index(self.batch_dim_name)
-        return OwnParts(self.device_mesh.backend_mesh.devices, axis)
+        return ProcessShards(self.device_mesh.backend_mesh.devices, axis)
 
     def output(self, path: str, value: Any) -> Any:
         layout = self.get_tensor_layout(f"{path}/output")

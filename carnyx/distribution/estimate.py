@@ -11,8 +11,7 @@ from carnyx._core.costs import nbytes
 from carnyx._core.variable import Variable
 from carnyx.distribution.chips import Chip, chip_of
 from carnyx.distribution.data_parallel import DataParallel, split_axis
-from carnyx.distribution.paper import Step
-from carnyx.distribution.paper_inputs import (
+from carnyx.distribution.estimate_inputs import (
     check_model,
     check_overlap,
     counts_of,
@@ -20,6 +19,7 @@ from carnyx.distribution.paper_inputs import (
     resized,
     specs_of,
 )
+from carnyx.distribution.step_cost import Step
 from carnyx.errors import ArgumentError
 
 USABLE = 0.9  # of a device's memory; the rest is for the runtime and for fragments
@@ -206,21 +206,23 @@ def estimate(
         )
     check_overlap(overlap)
     counts = counts_of(devices)
-    paper = _Paper(model, specs_of(model, batch), chip_of(chip), scaling == "strong")
-    chosen = _strategy(strategy, paper, counts)
-    rows = [paper.row(n, chosen == "fsdp", overlap) for n in counts]
+    costs = _CostModel(
+        model, specs_of(model, batch), chip_of(chip), scaling == "strong"
+    )
+    chosen = _strategy(strategy, costs, counts)
+    rows = [costs.row(n, chosen == "fsdp", overlap) for n in counts]
     parameters = sum(v.size for v in model.trainable_variables)
     return Estimate(
-        model.name, paper.chip, chosen, scaling, overlap, parameters, rows
+        model.name, costs.chip, chosen, scaling, overlap, parameters, rows
     )  # fmt: skip
 
 
-def _strategy(strategy: Any, paper: _Paper, counts: list[int]) -> str:
+def _strategy(strategy: Any, costs: _CostModel, counts: list[int]) -> str:
     if isinstance(strategy, DataParallel):
         return "fsdp" if strategy.shard_parameters else "data"
     if strategy == "auto":
         needs = (
-            paper.row(n, True, 0.0).fits and not paper.row(n, False, 0.0).fits
+            costs.row(n, True, 0.0).fits and not costs.row(n, False, 0.0).fits
             for n in counts
         )
         return "fsdp" if any(needs) else "data"
@@ -232,7 +234,7 @@ def _strategy(strategy: Any, paper: _Paper, counts: list[int]) -> str:
     return strategy
 
 
-class _Paper:
+class _CostModel:
     """Steps of a model on paper, by the samples that a device gets."""
 
     def __init__(self, model: Any, batch: Any, chip: Chip, strong: bool) -> None:

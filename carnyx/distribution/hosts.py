@@ -12,9 +12,9 @@ import numpy as np
 from carnyx._core.placement import current_placement, set_placement
 from carnyx._core.seed import make_default_seed, set_random_seed
 from carnyx.distribution import job
+from carnyx.distribution.addresses import addresses_of, is_address
+from carnyx.distribution.coordinator import Coordinator
 from carnyx.distribution.data_parallel import DataParallel
-from carnyx.distribution.hub import Hub
-from carnyx.distribution.reaching import addresses_of, is_address
 from carnyx.errors import ArgumentError, DeviceError
 
 _VARIABLE = "KERAS_DISTRIBUTION_"
@@ -157,22 +157,26 @@ def _hold_line(host: str | None, port: int) -> None:
 
     Args:
         host: where others reach the first process, if known.
-        port: of the hub; 0 is any that is free.
+        port: of the coordinator; 0 is any that is free.
     """
-    hub, said, index = None, b"", jax.process_index()
+    coordinator, said, index = None, b"", jax.process_index()
     if index == 0:
         token = os.urandom(16).hex()
         try:
-            hub = Hub(jax.process_count(), token, port)
-            said = json.dumps([token, [(a, hub.port) for a in addresses_of(host)]])
+            coordinator = Coordinator(jax.process_count(), token, port)
+            said = json.dumps(
+                [token, [(a, coordinator.port) for a in addresses_of(host)]]
+            )
         except OSError as error:
             said = json.dumps([f"cannot listen at its port {port}: {error}", None])
         said = said.encode()
     token, where = json.loads(_spread(said))
     if where is None:
         raise DeviceError(f"Process 0 {token}. CARNYX_JOB_PORT chooses another.")
-    addresses = [("localhost", hub.port)] if hub else [tuple(a) for a in where]
-    job.join(index, jax.process_count(), addresses, token, hub)
+    addresses = (
+        [("localhost", coordinator.port)] if coordinator else [tuple(a) for a in where]
+    )
+    job.join(index, jax.process_count(), addresses, token, coordinator)
 
 
 def _spread(said: bytes) -> bytes:

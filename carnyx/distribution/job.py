@@ -19,11 +19,11 @@ from typing import Any
 
 import jax
 
-from carnyx.distribution.hub import BEAT, SILENCE, Hub
-from carnyx.distribution.leaving import WayOut, code_of, end, is_failure, say
-from carnyx.distribution.reaching import connected
-from carnyx.distribution.stops import Stops
-from carnyx.distribution.turns import Turns, described
+from carnyx.distribution.addresses import connected
+from carnyx.distribution.coordinator import BEAT, SILENCE, Coordinator
+from carnyx.distribution.exit_hooks import ExitWatcher, code_of, end, is_failure, say
+from carnyx.distribution.rank_zero import RankZero, described
+from carnyx.distribution.stop_barrier import StopBarrier
 from carnyx.errors import ProcessError
 
 GRACE = 8.0  # seconds for the main thread to leave, before the process is ended
@@ -50,9 +50,9 @@ class Job:
 
     Args:
         index, count: which process this is, of how many.
-        addresses: where the hub may be reached, each tried in turn.
-        token: what the hub asks for.
-        hub: in the first process.
+        addresses: where the coordinator may be reached, each tried in turn.
+        token: what the coordinator asks for.
+        coordinator: in the first process.
 
     Attributes:
         word: one that is this job's own.
@@ -64,11 +64,11 @@ class Job:
         count: int,
         addresses: list[tuple[str, int]],
         token: str,
-        hub: Hub | None = None,
+        coordinator: Coordinator | None = None,
     ) -> None:
-        self.index, self.count, self._hub = index, count, hub
+        self.index, self.count, self._coordinator = index, count, coordinator
         self.word = token[:8]
-        self.stops = Stops(
+        self.stops = StopBarrier(
             ask=lambda number, reason: self._send("stop", number, reason),
             tell=lambda point: self._send("at", point),
             check=self.check,
@@ -76,14 +76,14 @@ class Job:
         self._news = threading.Condition()
         self._got: dict[str, list[Any]] = {}
         self._broken: dict[str, int] = {}
-        self._turns = Turns(
+        self._rank_zero = RankZero(
             index, lambda key, value: self._send("post", key, value), self._await_first
         )
         self._lost: str | None = None  # why the job is over
         self._left: dict[int, str] = {}  # calls that another process has left
         self._ended: dict[int, str] = {}  # processes whose script is over
         self._told = self._failed = self._leaving = self._ready = self._over = False
-        self._way_out = WayOut()
+        self._exit = ExitWatcher()
         self._call = self._depth = self._made = 0
         self._code = ProcessError.exit_code  # unless it has one of its own
         self._heard = self._until = time.monotonic()
@@ -125,7 +125,7 @@ class Job:
     def next(self, what: str) -> str:
         """A key that no exchange has had; by the main thread, as `agree`."""
         self._made += 1
-        self._turns.pass_by(self._made)
+        self._rank_zero.pass_by(self._made)
         within = "in" if self._depth else "after"
         return f"{self._made}-{within}-{self._call} {what}"
 
@@ -135,7 +135,7 @@ class Job:
         Args:
             name: such as a file's; tells it from others that the first does alone.
         """
-        self._turns.take(do, what, name, self._made)
+        self._rank_zero.take(do, what, name, self._made)
 
     def _wait(self, done: Any, what: str, over: threading.Event | None = None) -> None:
         since, told = time.monotonic(), False
@@ -166,7 +166,7 @@ class Job:
             return
         self._call, self._depth, self._told = self._call + 1, 1, False
         self._made = 0
-        self._turns.begin([self._call, 0])
+        self._rank_zero.begin([self._call, 0])
         try:
             if self._ended:
                 raise self._error(next(iter(self._ended.values())))
@@ -180,13 +180,13 @@ class Job:
             if text is not None:
                 self._told = True
                 raise self._error(text) from error
-            self._way_out.note(error)
+            self._exit.note(error)
             if not isinstance(error, SystemExit | KeyboardInterrupt):
                 self._send("left", self._call, described(error))
             raise
         finally:
             self._depth = self._made = 0  # equal again, whoever left where
-            self._turns.begin([self._call, 1])
+            self._rank_zero.begin([self._call, 1])
             self._got.clear()
 
     def check(self) -> None:
@@ -223,7 +223,7 @@ class Job:
 
     def _end_if_stuck(self) -> None:
         """End the process, if its main thread waits in a program for who is gone."""
-        by_itself = self._failed or self._way_out.is_begun
+        by_itself = self._failed or self._exit.is_begun
         if self._told or by_itself or time.monotonic() < self._until:
             return
         stuck = self._gone_wrong()
@@ -245,7 +245,9 @@ class Job:
             self._end_if_stuck()
             silent = time.monotonic() - self._heard
             if silent > SILENCE and not self._leaving:
-                self._without_hub(f"was lost: it was silent for {silent:.0f} s.")
+                self._without_coordinator(
+                    f"was lost: it was silent for {silent:.0f} s."
+                )
 
     def _listen(self) -> None:
         with (
@@ -260,9 +262,9 @@ class Job:
                     getattr(self, f"_on_{kind}")(*rest)
                     self._news.notify_all()
         if not (self._leaving or self._all_ended()):
-            self._without_hub("died: its connection closed.")
+            self._without_coordinator("died: its connection closed.")
 
-    def _without_hub(self, what: str) -> None:
+    def _without_coordinator(self, what: str) -> None:
         """JAX's own service is gone, too: it will not let this process live on."""
         if self._lost is None:
             say(f"carnyx: {self._names[0]} {what} Process {self.index} ends, too.")
@@ -280,7 +282,7 @@ class Job:
         self._broken[key] = who
 
     def _on_post(self, key: str, value: Any) -> None:
-        self._turns.hear(key, value)
+        self._rank_zero.hear(key, value)
 
     def _on_hold(self) -> None:
         self.stops.hold()
@@ -319,7 +321,7 @@ class Job:
 
     def watch_exit(self) -> None:
         """Say goodbye when the script is over, and why, where it fails."""
-        self._way_out.watch(self._fail)
+        self._exit.watch(self._fail)
         atexit.register(self._leave)
 
     def close(self) -> None:
@@ -343,7 +345,7 @@ class Job:
 
     def _leave(self) -> None:
         """The script is over; JAX would wait minutes for a process that is gone."""
-        error = self._way_out.error()
+        error = self._exit.error()
         if error is not None and is_failure(error) and not self._failed:
             self._fail(error)
         if not (self._failed or self._lost):
@@ -352,8 +354,10 @@ class Job:
                 self._leaving = True
                 return
         self._leaving = True
-        if self._hub is not None:  # its end would end the others in mid-sentence
-            self._hub.await_alone(GRACE + BEAT)
+        if (
+            self._coordinator is not None
+        ):  # its end would end the others in mid-sentence
+            self._coordinator.await_alone(GRACE + BEAT)
         end(self._code)
 
     def _await_end(self, code: int) -> None:
@@ -380,9 +384,13 @@ class Job:
 
 
 def join(
-    index: int, count: int, where: list[tuple[str, int]], token: str, hub: Hub | None
+    index: int,
+    count: int,
+    where: list[tuple[str, int]],
+    token: str,
+    coordinator: Coordinator | None,
 ) -> None:
     """Connect this process with the others; see `Job`."""
-    job = Job(index, count, where, token, hub)
+    job = Job(index, count, where, token, coordinator)
     job.watch_exit()
     _job[0] = job

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from carnyx.distribution.hub import Hub
+from carnyx.distribution.coordinator import Coordinator
 from carnyx.distribution.job import Job
 from carnyx.errors import FileError, ProcessError
 
@@ -38,9 +38,11 @@ def in_threads(do: Callable[[int], Any], count: int = COUNT) -> list[Any]:
 
 @pytest.fixture
 def jobs() -> Iterator[list[Job]]:
-    hub = Hub(COUNT, "secret")
-    where = [("localhost", hub.port)]
-    made = in_threads(lambda i: Job(i, COUNT, where, "secret", hub if not i else None))
+    coordinator = Coordinator(COUNT, "secret")
+    where = [("localhost", coordinator.port)]
+    made = in_threads(
+        lambda i: Job(i, COUNT, where, "secret", coordinator if not i else None)
+    )
     yield made
     for job in made:
         job.close()
@@ -95,10 +97,10 @@ def test_an_error_in_a_call_reaches_who_is_in_it(jobs: list[Job]) -> None:
 
 
 def test_a_stranger_is_not_let_in() -> None:
-    hub = Hub(1, "secret")
+    coordinator = Coordinator(1, "secret")
     with pytest.raises(ProcessError, match="cannot reach process 0"):
         Job(0, 1, [("localhost", 1)], "secret")
-    job = Job(0, 1, [("localhost", hub.port)], "secret", hub)
+    job = Job(0, 1, [("localhost", coordinator.port)], "secret", coordinator)
     assert job.agree(1, "x") == [1]
     job.close()
 
@@ -115,11 +117,11 @@ def test_a_stranger_is_not_let_in() -> None:
 )
 def test_all_stop_at_the_same_points(wishes: list[dict], pauses: list[int]) -> None:
     """However far each is when another wants to stop, and however often one does."""
-    hub = Hub(COUNT, "secret")
-    where = [("localhost", hub.port)]
+    coordinator = Coordinator(COUNT, "secret")
+    where = [("localhost", coordinator.port)]
 
     def run(index: int) -> list[int]:
-        job = Job(index, COUNT, where, "secret", hub if not index else None)
+        job = Job(index, COUNT, where, "secret", coordinator if not index else None)
         stopped = []
         for point in range(1, 41):
             threading.Event().wait(pauses[index] * 1e-4)
@@ -157,8 +159,8 @@ def test_a_wish_to_stop_is_for_one_run(
     wishes: list[dict], pauses: list[int], fails: dict[int, tuple[int, int]]
 ) -> None:
     """The last points of a run may be passed, and an error may end it."""
-    hub = Hub(COUNT, "secret")
-    where = [("localhost", hub.port)]
+    coordinator = Coordinator(COUNT, "secret")
+    where = [("localhost", coordinator.port)]
 
     def one(job: Job, index: int, number: int) -> list[Any]:
         met: list[Any] = []
@@ -173,7 +175,7 @@ def test_a_wish_to_stop_is_for_one_run(
             return [*met, job.stops.end()]
 
     def run(index: int) -> list[Any]:
-        job = Job(index, COUNT, where, "secret", hub if not index else None)
+        job = Job(index, COUNT, where, "secret", coordinator if not index else None)
         runs: list[Any] = []
         for number in range(4):
             try:

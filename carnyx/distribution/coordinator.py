@@ -6,7 +6,7 @@ silent is a host that is down.
 
 A message is a line of JSON, `[kind, ...]`:
 
-    from a process                  from the hub, to all
+    from a process                  from the coordinator, to all
     hello, token, id, facts         ready
     beat                            beat
     put, key, value                 got, key, values      once all have put theirs
@@ -33,7 +33,7 @@ SILENCE = 30.0  # seconds without one until a process counts as lost
 _LONGEST = 1 << 22  # bytes of a line
 
 
-class Hub:
+class Coordinator:
     """Listens in a thread of its own.
 
     Args:
@@ -56,7 +56,7 @@ class Hub:
         self.port = listening.getsockname()[1]
         threading.Thread(
             target=lambda: asyncio.run(self._serve(listening)),
-            name="carnyx-hub",
+            name="carnyx-coordinator",
             daemon=True,
         ).start()
 

@@ -17,7 +17,7 @@ from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 from carnyx.distribution.chips import Chip
-from carnyx.distribution.paper_inputs import leading_size, leaves_of
+from carnyx.distribution.estimate_inputs import leading_size, leaves_of
 from carnyx.errors import ArgumentError
 
 

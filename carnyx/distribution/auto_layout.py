@@ -23,7 +23,7 @@ _SPLIT = {
 }
 
 
-class Splitter:
+class AutoLayout:
     """Says along which axis to split each variable of a model, asked in their order.
 
     Args:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 
 
-class Stops:
+class StopBarrier:
     """This process's count of points.
 
     Args:

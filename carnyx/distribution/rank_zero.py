@@ -8,7 +8,7 @@ from typing import Any
 from carnyx.errors import FileError
 
 
-class Turns:
+class RankZero:
     """Which of the first process's deeds another one waits for.
 
     The first process may do more of them than the others wait for: the same one is

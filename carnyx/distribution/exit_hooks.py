@@ -18,7 +18,7 @@ from carnyx.errors import ProcessError
 STOPPED = 128 + signal.SIGTERM  # of a training that was asked to stop, in all of them
 
 
-class WayOut:
+class ExitWatcher:
     """What ends the script; a `SystemExit` leaves no trace of itself by the end.
 
     One that is raised by `sys.exit` or within a call of the job is seen, and counts

@@ -13,7 +13,7 @@ from carnyx._core.placement import Padded, Uneven, filled
 from carnyx.errors import ArgumentError, DataError
 
 
-class OwnParts:
+class ProcessShards:
     """Which part of a batch each process gives, one after the other.
 
     Processes that share a part (as a model's weights are split between them) have to
