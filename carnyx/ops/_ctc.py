@@ -14,6 +14,7 @@ from jax import lax
 from carnyx._core.op import op
 from carnyx.errors import ArgumentError
 from carnyx.ops._dtypes import result_type, tensor
+from carnyx.ops._once import once
 from carnyx.typing import Tensor
 
 __all__ = ["ctc_decode", "ctc_loss"]
@@ -69,7 +70,7 @@ def ctc_loss(
 
 
 def _greedy(logits, lengths, merge_repeated: bool, blank: int):
-    time = logits.shape[1]
+    time, logits = logits.shape[1], once(logits)
     inside = jnp.arange(time) < lengths[:, None]
     best = jnp.where(inside, logits.argmax(-1), blank)
     score = -jnp.where(inside, logits.max(-1), 0).sum(1, keepdims=True)

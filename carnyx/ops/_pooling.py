@@ -13,6 +13,7 @@ from jax import lax
 from carnyx._core.op import op
 from carnyx._core.scope import fast_gradients
 from carnyx.ops._dtypes import tensor
+from carnyx.ops._once import once
 from carnyx.ops._spatial import (
     Sizes,
     Window,
@@ -212,7 +213,7 @@ def adaptive_max_pool(
     inputs: Tensor, output_size: Sizes, data_format: str | None = None
 ) -> Tensor:
     """The maxima of `output_size` parts of each spatial axis."""
-    x = tensor(inputs)
+    x = once(tensor(inputs))
     for axis, out in _adaptive_axes(x, output_size, data_format):
         starts, ends = _bounds(x.shape[axis], out)
         # Short parts repeat their last element, which changes no maximum.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from carnyx._core.op import op
 from carnyx.ops._dtypes import float_dtype, given_dtype, result_type, tensor, to_float
+from carnyx.ops._once import once
 from carnyx.ops._thin import axes, named, reduction
 from carnyx.typing import Axis, DTypeLike, Tensor
 
@@ -21,16 +22,21 @@ __all__ = [
 ]
 # fmt: on
 
+
+def _held(x: Tensor) -> Tensor:
+    return once(tensor(x))
+
+
 all = reduction(jnp.all, "Whether all entries are nonzero.")
 any = reduction(jnp.any, "Whether some entry is nonzero.")
-amax = reduction(jnp.amax, "The greatest entry.")
-amin = reduction(jnp.amin, "The least entry.")
-ptp = reduction(jnp.ptp, "The greatest entry minus the least.")
+amax = reduction(jnp.amax, "The greatest entry.", _held)
+amin = reduction(jnp.amin, "The least entry.", _held)
+ptp = reduction(jnp.ptp, "The greatest entry minus the least.", _held)
 sum = reduction(jnp.sum, "The sum of the entries.")
 median = reduction(jnp.median, "The middle entry, or the mean of two.", to_float)
 
-nanmax = reduction(jnp.nanmax, "`max` of the entries that are not NaN.")
-nanmin = reduction(jnp.nanmin, "`min` of the entries that are not NaN.")
+nanmax = reduction(jnp.nanmax, "`max` of the entries that are not NaN.", _held)
+nanmin = reduction(jnp.nanmin, "`min` of the entries that are not NaN.", _held)
 nansum = reduction(jnp.nansum, "`sum` of the entries that are not NaN.")
 nanprod = reduction(jnp.nanprod, "`prod` of the entries that are not NaN.")
 nanmean = reduction(jnp.nanmean, "`mean` of the entries that are not NaN.", to_float)
@@ -46,7 +52,7 @@ def max(
     x: Tensor, axis: Axis = None, keepdims: bool = False, initial: Any = None
 ) -> Tensor:
     """The greatest entry, at least `initial`."""
-    return jnp.max(tensor(x), axes(axis), keepdims=keepdims, initial=initial)
+    return jnp.max(_held(x), axes(axis), keepdims=keepdims, initial=initial)
 
 
 @op
@@ -54,7 +60,7 @@ def min(
     x: Tensor, axis: Axis = None, keepdims: bool = False, initial: Any = None
 ) -> Tensor:
     """The least entry, at most `initial`."""
-    return jnp.min(tensor(x), axes(axis), keepdims=keepdims, initial=initial)
+    return jnp.min(_held(x), axes(axis), keepdims=keepdims, initial=initial)
 
 
 @op

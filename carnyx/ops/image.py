@@ -78,8 +78,9 @@ def rgb_to_hsv(images: Tensor, data_format: str | None = None) -> Tensor:
     some = spread > 0
     safe = jnp.where(some, spread, 1)
     # Each of the largest colour's sixths of the circle, from where the second stands.
-    hue = jnp.where(value == g, 2 + (b - r) / safe, 4 + (r - g) / safe)
-    hue = jnp.where(value == r, (g - b) / safe, hue) / 6
+    # The colours are compared with each other: computed again, none need equal `value`.
+    hue = jnp.where(g >= b, 2 + (b - r) / safe, 4 + (r - g) / safe)
+    hue = jnp.where((r >= g) & (r >= b), (g - b) / safe, hue) / 6
     hue = jnp.where(some, jnp.where(hue < 0, hue + 1, hue), 0)
     saturation = jnp.where(value > 0, spread / jnp.where(value > 0, value, 1), 0)
     return jnp.stack([hue, saturation, value], axis)

@@ -7,11 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from carnyx._core.op import op
 from carnyx._core.scope import is_tracer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import tensor, to_float
+from carnyx.ops._once import once
 from carnyx.ops._thin import axes as hashable
 from carnyx.typing import Axis, Tensor
 
@@ -109,7 +111,22 @@ def norm(
     >>> float(norm([3.0, 4.0]))
     5.0
     """
-    return jnp.linalg.norm(to_float(x), ord, hashable(axis), keepdims)
+    x, over = to_float(x), hashable(axis)
+    over = range(x.ndim) if over is None else np.atleast_1d(over)
+    if ord in (np.inf, -np.inf) or (ord in (1, -1) and len(over) == 2):
+        return _extreme_norm(x, ord, [int(a) for a in over], keepdims)
+    return jnp.linalg.norm(x, ord, hashable(axis), keepdims)
+
+
+def _extreme_norm(x: jax.Array, ord: Any, axes: list[int], keepdims: bool) -> jax.Array:
+    """The largest or least size of an entry, or sum of sizes of a row or column."""
+    if len(axes) > 2:
+        raise ArgumentError(f"norm got ord={ord} for {len(axes)} axes; give axis=.")
+    extreme, sizes = jnp.max if ord > 0 else jnp.min, jnp.abs(x)
+    if len(axes) == 2:
+        sizes = jnp.sum(sizes, axes[0 if abs(ord) == 1 else 1], keepdims=True)
+    out = extreme(once(sizes), tuple(axes), keepdims=True)
+    return out if keepdims else jnp.squeeze(out, tuple(axes))
 
 
 @op

@@ -17,6 +17,7 @@ from carnyx._core.scope import is_tracer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops import _signal
 from carnyx.ops._dtypes import tensor, to_float
+from carnyx.ops._once import once
 from carnyx.ops._signal import *  # noqa: F403
 from carnyx.ops._thin import axes as hashable
 from carnyx.ops._thin import unary
@@ -68,7 +69,9 @@ def segment_max(
     sorted: bool = False,
 ) -> Tensor:  # fmt: skip
     """Maxima of the rows of each segment; the lowest number where there are none."""
-    return _segments(jax.ops.segment_max, data, segment_ids, num_segments, sorted)
+    return _segments(
+        jax.ops.segment_max, once(tensor(data)), segment_ids, num_segments, sorted
+    )
 
 
 @op
@@ -77,7 +80,9 @@ def segment_min(
     sorted: bool = False,
 ) -> Tensor:  # fmt: skip
     """Minima of the rows of each segment; the highest number where there are none."""
-    return _segments(jax.ops.segment_min, data, segment_ids, num_segments, sorted)
+    return _segments(
+        jax.ops.segment_min, once(tensor(data)), segment_ids, num_segments, sorted
+    )
 
 
 @op
