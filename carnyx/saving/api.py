@@ -21,10 +21,11 @@ from carnyx.errors import (
     add_note_once,
 )
 from carnyx.saving import hdf5, jsons, shared, walk
+from carnyx.saving.by_layer import restore_by_name
 from carnyx.saving.description import ModelDescription
 from carnyx.saving.files import PathLike, damaged, existing
 from carnyx.saving.formats import keras_v3, legacy_h5
-from carnyx.saving.restore import restore, restore_by_name
+from carnyx.saving.restore import restore
 
 _HDF5 = (".h5", ".hdf5")
 
@@ -78,7 +79,7 @@ def describe(
         description.weights = walk.collect_by_layer(model)
         optimizer = getattr(model, "optimizer", None)
         if optimizer is not None:
-            description.optimizer[""] = walk.collect_optimizer(optimizer)
+            description.optimizer[""] = walk.collect_optimizer(optimizer, model)
     else:
         description.weights = walk.collect(model)
     return description

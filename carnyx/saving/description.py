@@ -49,10 +49,17 @@ class Stored:
 
 @dataclass
 class Group:
-    """The arrays of one layer or optimizer, in order, and its name in the file."""
+    """The arrays of one layer or optimizer, in order, and its name in the file.
+
+    Attributes:
+        places: of each array, which weight of the layer it is, where the file says so.
+        trained: of an optimizer, which weights of the model its state is for.
+    """
 
     name: str | None = None
     arrays: dict[str, Any] = field(default_factory=dict)
+    places: list[int] | None = None
+    trained: list[int] | None = None
 
 
 @dataclass

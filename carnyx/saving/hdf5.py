@@ -22,6 +22,7 @@ from carnyx.saving.description import Group, Stored
 from carnyx.saving.files import budget, damaged, readable, refused
 
 MAX_OBJECTS = 200_000
+TRAINED = "trained_weights"  # of an optimizer; ours, other readers do not mind
 _PLAIN = "Only arrays inside the file itself are read; copy them into it (h5repack)."
 _SPECIAL = {
     name: np.dtype(getattr(ml_dtypes, name))
@@ -54,6 +55,13 @@ class Tree:
                 if k.startswith(place + "/")
             },
         )
+
+    def numbers(self, place: str, attribute: str) -> list[int] | None:
+        """A list of numbers that `put_names` kept as text; None where there is none."""
+        found = self.names(place, attribute)
+        if not found or not all(n.lstrip("-").isdecimal() for n in found):
+            return None
+        return [int(n) for n in found if len(n) < 10]
 
     def names(self, place: str, attribute: str) -> list[str]:
         """A list of names kept in an attribute, or in several when it is long."""
@@ -270,5 +278,7 @@ def put_groups(file: Any, groups: dict[str, Group], prefix: str = "") -> None:
         target = file.create_group(path)
         if group.name is not None:
             target.attrs["name"] = group.name
+        if group.trained:
+            put_names(target, TRAINED, [str(place) for place in group.trained])
         for key, value in group.arrays.items():
             put_array(target, key, value)

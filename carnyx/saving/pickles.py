@@ -55,7 +55,7 @@ def _on_host(group: Group) -> Group:
         key: value.numpy() if isinstance(value, Variable) else np.array(value)
         for key, value in group.arrays.items()
     }
-    return Group(group.name, arrays)
+    return Group(group.name, arrays, trained=group.trained)
 
 
 def _revived(description: ModelDescription, objects: dict[str, Any]) -> Any:

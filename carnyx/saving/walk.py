@@ -17,9 +17,11 @@ import numpy as np
 
 from carnyx._core.naming import to_snake_case
 from carnyx._core.seed import SeedGenerator
+from carnyx.errors import ArgumentError
 from carnyx.layers._children import own_variables
 from carnyx.layers.base import Layer
 from carnyx.saving.description import TOP, Group
+from carnyx.saving.matching import weights_in_order
 
 _NEVER = frozenset({"_given", "_inbound_nodes", "_functional", "_stack"})
 
@@ -122,21 +124,41 @@ def collect(root: Any) -> dict[str, Group]:
             item.save_own_variables(store)
         name = getattr(item, "name", None)
         groups[path] = Group(name if isinstance(name, str) else None, store)
+        groups[path].trained = trained_by(item, root)
     return groups
 
 
-def legacy_variables(layer: Any) -> list[Any]:
-    """The order of weights in the HDF5 layout that Keras 2 and 3 share."""
-    return [*layer.trainable_weights, *layer.non_trainable_weights]
+def trained_by(item: Any, model: Any) -> list[int] | None:
+    """Which weights of the model an optimizer has a state for; None for other items."""
+    if not is_optimizer(item) or not hasattr(item, "_trainable_variables"):
+        return None
+    places = {id(v): i for i, (_, v) in enumerate(weights_in_order(model))}
+    return [places.get(id(v), -1) for v in item._trainable_variables]
 
 
 def collect_by_layer(model: Any) -> dict[str, Group]:
-    """The arrays of a model by the name of its layers."""
-    groups = {
-        layer.name: Group(layer.name, _by_name(legacy_variables(layer)))
-        for layer in model.layers
-    }
+    """The arrays of a model by the name of its layers.
+
+    They stand in the order of the HDF5 layout that Keras 2 and 3 share, trainable ones
+    first; which weight each is, is said beside.
+    """
+    names = [layer.name for layer in model.layers]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ArgumentError(
+            f"{model.name!r} has several layers of the name {twice[0]!r}, and .h5 "
+            "files go by name. Give each a name of its own, or save as .keras or "
+            ".weights.h5."
+        )
+    groups = {layer.name: _listed(layer) for layer in model.layers}
     return groups | {TOP: Group(None, _by_name(own_variables(model)))}
+
+
+def _listed(layer: Any) -> Group:
+    places = {id(v): i for i, (_, v) in enumerate(weights_in_order(layer))}
+    weights = [*layer.trainable_weights, *layer.non_trainable_weights]
+    order = [places[id(v)] for v in weights]
+    return Group(layer.name, _by_name(weights), order)
 
 
 def _by_name(variables: Iterable[Any]) -> dict[str, Any]:
@@ -149,6 +171,7 @@ def _by_name(variables: Iterable[Any]) -> dict[str, Any]:
     return named
 
 
-def collect_optimizer(optimizer: Any) -> Group:
+def collect_optimizer(optimizer: Any, model: Any) -> Group:
     """An optimizer's variables by name."""
-    return Group(optimizer.name, _by_name(optimizer.variables))
+    named = _by_name(optimizer.variables)
+    return Group(optimizer.name, named, trained=trained_by(optimizer, model))

@@ -67,8 +67,9 @@ def _take_groups(description: ModelDescription, tree: hdf5.Tree) -> None:
     """Groups `<path>/vars` as path to arrays; the optimizer's apart."""
     for place, attributes in tree.attributes.items():
         if _is_vars(place):
-            name = attributes.get("name")
-            _group(description, place).name = name if isinstance(name, str) else None
+            name, group = attributes.get("name"), _group(description, place)
+            group.name = name if isinstance(name, str) else None
+            group.trained = tree.numbers(place, hdf5.TRAINED)
     for member, stored in sorted(tree.arrays.items(), key=_number):
         place, _, key = member.rpartition("/")
         if not _is_vars(place):

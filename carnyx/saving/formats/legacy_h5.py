@@ -19,6 +19,7 @@ from carnyx.saving.files import PathLike, damaged, replacing
 from carnyx.saving.formats.keras_v3 import KERAS_VERSION
 
 WEIGHTS, OPTIMIZER = "model_weights", "optimizer_weights"
+PLACES = "weight_places"  # ours; other readers do not mind
 # What `compile` takes, among what training_config has had over the years.
 _COMPILE = ("loss", "metrics", "weighted_metrics", "loss_weights")
 _FAMILY = {"loss": "keras.losses", "metrics": "keras.metrics"}
@@ -61,6 +62,8 @@ def _group(tree: hdf5.Tree, place: str) -> Group:
         if name not in inside.arrays:
             raise damaged(tree.source, f"{place}/{name}", "this array is missing")
         group.arrays[name] = inside.arrays[name]
+    group.places = inside.numbers("", PLACES)
+    group.trained = inside.numbers("", hdf5.TRAINED)
     return group
 
 
@@ -166,6 +169,10 @@ def _put_weights(root: Any, description: ModelDescription) -> None:
 
 def _put_group(target: Any, group: Group) -> None:
     hdf5.put_names(target, "weight_names", list(group.arrays))
+    if group.places:
+        hdf5.put_names(target, PLACES, [str(place) for place in group.places])
+    if group.trained:
+        hdf5.put_names(target, hdf5.TRAINED, [str(place) for place in group.trained])
     for name, value in group.arrays.items():
         hdf5.put_array(target, name, value)
 
