@@ -5,6 +5,7 @@
     ├── DTypeError          (TypeError)     a dtype that does not fit
     ├── ArgumentError       (ValueError)    an argument outside its range
     ├── UnknownNameError    (ValueError)    a name that is not registered
+    │   └── UnknownKeyError (KeyError)      a key of a dict that nothing has
     ├── GraphError          (ValueError)    layers connected wrongly
     ├── NotBuiltError       (ValueError)    weights asked for before they exist
     ├── AbstractError       (ValueError)    values asked for of an abstract model
@@ -43,6 +44,12 @@ class ArgumentError(CarnyxError, ValueError):
 
 class UnknownNameError(CarnyxError, ValueError):
     """A name that is not registered; the message has the nearest one."""
+
+
+class UnknownKeyError(UnknownNameError, KeyError):
+    """A key of a dict that nothing has, such as an output that is not there."""
+
+    __str__ = Exception.__str__  # a KeyError would show the repr of its message
 
 
 class GraphError(CarnyxError, ValueError):
@@ -87,7 +94,7 @@ class UnsafeModelError(CarnyxError, ValueError):
     """A model file that asks for more than data: code, imports, other files."""
 
 
-for _error in (CarnyxError, *CarnyxError.__subclasses__()):
+for _error in (CarnyxError, *CarnyxError.__subclasses__(), UnknownKeyError):
     _error.__module__ = "carnyx"  # tracebacks print the public name
 
 

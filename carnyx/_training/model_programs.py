@@ -27,8 +27,22 @@ class ModelPrograms(Steps):
     """
 
     run_eagerly = False
+    _jit_compile = True
     _predictor: Any = None
     _placement: Any = None  # of this model alone
+
+    @property
+    def jit_compile(self) -> bool:
+        """Whether steps are compiled; may be set at any time."""
+        return self._jit_compile and not self.run_eagerly
+
+    @jit_compile.setter
+    def jit_compile(self, value: Any) -> None:
+        if value not in (True, False, "auto"):
+            raise ArgumentError(
+                f"jit_compile got {value!r}; expected True, False or 'auto'."
+            )
+        self._jit_compile = bool(value)
 
     def _placed(self) -> Any:
         """The model's own placement, the one in force, or that of `compile`."""
@@ -80,7 +94,7 @@ class ModelPrograms(Steps):
         if not compiled.ready:
             y_pred = self._predicted_spec(x)
             if compiled.loss is not None and not compiled.loss.built:
-                compiled.loss.build(y_pred)
+                compiled.loss.build(y, y_pred)
             if compiled.metrics is not None and not compiled.metrics.built:
                 compiled.metrics.build(y, y_pred)
                 # some metrics have their state from their first batch on
@@ -129,7 +143,7 @@ class ModelPrograms(Steps):
     def _program(self, name: str, step: Any) -> StepProgram:
         held = self._held()
         programs = self._need_compiled("fit").programs
-        key = name, self.run_eagerly
+        key = name, self.jit_compile
         if key not in programs:
             if simple_steps.is_simple(self, name):
                 step = simple_steps.checked_logs(getattr(self, name))
@@ -141,7 +155,7 @@ class ModelPrograms(Steps):
                 program = staged_step(self, Steps, name, step, held, placed)
                 programs[key] = program
             else:
-                programs[key] = StepProgram(step, held, compiled=not self.run_eagerly)
+                programs[key] = StepProgram(step, held, compiled=self.jit_compile)
         return programs[key]
 
     def train_program(self) -> StepProgram:
@@ -161,7 +175,7 @@ class ModelPrograms(Steps):
 
     def predict_program(self) -> PredictProgram:
         """The program of prediction; needs no `compile`."""
-        eager = self.run_eagerly
+        eager = not self.jit_compile
         placement = self._placed()
         key = structure.version(), eager, placement
         program: Any = self._predictor

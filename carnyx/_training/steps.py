@@ -12,6 +12,7 @@ from carnyx._core.scope import pure
 from carnyx._training import simple_steps
 from carnyx._training.compile import Compiled
 from carnyx._training.outputs import unpack
+from carnyx._training.overrides import call_override
 from carnyx._training.state import TrainState
 from carnyx.errors import ArgumentError, NotCompiledError
 from carnyx.layers._children import owned
@@ -36,17 +37,17 @@ class Steps:
 
     @property
     def metrics(self) -> list[Any]:
-        """The loss's running mean, the layers' metrics, those of `compile`."""
+        """The loss's running mean, the metrics of `compile`, each output's loss, then
+        the layers' metrics."""
         found: list[Any] = []
         compiled = self._compiled
         if compiled is not None:
             found.append(compiled.loss_tracker)
-        found += self._layers_metrics()
-        if compiled is not None and compiled.metrics is not None:
-            found.append(compiled.metrics)
-        if compiled is not None and compiled.loss is not None:
-            found += compiled.loss.metrics
-        return found
+            if compiled.metrics is not None:
+                found.append(compiled.metrics)
+            if compiled.loss is not None:
+                found += compiled.loss.metrics
+        return found + self._layers_metrics()
 
     @property
     def metrics_names(self) -> list[str]:
@@ -125,8 +126,8 @@ class Steps:
         ]
 
         def forward() -> tuple[Any, Any, Any]:
-            y_pred = self(x, training=training)  # type: ignore[operator]
-            loss = self.compute_loss(x, y, y_pred, sample_weight, training=training)
+            y_pred = self._predictions(x, training)
+            loss = self._loss(x, y, y_pred, sample_weight, training)
             scaled = loss
             if optimizer_variables is not None:
                 scaled = self.optimizer.scale_loss(loss)
@@ -140,6 +141,31 @@ class Steps:
         second = first + len(parts[1])
         buffers, metrics = new[first:second], new[second : second + len(parts[2])]
         return scaled, (loss, y_pred, buffers, metrics)
+
+    def _predictions(self, x: Any, training: bool) -> Any:
+        """What the model gives for a batch."""
+        y_pred = self(x, training=training)  # type: ignore[operator]
+        if y_pred is None:
+            raise ArgumentError(
+                f"call() of {type(self).__name__} {self.name!r} returned None. End it "  # type: ignore[attr-defined]
+                "with `return outputs`."
+            )
+        return y_pred
+
+    def _loss(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool
+    ) -> Any:
+        """`compute_loss`, also one that was written before it took `training`."""
+        loss = call_override(
+            self.compute_loss,
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training,
+        )  # fmt: skip
+        if loss is None:
+            raise ArgumentError(
+                f"compute_loss() of {type(self).__name__} {self.name!r} returned "  # type: ignore[attr-defined]
+                "None. End it with `return loss`."
+            )
+        return loss
 
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
         """One step of training as a pure function: `(logs, new state)`.
@@ -192,7 +218,7 @@ class Steps:
         # what layers add to metrics of their own is forgotten, as in Keras
         states = [v for metric in self._layers_metrics() for v in metric.variables]
         run = pure(
-            lambda: self(x, training=False),  # type: ignore[operator]
+            lambda: self._predictions(x, training=False),
             [*parts[0], *parts[1], *states],
         )
         outputs, new = run([*state[0], *state[1], *(v.peek() for v in states)])
@@ -229,7 +255,9 @@ class Steps:
     ) -> tuple[dict[str, Any], list[Any]]:
         def update() -> dict[str, Any]:
             tracker = self._need_compiled("fit").loss_tracker
-            tracker.update_state(loss, sample_weight=tree.flatten(x)[0].shape[0])
+            # an optional input may be None
+            first = next(leaf for leaf in tree.flatten(x) if leaf is not None)
+            tracker.update_state(loss, sample_weight=first.shape[0])
             return self.compute_metrics(x, y, y_pred, sample_weight)
 
         logs, values = pure(update, self.metrics_variables)(values)

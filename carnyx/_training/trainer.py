@@ -19,7 +19,8 @@ from carnyx._training.arguments import (
     share,
     whole,
 )
-from carnyx._training.compile import Compiled, CompiledMetrics
+from carnyx._training.compile import Compiled
+from carnyx._training.compiled_metrics import CompiledMetrics
 from carnyx._training.model_programs import ModelPrograms
 from carnyx._training.outputs import trimmed
 from carnyx._training.profiling import profile
@@ -87,7 +88,7 @@ class Trainer(ModelPrograms):
                 self.optimizer = optimizers.LossScaleOptimizer(self.optimizer)
         self._compiled = Compiled(given, getattr(self, "output_names", None))
         self.loss = loss
-        self.run_eagerly = bool(run_eagerly) or jit_compile is False
+        self.run_eagerly, self.jit_compile = bool(run_eagerly), jit_compile
         self.steps_per_execution = steps_per_execution
         self.stop_training = False
 
@@ -95,11 +96,6 @@ class Trainer(ModelPrograms):
     def compiled(self) -> bool:
         """Whether `compile` was called."""
         return self._compiled is not None
-
-    @property
-    def jit_compile(self) -> bool:
-        """Whether steps are compiled."""
-        return not self.run_eagerly
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """What `compile` was given, as plain data."""

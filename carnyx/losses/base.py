@@ -10,6 +10,7 @@ from carnyx._core import masks
 from carnyx._core.naming import auto_name
 from carnyx.configurable import Configurable, Field, field, one_of
 from carnyx.dtype_policies import is_float
+from carnyx.errors import ArgumentError
 from carnyx.ops.core import cast, convert_to_tensor
 from carnyx.ops.numpy import divide_no_nan, expand_dims, mean, squeeze, sum
 from carnyx.typing import Tensor
@@ -123,6 +124,11 @@ class Loss(Configurable):
         y_pred = tree.map_structure(lambda x: convert_to_tensor(x, self.dtype), y_pred)
         y_true = tree.map_structure(self._target, y_true)
         values = self.call(y_true, y_pred)
+        if values is None:
+            raise ArgumentError(
+                f"The loss {self.name!r} returned None. End its function with "
+                "`return values`."
+            )
         also = masks.get_mask(values)
         if mask is not None and also is not None:
             mask = mask & also

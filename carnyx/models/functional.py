@@ -13,10 +13,11 @@ from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
 from carnyx._training.on_devices.device_placement import DevicePlacement, is_tagged
 from carnyx._training.on_devices.placed_calls import call_on_devices
-from carnyx.errors import GraphError, ShapeError
+from carnyx.errors import ArgumentError, GraphError, ShapeError
 from carnyx.layers import Input
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import InputSpec, label
+from carnyx.models.given_inputs import match_inputs, warn_of_crossed_names
 from carnyx.models.graph_config import (
     graph_config,
     graph_from_config,
@@ -54,6 +55,7 @@ class Functional(Model):
         super(Model, self).__init__(name=name, **kwargs)
         for what, tensors in (("inputs", inputs), ("outputs", outputs)):
             _check_symbolic(what, tensors)
+        warn_of_crossed_names(inputs)
         inputs, outputs = _from_inputs(inputs, outputs)
         self._inputs, self._outputs = inputs, outputs
         self._graph = Graph(tree.flatten(inputs), tree.flatten(outputs))
@@ -165,37 +167,21 @@ class Functional(Model):
 
     def _flat_inputs(self, inputs: Any) -> list[Any]:
         """The values for the inputs, in order."""
-        wanted = self.inputs
-        if isinstance(inputs, dict):
-            values = self._by_name(inputs)
-        else:
-            values = tree.flatten(inputs)
-        if len(values) != len(wanted):
-            raise ShapeError(
-                f"{label(self)} takes {len(wanted)} inputs {self.input_names} but got "
-                f"{len(values)}. Pass them as a list in this order, or as a dict."
-            )
-        return values
+        return match_inputs(self._inputs, inputs, self.input_names, label(self))
 
     def _entered(self, value: Any, symbol: KerasTensor) -> Any:
         """A value for an input as the first layers get it: cast, of the right rank."""
         ((value,), _) = self._convert((value,), {})
         return self._fitted(value, symbol)
 
-    def _by_name(self, inputs: dict[str, Any]) -> list[Any]:
-        keys = self.input_names
-        if isinstance(self._inputs, dict) and not set(keys) <= set(inputs):
-            keys = sorted(self._inputs)
-        missing = [k for k in keys if k not in inputs]
-        if missing:
-            raise ShapeError(
-                f"{label(self)} got no input {missing[0]!r}; it got "
-                f"{sorted(inputs)}, and takes {keys}."
-            )
-        return tree.flatten([inputs[k] for k in keys])
-
     def _fitted(self, value: Any, symbol: KerasTensor) -> Any:
         if value is None:
+            if symbol.node and not getattr(symbol.node.operation, "optional", True):
+                raise ArgumentError(
+                    f"{label(self)}: the input {symbol.node.operation.name!r} is not "
+                    "optional, but got None. Pass data for it, or make it with "
+                    "Input(..., optional=True)."
+                )
             return None
         rank, wanted = len(value.shape), len(symbol.shape)
         if rank == wanted + 1 and value.shape[-1] == 1:

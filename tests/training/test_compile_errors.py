@@ -123,5 +123,5 @@ def test_run_eagerly_runs_python_every_step() -> None:
 def test_a_loss_without_targets_says_whose() -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, name="out")])
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="'out' has the loss 'mean_squared_error'"):
+    with pytest.raises(ValueError, match="'out' has the loss 'mse'"):
         model.fit(np.ones((8, 3)), verbose=0)

@@ -136,9 +136,7 @@ class Head:
                 if mask is not None:
                     set_mask(output, mask)
             predicted = self.model._packed(outputs)
-            loss = self.model.compute_loss(
-                _structs(x), y, predicted, weights, training=self.training
-            )
+            loss = self.model._loss(_structs(x), y, predicted, weights, self.training)
             scaled = self.model.optimizer.scale_loss(loss) if self.training else loss
         return scaled, loss, predicted
 

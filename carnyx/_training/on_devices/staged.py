@@ -189,7 +189,7 @@ def staged_step(
         base: the class whose steps are known; a model may override them.
         step: `(state, batch) -> (logs, state)`.
     """
-    op_by_op = model.run_eagerly
+    op_by_op = not model.jit_compile
     usual = _same(model, base, name, "compute_loss_and_updates")
     plain = usual and _is_plain(model)
     if op_by_op or not plain or not isinstance(placement, DevicePlacement):

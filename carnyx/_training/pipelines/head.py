@@ -244,7 +244,7 @@ class PipelineHead:
         return [scale for loss, scale in pairs if loss is not None]
 
     def _trackers(self) -> list[Any]:
-        return [] if self.losses is None else self.losses.metrics
+        return [] if self.losses is None else self.losses.means
 
 
 def _set_masks(values: Sequence[Any], masks: Sequence[Any]) -> None:

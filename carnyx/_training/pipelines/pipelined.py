@@ -191,7 +191,7 @@ def pipelined_step(
                 "batches: a Pipeline cannot cut what it computes into microbatches. "
                 "Give the loss to compile(), or place the layers with device scopes."
             )
-    if model.run_eagerly:
+    if not model.jit_compile:
         raise ArgumentError(
             "run_eagerly=True does not go with a Pipeline, whose stages are programs; "
             "debug the model itself, on one device."

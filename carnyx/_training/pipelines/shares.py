@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx._core.masks import get_mask, set_mask
-from carnyx._training.compile import CompiledLoss
+from carnyx._training.compiled_loss import CompiledLoss
 from carnyx._training.outputs import match_targets
 from carnyx.errors import ArgumentError
 from carnyx.losses import Circle

@@ -1,0 +1,173 @@
+"""The total loss of a batch: of each output, as `compile` was given it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from carnyx import losses as losses_lib
+from carnyx import metrics as metrics_lib
+from carnyx import tree
+from carnyx._training.outputs import Output, list_outputs, match_targets, spread
+from carnyx.errors import ArgumentError
+from carnyx.losses.base import LossFunctionWrapper
+
+# What "crossentropy" means for (binary, sparse categorical, categorical) targets.
+_CROSSENTROPIES = (
+    "binary_crossentropy",
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+)
+
+
+class CompiledLoss:
+    """The total loss of all outputs, and a running mean of each output's own.
+
+    Args:
+        loss: a loss (name, function, object) for all outputs, or a list or dict.
+        loss_weights: a number for each, in the same forms.
+        output_names: the model's names of its outputs.
+    """
+
+    def __init__(
+        self, loss: Any, loss_weights: Any = None, output_names: Any = None
+    ) -> None:
+        self.given, self.given_weights = loss, loss_weights
+        self.output_names = output_names
+        self.outputs: list[Output] = []
+        self.losses: list[Any] = []
+        self.weights: list[Any] = []
+        self.metrics: list[Any] = []
+        self.means: list[Any] = []  # the same in the order of the outputs
+        self.built = False
+
+    def build(self, y_true: Any, y_pred: Any) -> None:
+        """Find the loss of each output, now that the outputs are known."""
+        outputs = list_outputs(y_pred, self.output_names)
+        given = spread(self.given, outputs, what="loss", is_leaf=_is_loss)
+        weights = spread(
+            self.given_weights,
+            outputs,
+            what="loss_weights",
+            is_leaf=lambda w: isinstance(w, int | float),
+            shared=_is_loss(self.given),
+        )
+        self.weights = [weights.get(o) for o in outputs]
+        entries = [given.get(o) for o in outputs]
+        self.outputs = [
+            o._replace(has_loss=entry is not None)
+            for o, entry in zip(outputs, entries, strict=True)
+        ]
+        targets = match_targets(y_true, self.outputs, what="y")
+        rows = zip(entries, outputs, targets, tree.flatten(y_pred), strict=True)
+        self.losses = [_single(entry, o.name, y, p) for entry, o, y, p in rows]
+        if not any(self.losses):
+            raise ArgumentError("Every loss is None; give one output a loss at least.")
+        order = given if isinstance(y_pred, Mapping) else outputs
+        self._make_metrics([o.path for o in order])
+        self.built = True
+
+    def _make_metrics(self, order: list[tuple[Any, ...]]) -> None:
+        """A running mean of each of several losses; `metrics` in `order`."""
+        pairs = zip(self.outputs, self.losses, strict=True)
+        used = {o.path: o.label or x.name for o, x in pairs if x is not None}
+        if len(used) < 2:
+            return
+        taken: set[str] = set()
+        means = {
+            path: metrics_lib.Mean(name=free_name(f"{name}_loss", taken))
+            for path, name in used.items()
+        }
+        self.means = list(means.values())
+        self.metrics = [means[path] for path in order if path in means]
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The weighted sum of the outputs' losses; updates `metrics`."""
+        if not self.built:
+            self.build(y_true, y_pred)
+        predictions = tree.flatten(y_pred)
+        targets = match_targets(y_true, self.outputs, what="y")
+        weights = match_targets(
+            sample_weight, self.outputs, what="sample_weight", shared=True
+        )
+        total: Any = 0.0
+        means = iter(self.means)
+        rows = zip(
+            self.outputs, self.losses, self.weights, targets, predictions, weights,
+            strict=True,
+        )  # fmt: skip
+        for output, loss, scale, target, prediction, weight in rows:
+            if loss is None:
+                continue
+            value = jnp.asarray(_value(loss, output, target, prediction, weight))
+            if self.means:
+                next(means).update_state(value, sample_weight=_batch_size(prediction))
+            total = total + (value if scale is None else value * scale)
+        return total
+
+
+def _value(loss: Any, output: Output, target: Any, prediction: Any, weight: Any) -> Any:
+    try:
+        return loss(target, prediction, weight)
+    except (AttributeError, TypeError, ValueError) as error:
+        if target is not None:
+            raise
+        raise ArgumentError(
+            f"Output {output.name!r} has the loss {loss.name!r}, and there are no "
+            "targets for it: y is None. Give y to fit() or evaluate(), or compile "
+            "without this loss (layers may use add_loss())."
+        ) from error
+
+
+def _batch_size(x: Any) -> int:
+    return x.shape[0] if x.shape else 1
+
+
+def _is_loss(given: Any) -> bool:
+    return (
+        callable(given)
+        or isinstance(given, str)
+        or (isinstance(given, Mapping) and "class_name" in given)
+    )
+
+
+def _single(given: Any, name: str, y_true: Any, y_pred: Any) -> Any:
+    """The loss object for what was given for one output."""
+    if isinstance(given, list | tuple):
+        if len(given) != 1:
+            raise ArgumentError(
+                f"Output {name!r} got {len(given)} losses {given!r}; give one function "
+                "that adds them up."
+            )
+        given = given[0]
+    if isinstance(given, str) and given.lower() in ("crossentropy", "ce"):
+        found = losses_lib.get(_CROSSENTROPIES[target_kind(y_true, y_pred)])
+    else:
+        found = losses_lib.get(given)
+    if found is None or isinstance(found, losses_lib.Loss):
+        return found
+    label: Any = given if isinstance(given, str) else getattr(found, "__name__", None)
+    return LossFunctionWrapper(found, name=label)
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, numbered if another metric has it."""
+    free, number = name, 0
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    taken.add(free)
+    return free
+
+
+def target_kind(y_true: Any, y_pred: Any) -> int:
+    """By shapes: 0 binary, 1 class numbers, 2 one-hot targets."""
+    if y_true is None or not y_pred.shape:
+        return 0
+    if y_pred.shape[-1] == 1:
+        return 0
+    true_rank, pred_rank = len(y_true.shape), len(y_pred.shape)
+    sparse = true_rank < pred_rank or (y_true.shape[-1] == 1 and y_pred.shape[-1] != 1)
+    return 1 if sparse else 2
