@@ -103,7 +103,7 @@ class Configurable:
 
     _fields: dict[str, Field] = {}
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
+    def __init_subclass__(cls, register: bool = True, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         own = {n: f for n, f in vars(cls).items() if isinstance(f, Field)}
         if own:
@@ -112,7 +112,7 @@ class Configurable:
             cls.__init__ = _recorded(cls, vars(cls)["__init__"])
         if "get_config" not in vars(cls) and (own or "__init__" in vars(cls)):
             cls.get_config = _derived_get_config(cls, own)  # type: ignore
-        if registry.is_own(cls) and not cls.__name__.startswith("_"):
+        if register and registry.is_own(cls) and not cls.__name__.startswith("_"):
             registry.add_builtin(cls)
 
     def __post_init__(self) -> None:

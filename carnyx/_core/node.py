@@ -8,16 +8,67 @@ from typing import Any
 import jax
 
 from carnyx._core.devices import device_name, find_device
+from carnyx._core.infer import infer
 from carnyx._core.naming import auto_name
 from carnyx._core.scope import current
-from carnyx._core.symbol import KerasTensor, is_symbolic
-from carnyx.errors import DeviceError
+from carnyx._core.symbol import KerasTensor, any_symbolic, is_symbolic
+from carnyx.configurable import Configurable
+from carnyx.errors import ArgumentError, DeviceError
 
 
-class Operation:
-    """What a node calls: the base of layers, and of recorded ops (`OpCall`)."""
+class Operation(Configurable, register=False):
+    """What a graph consists of: a function of tensors that has a name and a config.
 
-    name: str
+    Layers are operations with weights, and every op that is applied to a symbolic
+    tensor becomes one. A subclass writes `call`; called on arrays it computes, called
+    on symbolic tensors it becomes a node of the graph.
+
+    Args:
+        name: by default the class's name in snake case, numbered.
+
+    >>> import carnyx as keras
+    >>> class Scale(keras.Operation):
+    ...     def __init__(self, factor, name=None):
+    ...         super().__init__(name=name)
+    ...         self.factor = factor
+    ...     def call(self, x):
+    ...         return x * self.factor
+    >>> Scale(2)(3.0), Scale(2)(keras.Input((4,))).shape
+    (6.0, (None, 4))
+    >>> Scale(2, name="twice").get_config()
+    {'name': 'twice', 'factor': 2}
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        if name is not None and (not isinstance(name, str) or "/" in name):
+            raise ArgumentError(
+                f"{type(self).__name__} got name={name!r}; expected text without '/'."
+            )
+        self.name: str = name or auto_name(type(self).__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if any_symbolic((args, kwargs)):
+            return self.symbolic_call(*args, **kwargs)
+        return self.call(*args, **kwargs)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The function, on arrays."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no call(); define call(self, inputs)."
+        )
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Record a call on symbolic tensors; returns its symbolic outputs."""
+        outputs = self.compute_output_spec(*args, **kwargs)
+        Node(self, args, kwargs, outputs)
+        return outputs
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic outputs for symbolic inputs, by abstract evaluation of `call`."""
+        return infer(self.call, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
 
     @property
     def inbound_nodes(self) -> list[Node]:
@@ -43,6 +94,9 @@ class Operation:
     def output(self) -> Any:
         """The symbolic output of the first call."""
         return self._history("output")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
 
 
 class Node:
@@ -127,7 +181,7 @@ class Node:
         return f"<Node {self.index} of {self.operation.name!r}>"
 
 
-class OpCall(Operation):
+class OpCall(Operation, register=False):
     """A recorded call of an op; the counterpart of a layer in a graph."""
 
     def __init__(self, fn: Any, name: str | None = None) -> None:
@@ -135,8 +189,10 @@ class OpCall(Operation):
         self.name = name or auto_name(fn.op_name)
         self.built = True
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: Any, **kwargs: Any) -> Any:
         return self.fn(*args, **kwargs)
+
+    __call__ = call  # the op itself records what is symbolic
 
     def __repr__(self) -> str:
         return f"<OpCall {self.fn.op_name} {self.name!r}>"

@@ -101,6 +101,10 @@ class KerasTensor(Operators):
         """As `ops.reshape`."""
         return OPS["reshape"](self, newshape)
 
+    def squeeze(self, axis: Any = None) -> Any:
+        """As `ops.squeeze`."""
+        return OPS["squeeze"](self, axis)
+
     def __repr__(self) -> str:
         kind = ", sparse=True" if self.sparse else ""
         return (

@@ -7,7 +7,7 @@ they were first set. Nothing is wrapped: a list of layers stays a plain list.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from carnyx._core.node import Node
 from carnyx._core.seed import SeedGenerator
@@ -17,6 +17,17 @@ from carnyx._core.variable import Variable
 # Bookkeeping that also refers to layers or variables, without owning them.
 _NOT_OWNED = frozenset({"_given", "_inbound_nodes", "_losses"})
 _LEAVES = (str, bytes, int, float, bool, type(None), KerasTensor, Node)
+
+
+@runtime_checkable
+class MetricLike(Protocol):
+    """What counts as a metric that a layer holds."""
+
+    @property
+    def variables(self) -> list[Variable]: ...
+    def update_state(self, *args: Any, **kwargs: Any) -> Any: ...
+    def result(self) -> Any: ...
+    def reset_state(self) -> None: ...
 
 
 def owned(owner: Any, kinds: tuple[type, ...]) -> Iterator[Any]:

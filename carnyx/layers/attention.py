@@ -426,8 +426,14 @@ class SequenceAttention(Layer):
             )
         return inputs[0], inputs[1], inputs[-1 if len(inputs) == 3 else 1]
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        return previous_mask[0] if isinstance(previous_mask, list | tuple) else None
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        self._three(inputs)
+        if mask is not None and not isinstance(mask, list | tuple):
+            raise ArgumentError(
+                f"{label(self)} got {mask!r} as mask; expected a list, [query_mask, "
+                "value_mask]."
+            )
+        return mask[0] if mask else None
 
 
 class Attention(SequenceAttention):

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -31,7 +32,6 @@ from carnyx._core.scope import current, pure, scoped
 from carnyx._core.symbol import KerasTensor, any_symbolic, is_symbolic
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._core.variable import Variable
-from carnyx.configurable import Configurable
 from carnyx.dtype_policies import is_float
 from carnyx.errors import (
     ArgumentError,
@@ -41,13 +41,14 @@ from carnyx.errors import (
     add_note_once,
 )
 from carnyx.layers import _call
+from carnyx.layers._call import Call
 from carnyx.layers._children import own_variables, owned
 from carnyx.layers.input_spec import InputSpec, check_inputs, label
 from carnyx.layers.weights import HoldsWeights
 from carnyx.typing import Shape, Tensor
 
 
-class Layer(HoldsWeights, Operation, Configurable):
+class Layer(HoldsWeights, Operation):
     """A function with weights.
 
     Args:
@@ -70,6 +71,7 @@ class Layer(HoldsWeights, Operation, Configurable):
     supports_masking = False
     supports_jit = True
     build_shapes: Any = None
+    _needs_tensors = True  # as the first argument of a call
 
     def __init__(
         self,
@@ -81,7 +83,11 @@ class Layer(HoldsWeights, Operation, Configurable):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.name = auto_name(type(self).__name__) if name is None else str(name)
+        if name is not None and not isinstance(name, str):
+            raise ArgumentError(
+                f"{type(self).__name__} got name={name!r}; expected text."
+            )
+        self.name = auto_name(type(self).__name__) if name is None else name
         self.dtype_policy = dtype_policies.get(dtype)
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
@@ -128,12 +134,6 @@ class Layer(HoldsWeights, Operation, Configurable):
         """Create the weights, now that the shape of the input is known."""
         self.built = True
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
-        """The layer's function, on arrays."""
-        raise NotImplementedError(
-            f"{type(self).__name__} has no call(); define call(self, inputs)."
-        )
-
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """The mask of the output; as given, unless a subclass says otherwise."""
         return previous_mask
@@ -155,20 +155,19 @@ class Layer(HoldsWeights, Operation, Configurable):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Symbolic outputs for symbolic inputs."""
-        if type(self).compute_output_shape is not Layer.compute_output_shape:
-            return self._spec_from_users_shape(args, kwargs)
-        signature = _call.signature_of(type(self).call)
-        tensors = _call.tensor_arguments(_call.named_arguments(signature, args, kwargs))
-        self._maybe_build(tensors)
+        written = type(self).compute_output_shape is not Layer.compute_output_shape
+        if written or not self.built:
+            call = Call(self, args, kwargs)
+            if written:
+                return self._spec_from_users_shape(call.tensors)
+            self._maybe_build(call.tensors)
         with scoped(autocast=self._autocast):
             return infer(self.call, *args, **kwargs)
 
-    def _spec_from_users_shape(self, args: tuple, kwargs: dict[str, Any]) -> Any:
-        signature = _call.signature_of(type(self).call)
-        tensors = _call.tensor_arguments(_call.named_arguments(signature, args, kwargs))
-        shapes = {name: _call.shapes_of(value) for name, value in tensors.items()}
+    def _spec_from_users_shape(self, tensors: dict[str, Any]) -> Any:
+        method = type(self).compute_output_shape
         shape = self.compute_output_shape(
-            **_arguments_for(type(self).compute_output_shape, shapes)
+            **_call.shape_arguments(method, tensors, self)
         )
         return tree.map_shape_structure(
             lambda s: KerasTensor(s, self.compute_dtype), shape
@@ -212,31 +211,32 @@ class Layer(HoldsWeights, Operation, Configurable):
     @show_user_lines
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = self._convert(args, kwargs)
-        signature = _call.signature_of(type(self).call)
-        arguments = _call.named_arguments(signature, args, kwargs)
-        tensors = _call.tensor_arguments(arguments)
+        call = Call(self, args, kwargs)
         if current().layer is None and current().state is None:
             self._forget_losses()
         try:
-            first = next(iter(tensors.values()), None)
-            check_inputs(self.input_spec, first, self)
             with self._path_scope():
-                self._maybe_build(tensors)
+                self._check_first(call)
+                if not self.built:
+                    self._maybe_build(call.tensors)
+                    self._check_first(call)
                 if any_symbolic((args, kwargs)):
-                    return self._record(args, kwargs, tensors)
-                check_inputs(self.input_spec, first, self)
-                return self._compute(args, kwargs, tensors, signature)
+                    return self._record(call)
+                return self._compute(call)
         except Exception as error:
-            what = _call.describe(tensors)
-            add_note_once(error, f"  in {label(self)}, called with {what}")
+            add_note_once(error, f"  in {label(self)}, called with {call}")
             raise
 
     def _convert(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
         """NumPy arrays become JAX arrays; floats get the compute dtype."""
         target = self.compute_dtype if self.autocast else None
+        if not kwargs and len(args) == 1 and _is_ready(args[0], target):
+            return args, kwargs
 
         def one(x: Any) -> Any:
-            if isinstance(x, np.ndarray | np.generic):
+            if not _call.is_tensor(x) and hasattr(x, "__array__"):
+                x = np.asarray(x)  # a scalar of NumPy, a table, another library's
+            if isinstance(x, np.ndarray):
                 floating = target and np.issubdtype(x.dtype, np.floating)
                 return jnp.asarray(x, target if floating else None)
             if _call.is_tensor(x) and target and is_float(x.dtype):
@@ -248,56 +248,66 @@ class Layer(HoldsWeights, Operation, Configurable):
 
         return tree.map_structure(one, args), tree.map_structure(one, kwargs)
 
-    def _compute(
-        self,
-        args: tuple,
-        kwargs: dict[str, Any],
-        tensors: dict[str, Any],
-        signature: Any,
-    ) -> Any:
-        kwargs = kwargs | _call.fill_masks(signature, tensors, kwargs)
-        training = self._training(signature, args, kwargs)
-        if signature.takes("training"):
-            if "training" not in signature.names[: len(args)]:
-                kwargs["training"] = training
-        else:
-            kwargs.pop("training", None)
+    def _check_first(self, call: Call) -> None:
+        """What the first argument must be: tensors, of the shapes that fit."""
+        if self._needs_tensors and call.named:
+            _call.check_tensors(call.first, self)
+        if self.input_spec:
+            check_inputs(self.input_spec, call.first, self)
+
+    def _compute(self, call: Call) -> Any:
+        training = self._training(call)
+        more = call.implicit_masks()
+        if call.signature.takes("training"):
+            more["training"] = training
+        args, kwargs = call.with_keywords(more)
         with scoped(training=training, autocast=self._autocast):
             outputs = self.call(*args, **kwargs)
         if current().placement is not None:
             outputs = current().placement.output(self.path, outputs)
-        self._mask_outputs(outputs, tensors, kwargs)
+        self._mask_outputs(outputs, call, kwargs)
         if self.activity_regularizer is not None:
-            for output in tree.flatten(outputs):
-                loss = self.activity_regularizer(output)
-                # For each sample, so that it does not grow with the batch.
-                self.add_loss(loss / max(output.shape[0], 1) if output.ndim else loss)
+            self._penalize(outputs)
         return outputs
 
-    def _training(self, signature: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def _training(self, call: Call) -> Any:
         """As said in the call, else as handed down, else the default of `call`."""
-        given = _call.named_arguments(signature, args, kwargs).get("training")
-        if given is None:
-            given = current().training
-        if given is None:
-            given = signature.defaults.get("training")
-        return given
+        if call.training is not None:
+            return call.training
+        handed_down = current().training
+        if handed_down is not None:
+            return handed_down
+        return call.signature.defaults.get("training")
 
-    def _record(self, args: tuple, kwargs: dict[str, Any], tensors: dict) -> Any:
+    def _penalize(self, outputs: Any) -> None:
+        for output in tree.flatten(outputs):
+            loss = self.activity_regularizer(output)
+            # For each sample, so that it does not grow with the batch.
+            self.add_loss(loss / max(output.shape[0], 1) if output.ndim else loss)
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic outputs for symbolic inputs; `__call__` makes the node."""
+        return self.compute_output_spec(*args, **kwargs)
+
+    def _record(self, call: Call) -> Any:
         """The call as a node of a graph."""
-        outputs = self.compute_output_spec(*args, **kwargs)
-        Node(self, args, kwargs, outputs)
-        self._mask_outputs(outputs, tensors, kwargs)
+        outputs = self.compute_output_spec(*call.args, **call.kwargs)
+        if outputs is None:
+            raise GraphError(
+                f"{label(self)}: call() returned None; end it with `return outputs`."
+            )
+        Node(self, call.args, call.given, outputs)
+        self._mask_outputs(outputs, call, call.kwargs)
         return outputs
 
-    def _mask_outputs(
-        self, outputs: Any, tensors: dict[str, Any], kwargs: dict[str, Any]
-    ) -> None:
+    def _mask_outputs(self, outputs: Any, call: Call, kwargs: dict[str, Any]) -> None:
         overridden = type(self).compute_mask is not Layer.compute_mask
-        if not (self.supports_masking or overridden) or not tensors:
+        if not (self.supports_masking or overridden) or not call.tensors:
             return
-        name, inputs = next(iter(tensors.items()))
-        previous = kwargs.get("mask", kwargs.get(f"{name}_mask"))
+        name = next(iter(call.tensors))
+        inputs = call.first if call.signature.variadic else call.tensors[name]
+        given = call.named | kwargs
+        previous = given.get("mask", given.get(f"{name}_mask"))
         if previous is None:
             previous = _call.masks_of(inputs)
         if not overridden and all(m is None for m in tree.flatten(previous)):
@@ -313,9 +323,9 @@ class Layer(HoldsWeights, Operation, Configurable):
     def _maybe_build(self, tensors: dict[str, Any]) -> None:
         if self.built:
             return
-        shapes = {name: _call.shapes_of(value) for name, value in tensors.items()}
+        arguments = _call.shape_arguments(type(self).build, tensors, self)
         with scoped(training=None, autocast=None):
-            self.build(**_arguments_for(type(self).build, shapes))
+            self.build(**arguments)
         self.built = True
 
     def _after_build(self) -> None:
@@ -509,25 +519,19 @@ def _build_once(build: Callable[..., None]) -> Callable[..., None]:
                 self.__dict__.pop("_building", None)
         self.built = True
         if outermost:
-            self.build_shapes = _call.named_arguments(signature, args, kwargs)
+            named = dict(zip(signature.names, args, strict=False)) | kwargs
+            self.build_shapes = named
             self._after_build()
 
     return wrapped
 
 
-def _arguments_for(
-    method: Callable[..., Any], shapes: dict[str, Any]
-) -> dict[str, Any]:
-    """Shapes of tensor arguments under the names that a shape method gives them."""
-    signature = _call.signature_of(method)
-    by_name = {f"{name}_shape": shape for name, shape in shapes.items()}
-    named = {k: v for k, v in by_name.items() if signature.takes(k)}
-    if set(signature.required) <= set(named) and named:
-        return named
-    if not signature.names or not shapes:
-        return {}
-    first = next(iter(shapes.values()))
-    return {signature.names[0]: first}
+def _is_ready(x: Any, target: str | None) -> bool:
+    """True for an argument that needs no conversion: the common case."""
+    return (
+        isinstance(x, jax.Array | KerasTensor) and target is not None
+        and x.dtype == target
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

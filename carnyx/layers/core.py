@@ -201,7 +201,7 @@ class Masking(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         return ops.where(self._counts(inputs, keepdims=True), inputs, 0)
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Tensor:
+    def compute_mask(self, inputs: Tensor, mask: Any = None) -> Tensor:
         return self._counts(inputs)
 
     def _counts(self, inputs: Tensor, keepdims: bool = False) -> Tensor:
@@ -260,8 +260,8 @@ class Lambda(Layer):
         extra = {name: value for name, value in handed.items() if name in takes}
         return self.function(inputs, **self.arguments, **extra)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        return self.mask(inputs, previous_mask) if callable(self.mask) else self.mask
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         if self.output_shape is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from carnyx import tree
-from carnyx._core.symbol import standardize_shape
+from carnyx._core.symbol import is_symbolic, standardize_shape
 from carnyx.configurable import Configurable, field
 from carnyx.errors import DTypeError, ShapeError
 from carnyx.typing import Shape
@@ -92,28 +92,58 @@ def check_inputs(specs: Any, inputs: Any, layer: Any) -> None:
             f"{[getattr(t, 'shape', t) for t in tensors]}."
         )
     for spec, tensor in zip(specs, tensors, strict=True):
-        if spec is None or tensor is None:
+        if spec is None or (tensor is None and spec.optional):
             continue
+        if tensor is None:
+            raise ShapeError(
+                f"{label(layer)} got None as its input; expected a tensor. Does the "
+                "layer or function before return nothing?"
+            )
         shape = static_shape(tensor)
         problem = spec.problem(shape)
         if problem:
-            raise ShapeError(f"{label(layer)} {problem}.{_hint(spec, shape)}")
+            raise ShapeError(f"{label(layer)} {problem}.{_hint(layer, spec, tensor)}")
         if spec.dtype is not None and str(tensor.dtype) != str(spec.dtype):
             raise DTypeError(
                 f"{label(layer)} got dtype {tensor.dtype}, expected {spec.dtype}."
             )
 
 
-def _hint(spec: InputSpec, shape: Shape) -> str:
-    if spec.axes and len(shape) >= (spec.min_ndim or 0):
+def _hint(layer: Any, spec: InputSpec, tensor: Any) -> str:
+    rank = len(tensor.shape)
+    if spec.axes and rank >= (spec.min_ndim or 0):
         return (
             " Weights are tied to the shape that the layer was built for; if the new "
             "size is intended, make a new layer."
         )
-    wanted = spec.ndim or spec.min_ndim
-    if wanted == len(shape) + 1:
-        return " Is the batch axis missing? Add it with x[None]."
-    return ""
+    wanted = rank + 1
+    if (spec.ndim or spec.min_ndim) != wanted:
+        return ""
+    if hasattr(layer, "return_sequences"):
+        return _hint_of_steps(tensor)
+    channels = "Is the axis of channels missing? Add it with x[..., None]."
+    if is_symbolic(tensor):  # an Input has its batch axis
+        return f" {channels}" if wanted > 3 else ""
+    batch = " Is the batch axis missing? Add it with x[None]."
+    return f"{batch} {channels}" if wanted > 3 else batch
+
+
+def _hint_of_steps(tensor: Any) -> str:
+    """For a recurrent layer that got no steps: the layer before it may have them."""
+    node = getattr(tensor, "node", None)
+    while node is not None:
+        before = node.operation
+        if getattr(before, "return_sequences", True) is False:
+            return (
+                f" {label(before)} before it gives its last step only; make it with "
+                "return_sequences=True."
+            )
+        one = len(node.inputs) == 1 and node.inputs[0].ndim == tensor.ndim
+        node = node.inputs[0].node if one else None
+    return (
+        " A recurrent layer takes steps, (batch, time, …); if a recurrent layer is "
+        "before it, make that with return_sequences=True."
+    )
 
 
 def label(layer: Any) -> str:

@@ -25,6 +25,18 @@ def _check_list(layer: Layer, input_shape: Any, number: int | None = None) -> No
         )
 
 
+def _check_masks(layer: Layer, inputs: Any, mask: Any) -> None:
+    if mask is None:
+        return
+    both = (inputs, mask)
+    if not all(isinstance(v, list | tuple) for v in both) or len(inputs) != len(mask):
+        got = [len(v) if isinstance(v, list | tuple) else v for v in both]
+        raise ArgumentError(
+            f"{label(layer)} got {got[0]} as inputs and {got[1]} as their mask; "
+            "expected two lists of one length, with a mask or None for each input."
+        )
+
+
 class _Merge(Layer):
     """Elementwise, of inputs that broadcast after the batch axis."""
 
@@ -54,10 +66,11 @@ class _Merge(Layer):
         """Two inputs made one."""
         raise NotImplementedError
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        if previous_mask is None or any(m is None for m in previous_mask):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        _check_masks(self, inputs, mask)
+        if mask is None or any(m is None for m in mask):
             return None
-        return functools.reduce(ops.logical_or, previous_mask)
+        return functools.reduce(ops.logical_or, mask)
 
 
 def _from_the_end(shape: Shape, rank: int) -> Shape:
@@ -208,12 +221,13 @@ class Concatenate(_Merge):
     def call(self, inputs: list[Tensor]) -> Tensor:
         return ops.concatenate(inputs, self.axis)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        if previous_mask is None or all(m is None for m in previous_mask):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        _check_masks(self, inputs, mask)
+        if mask is None or all(m is None for m in mask):
             return None
         masks = [
             ops.ones_like(x, dtype="bool") if m is None else _spread(m, x)
-            for x, m in zip(inputs, previous_mask)
+            for x, m in zip(inputs, mask)
         ]
         return ops.any(ops.concatenate(masks, self.axis), -1)
 
@@ -267,7 +281,7 @@ class Dot(_Merge):
         z = lax.dot_general(x, y, (([a], [b]), ([0], [0])))
         return z[:, None] if z.ndim == 1 else z
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         return None
 
 

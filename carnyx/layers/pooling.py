@@ -146,7 +146,7 @@ class GlobalAveragePooling1D(_GlobalPooling, rank=1, reduce=ops.mean):
         steps = ops.sum(ops.cast(counts, total.dtype), time, keepdims=self.keepdims)
         return total / steps
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
         return None
 
 

@@ -313,8 +313,8 @@ class RNN(Layer):
 
         return step
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        mask = tree.flatten(previous_mask)[0] if self.return_sequences else None
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        mask = tree.flatten(mask)[0] if self.return_sequences else None
         return [mask] + [None] * len(self.state_size) if self.return_state else mask
 
 

@@ -12,7 +12,12 @@ from carnyx._core.variable import Variable
 from carnyx.dtype_policies import is_float
 from carnyx.errors import NotBuiltError, ShapeError
 from carnyx.layers import _call
-from carnyx.layers._children import own_variables, seed_generators
+from carnyx.layers._children import (
+    MetricLike,
+    own_variables,
+    owned,
+    seed_generators,
+)
 from carnyx.layers.input_spec import label
 from carnyx.typing import DTypeLike
 
@@ -64,6 +69,12 @@ class HoldsWeights:
         variable.overwrite_with_gradient = overwrite_with_gradient
         self._made.append(variable)
         return variable
+
+    def add_variable(
+        self, shape: Any, initializer: Any, dtype: DTypeLike = None, **options: Any
+    ) -> Variable:
+        """As `add_weight`, for variables of a shape and a beginning that are said."""
+        return self.add_weight(shape, initializer, dtype, **options)
 
     def weight(self, name: str, shape: Sequence[int], **options: Any) -> Variable:
         """`add_weight` with the `<name>_initializer`, `_regularizer`, `_constraint`."""
@@ -132,6 +143,16 @@ class HoldsWeights:
         if not self.trainable:
             return self.weights
         return [v for v in self.weights if not v.trainable]
+
+    @property
+    def metrics(self) -> list[MetricLike]:
+        """The metrics that this layer and those inside hold."""
+        return [m for x in self._flatten_layers() for m in owned(x, (MetricLike,))]
+
+    @property
+    def metrics_variables(self) -> list[Variable]:
+        """The states of `metrics`."""
+        return [v for metric in self.metrics for v in metric.variables]
 
     @property
     def trainable(self) -> bool:

@@ -255,8 +255,8 @@ class Bidirectional(Layer):
         taken = {k: v for k, v in how.items() if signature.takes(k) and v is not None}
         return layer(sequences, **taken)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        mask = tree.flatten(previous_mask)[0] if self.return_sequences else None
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        mask = tree.flatten(mask)[0] if self.return_sequences else None
         masks = [mask] * (2 if self.merge_mode is None else 1)
         if self.return_state:
             count = len(self.forward_layer.state_size)

@@ -44,6 +44,7 @@ class Functional(Model):
     keras_module = "keras.src.models.functional"
     keras_registered_name = "Functional"
     supports_masking = True
+    _needs_tensors = False  # an optional input may be None
     _hidden_attributes = ("_inputs", "_outputs", "_owner")
     _owner: Any = None  # the Sequential whose graph this is
     saved_first = ("layers",)

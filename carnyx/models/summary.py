@@ -129,10 +129,12 @@ def _rows(
 ) -> list[dict]:  # fmt: skip
     """The row of a layer and, where wanted, of those inside, by column."""
     prefix = "   " * depth + "└ " if depth else ""
+    kind = type(operation).__name__
     if isinstance(operation, OpCall):
-        kind, params, trainable = class_name_of(operation.fn.op_name), "0", "-"
+        kind = class_name_of(operation.fn.op_name)
+    if not hasattr(operation, "count_params"):
+        params, trainable = "0", "-"
     else:
-        kind = type(operation).__name__
         built = operation.built
         params = f"{operation.count_params():,}" if built else "0 (unbuilt)"
         trainable = "NY"[operation.trainable] if operation.weights else "-"
