@@ -24,6 +24,6 @@ def call_override(method: Callable[..., Any], **given: Any) -> Any:
     signature = signature_of(method.__func__)  # type: ignore[attr-defined]
     if set(signature.required) - set(given):
         return method(*list(given.values())[: len(signature.names)])
-    if signature.open_ended:
+    if signature.keywords:
         return method(**given)
     return method(**{name: v for name, v in given.items() if signature.takes(name)})
