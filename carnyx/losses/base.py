@@ -11,28 +11,16 @@ from carnyx._core.naming import auto_name
 from carnyx.configurable import Configurable, Field, field, one_of
 from carnyx.dtype_policies import is_float
 from carnyx.errors import ArgumentError
+from carnyx.losses.shapes import fit_weight
+from carnyx.losses.shapes import (
+    squeeze_or_expand_to_same_rank as squeeze_or_expand_to_same_rank,
+)
 from carnyx.ops.core import cast, convert_to_tensor
-from carnyx.ops.numpy import divide_no_nan, expand_dims, mean, squeeze, sum
+from carnyx.ops.numpy import divide_no_nan, mean, sum
 from carnyx.typing import Tensor
 
 MEAN = "sum_over_batch_size"
 REDUCTIONS = (MEAN, "mean", "mean_with_sample_weight", "sum", "none", None)
-
-
-def squeeze_or_expand_to_same_rank(
-    x1: Tensor, x2: Tensor, expand_rank_1: bool = True
-) -> tuple[Tensor, Tensor]:
-    """Let ranks meet where they differ by a last axis of size 1.
-
-    Shapes: (n,), (n, 1) -> (n, 1), (n, 1); (n, m, 1), (n, m) -> (n, m), (n, m)
-    """
-    if len(x1.shape) < len(x2.shape):
-        return squeeze_or_expand_to_same_rank(x2, x1, expand_rank_1)[::-1]
-    if len(x1.shape) == len(x2.shape) + 1 and x1.shape[-1] == 1:
-        if len(x2.shape) == 1 and expand_rank_1:
-            return x1, expand_dims(x2, -1)
-        return squeeze(x1, -1), x2
-    return x1, x2
 
 
 def apply_mask(sample_weight: Any, mask: Any, dtype: Any, reduction: str | None) -> Any:
@@ -50,7 +38,7 @@ def apply_mask(sample_weight: Any, mask: Any, dtype: Any, reduction: str | None)
         valid = valid * divide_no_nan(1.0, mean(valid))
     if sample_weight is None:
         return valid
-    valid, sample_weight = squeeze_or_expand_to_same_rank(valid, sample_weight)
+    valid, sample_weight = fit_weight(valid, sample_weight)
     return sample_weight * valid
 
 
@@ -74,7 +62,7 @@ def reduce_weighted_values(
     values = convert_to_tensor(values, dtype)
     weight = apply_mask(sample_weight, mask, values.dtype, reduction)
     if weight is not None:
-        values, weight = squeeze_or_expand_to_same_rank(values, weight)
+        values, weight = fit_weight(values, weight)
         values = values * weight
     if reduction in ("none", None) or tuple(values.shape) in ((), (0,)):
         return values

@@ -11,7 +11,11 @@ from typing import Any, TypeVar
 from carnyx import config, ops, registry
 from carnyx._core import masks
 from carnyx.errors import ShapeError
-from carnyx.losses.base import squeeze_or_expand_to_same_rank
+from carnyx.losses.shapes import (
+    check_alike,
+    check_labels,
+    squeeze_or_expand_to_same_rank,
+)
 from carnyx.typing import Axis, Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,6 +40,7 @@ def loss(*aliases: str, labels: bool = False) -> Callable[[F], F]:
             if not labels:
                 y_true = ops.cast(y_true, y_pred.dtype)
                 y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+                check_alike(y_true, y_pred, fn.__name__)
             return fn(y_true, y_pred, *args, **kwargs)
 
         call.takes_labels = labels  # type: ignore[attr-defined]
@@ -278,6 +283,7 @@ def sparse_categorical_crossentropy(
     """  # noqa: E501
     if len(y_true.shape) == len(y_pred.shape) and y_true.shape[axis] == 1:
         y_true = ops.squeeze(y_true, axis)
+    check_labels(y_true, y_pred, axis, "sparse_categorical_crossentropy")
     if ignore_class is None:
         return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis)
     valid = y_true != ignore_class
@@ -297,6 +303,9 @@ def categorical_generalized_cross_entropy(
 
     References: Zhang & Sabuncu 2018, arXiv:1805.07836
     """
+    if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
+        y_true = ops.squeeze(y_true, -1)
+    check_labels(y_true, y_pred, -1, "categorical_generalized_cross_entropy")
     label = ops.cast(y_true, "int32")
     chosen = ops.one_hot(label, y_pred.shape[-1], dtype=y_pred.dtype)
     return (1 - ops.power(ops.sum(y_pred * chosen, axis=-1), q)) / q

@@ -8,7 +8,11 @@ import jax.numpy as jnp
 
 from carnyx.configurable import field
 from carnyx.dtype_policies import standardize_dtype
-from carnyx.losses.base import squeeze_or_expand_to_same_rank
+from carnyx.losses.shapes import (
+    check_alike,
+    check_labels,
+    squeeze_or_expand_to_same_rank,
+)
 from carnyx.metrics.mean import _MeanOf, metric_function
 from carnyx.ops.core import convert_to_tensor
 from carnyx.ops.math import in_top_k
@@ -25,6 +29,7 @@ def accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     y_pred = convert_to_tensor(y_pred)
     y_true = convert_to_tensor(y_true, y_pred.dtype)
     y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    check_alike(y_true, y_pred, "accuracy")
     return _hits(y_true == y_pred)
 
 
@@ -33,6 +38,7 @@ def binary_accuracy(y_true: Tensor, y_pred: Tensor, threshold: float = 0.5) -> T
     """Where predictions are on the targets' side of the threshold."""
     y_true, y_pred = convert_to_tensor(y_true), convert_to_tensor(y_pred)
     y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    check_alike(y_true, y_pred, "binary_accuracy")
     return _hits(y_true == (y_pred > threshold).astype(y_true.dtype))
 
 
@@ -43,6 +49,8 @@ def categorical_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     Shapes: (..., classes), (..., classes) -> (...)
     """
     y_true, y_pred = convert_to_tensor(y_true), convert_to_tensor(y_pred)
+    y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    check_alike(y_true, y_pred, "categorical_accuracy")
     return _hits(jnp.argmax(y_true, -1) == jnp.argmax(y_pred, -1))
 
 
@@ -55,6 +63,7 @@ def sparse_categorical_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     y_true, y_pred = convert_to_tensor(y_true), convert_to_tensor(y_pred)
     if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
         y_true = y_true[..., 0]
+    check_labels(y_true, y_pred, -1, "sparse_categorical_accuracy")
     hits = _hits(y_true == jnp.argmax(y_pred, -1).astype(y_true.dtype))
     return hits[..., 0] if hits.ndim > 1 and hits.shape[-1] == 1 else hits
 
@@ -65,9 +74,10 @@ def top_k_categorical_accuracy(y_true: Tensor, y_pred: Tensor, k: int = 5) -> Te
 
     Shapes: (..., classes), (..., classes) -> (...)
     """
-    return sparse_top_k_categorical_accuracy(
-        jnp.argmax(convert_to_tensor(y_true), -1), y_pred, k
-    )
+    y_true, y_pred = convert_to_tensor(y_true), convert_to_tensor(y_pred)
+    y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    check_alike(y_true, y_pred, "top_k_categorical_accuracy")
+    return sparse_top_k_categorical_accuracy(jnp.argmax(y_true, -1), y_pred, k)
 
 
 @metric_function
@@ -82,6 +92,9 @@ def sparse_top_k_categorical_accuracy(
         from_sorted_ids: `y_pred` holds class numbers, the most likely first.
     """
     y_true, y_pred = convert_to_tensor(y_true), convert_to_tensor(y_pred)
+    squeezed = len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1
+    flat = y_true[..., 0] if squeezed else y_true
+    check_labels(flat, y_pred, -1, "sparse_top_k_categorical_accuracy")
     labels, rows = y_true.reshape(-1), y_pred.reshape(-1, y_pred.shape[-1])
     if from_sorted_ids:
         hits = jnp.any(rows[:, :k] == labels[:, None].astype(rows.dtype), 1)

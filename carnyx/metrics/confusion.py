@@ -11,7 +11,7 @@ import numpy as np
 from carnyx import config
 from carnyx.configurable import field, fraction, positive
 from carnyx.errors import ArgumentError, ShapeError
-from carnyx.losses.base import squeeze_or_expand_to_same_rank
+from carnyx.losses.shapes import check_alike, squeeze_or_expand_to_same_rank
 from carnyx.metrics.base import Metric
 from carnyx.ops.core import convert_to_tensor
 from carnyx.ops.numpy import divide_no_nan
@@ -89,6 +89,7 @@ class _Confusion(Metric):
         y_pred = convert_to_tensor(y_pred, config.floatx())
         y_true = convert_to_tensor(y_true, y_pred.dtype)
         y_pred, y_true = squeeze_or_expand_to_same_rank(y_pred, y_true)
+        check_alike(y_true, y_pred, f"{type(self).__name__} {self.name!r}")
         weight = jnp.ones((), y_pred.dtype)
         if sample_weight is not None:
             weight = convert_to_tensor(sample_weight, y_pred.dtype)[..., None]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from carnyx import config
 from carnyx.configurable import field, one_of
 from carnyx.errors import ShapeError
+from carnyx.losses.shapes import check_alike
 from carnyx.metrics.base import Metric
 from carnyx.ops.core import convert_to_tensor
 
@@ -64,6 +65,7 @@ class FBetaScore(Metric):
         y_pred = convert_to_tensor(y_pred, self.dtype)
         if not self._built:
             self._build(y_pred.shape)
+        check_alike(y_true, y_pred, f"{type(self).__name__} {self.name!r}")
         if self.threshold is None:
             largest = jnp.max(y_pred, -1, keepdims=True)
             y_pred = (y_pred >= largest) & (jnp.abs(y_pred) > 1e-9)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from carnyx import losses, registry
-from carnyx._core.masks import get_mask
+from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.naming import to_snake_case
 from carnyx.configurable import Field, field
 from carnyx.losses.base import apply_mask, squeeze_or_expand_to_same_rank
@@ -135,6 +135,13 @@ class MeanMetricWrapper(_MeanOf):
     @property
     def _fn_kwargs(self) -> dict[str, Any]:
         return self._kwargs
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        if hasattr(y_true, "shape") and hasattr(y_pred, "shape"):
+            mask = get_mask(y_pred)  # fitted as for a function given as a loss
+            y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+            set_mask(y_pred, mask)
+        super().update_state(y_true, y_pred, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config() | {"fn": losses.serialize(self._fn)}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from carnyx import config
 from carnyx.configurable import field, one_of
 from carnyx.errors import ShapeError
-from carnyx.losses.base import squeeze_or_expand_to_same_rank
+from carnyx.losses.shapes import check_alike, squeeze_or_expand_to_same_rank
 from carnyx.metrics.base import Metric
 from carnyx.metrics.mean import Mean, _MeanOf, metric_function
 from carnyx.ops.core import convert_to_tensor
@@ -17,23 +17,26 @@ from carnyx.ops.nn import normalize
 from carnyx.typing import Tensor
 
 
-def _alike(y_true: Any, y_pred: Any, dtype: Any = None) -> tuple[Any, Any]:
+def _alike(y_true: Any, y_pred: Any, name: str, dtype: Any = None) -> tuple[Any, Any]:
     y_pred = convert_to_tensor(y_pred, dtype)
     y_true = convert_to_tensor(y_true, y_pred.dtype)
-    return squeeze_or_expand_to_same_rank(y_true, y_pred)
+    y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    check_alike(y_true, y_pred, name)
+    return y_true, y_pred
 
 
 @metric_function
 def cosine_similarity(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
     """cos of the angle between targets and predictions."""
-    y_true, y_pred = _alike(y_true, y_pred)
+    y_true, y_pred = _alike(y_true, y_pred, "cosine_similarity")
     return jnp.sum(normalize(y_true, axis) * normalize(y_pred, axis), axis)
 
 
 @metric_function
 def pearson_correlation(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
     """cov(y_true, y_pred) / (σ(y_true) · σ(y_pred)) along an axis."""
-    a, b = (y - jnp.mean(y, axis, keepdims=True) for y in _alike(y_true, y_pred))
+    pair = _alike(y_true, y_pred, "pearson_correlation")
+    a, b = (y - jnp.mean(y, axis, keepdims=True) for y in pair)
     a, b = (y / jnp.std(y, axis, keepdims=True) for y in (a, b))
     return jnp.mean(a * b, axis)
 
@@ -44,7 +47,7 @@ def concordance_correlation(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> T
 
     References: Lin 1989, doi:10.2307/2532051.
     """
-    pair = _alike(y_true, y_pred)
+    pair = _alike(y_true, y_pred, "concordance_correlation")
     means = [jnp.mean(y, axis, keepdims=True) for y in pair]
     a, b = (y - mean for y, mean in zip(pair, means))
     variances = sum(jnp.mean(y**2, axis) for y in (a, b))
@@ -83,7 +86,7 @@ class RootMeanSquaredError(Mean):
     _direction = "down"
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        y_true, y_pred = _alike(y_true, y_pred, self.dtype)
+        y_true, y_pred = _alike(y_true, y_pred, self.name, self.dtype)
         super().update_state((y_pred - y_true) ** 2, sample_weight)
 
     def result(self) -> Any:
@@ -130,7 +133,7 @@ class R2Score(Metric):
         self._built = True
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        y_true, y_pred = _alike(y_true, y_pred, self.dtype)
+        y_true, y_pred = _alike(y_true, y_pred, self.name, self.dtype)
         if not self._built:
             self._build(y_pred.shape)
         w = jnp.ones((), self.dtype)

@@ -12,6 +12,7 @@ from carnyx import config
 from carnyx.configurable import field
 from carnyx.dtype_policies import is_float
 from carnyx.errors import ArgumentError
+from carnyx.losses.shapes import check_alike
 from carnyx.metrics.base import Metric
 from carnyx.ops.core import convert_to_tensor
 
@@ -48,6 +49,7 @@ class _Overlap(Metric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         true = self._classes(y_true, self.sparse_y_true)
         pred = self._classes(y_pred, self.sparse_y_pred)
+        check_alike(true, pred, f"{type(self).__name__} {self.name!r}, flat,")
         weight = jnp.ones((), self.dtype)
         if sample_weight is not None:
             weight = convert_to_tensor(sample_weight)
