@@ -112,8 +112,8 @@ class Configurable:
             cls.__init__ = _recorded(cls, vars(cls)["__init__"])
         if "get_config" not in vars(cls) and (own or "__init__" in vars(cls)):
             cls.get_config = _derived_get_config(cls, own)  # type: ignore
-        if register and registry.is_own(cls) and not cls.__name__.startswith("_"):
-            registry.add_builtin(cls)
+        if register:
+            registry.claim(cls)
 
     def __post_init__(self) -> None:
         """Runs after the fields are set; for checks across them."""

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from carnyx import registry
 from carnyx._core.devices import ensure_device
 from carnyx._core.infer import infer
 from carnyx._core.node import Node, OpCall
@@ -46,7 +47,7 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
 
     call.op_name = public  # type: ignore[attr-defined]
     call.__name__ = public
-    OPS[public] = call
+    OPS[public] = registry.mark_own(call)
     return call
 
 

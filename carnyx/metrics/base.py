@@ -46,8 +46,7 @@ class Metric(Configurable):
             if own and label not in own:
                 setattr(cls, label, cls._fields[label])
         super().__init_subclass__(**keywords)
-        if registry.is_own(cls) and not cls.__name__.startswith("_"):
-            registry.add_builtin(cls, name=to_snake_case(cls.__name__))
+        registry.claim(cls, name=to_snake_case(cls.__name__))
 
     def __post_init__(self) -> None:
         self.name = self.name or auto_name(type(self).__name__)

@@ -98,8 +98,7 @@ class Optimizer(_Stateful):
         super().__init_subclass__(**keywords)
         if isinstance(rate, Field):
             cls.learning_rate = _learning_rate
-        if registry.is_own(cls) and not cls.__name__.startswith("_"):
-            registry.add_builtin(cls, name=cls.__name__.lower())
+        registry.claim(cls, name=cls.__name__.lower())
 
     def __post_init__(self) -> None:
         if sum(c is not None for c in self._clips()) > 1:

@@ -1,0 +1,82 @@
+"""Names that older files give functions and classes.
+
+The kind: one spelling of a name was understood, that of the newest Keras; files of
+3.0 to 3.6 leave out the package of a registered function, and some writers leave the
+registered name empty.
+"""
+
+import pytest
+
+import carnyx as keras
+from carnyx import registry
+from carnyx.layers import merging
+
+
+def record(name):
+    return {
+        "module": "builtins", "class_name": "function", "config": name,
+        "registered_name": "function",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def registered():
+    before = dict(registry.get_custom_objects())
+    yield keras.saving.register_keras_serializable
+    registry.get_custom_objects().clear()
+    registry.get_custom_objects().update(before)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        keras.saving.deserialize_keras_object,
+        keras.activations.get,
+        keras.losses.get,
+        keras.metrics.get,
+        lambda config: keras.layers.Lambda.from_config({"function": config}).function,
+    ],
+)
+def test_a_function_without_its_package(registered, read):
+    @registered("package")
+    def of_the_user(x, y=None):
+        return x
+
+    assert read(record("of_the_user")) is of_the_user
+    with keras.saving.custom_object_scope({"other>only_here": of_the_user}):
+        assert read(record("only_here")) is of_the_user
+
+
+def test_two_packages_with_one_name(registered):
+    for package in ("a", "b"):
+        registered(package)(lambda x: x)
+    functions = registry.get_custom_objects()
+    functions |= {"a>twin": len, "b>twin": max}
+    with pytest.raises(ValueError, match="'a>twin' and 'b>twin' are registered"):
+        keras.saving.deserialize_keras_object(record("twin"))
+
+
+def test_a_name_of_the_library_stays_the_librarys(registered):
+    @registered("package")
+    def relu(x):
+        return x
+
+    assert keras.activations.get(record("relu")) is keras.activations.relu
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_empty_registered_name(empty):
+    config = {"units": 2}
+    layer = {"module": "keras.layers", "class_name": "Dense", "config": config}
+    layer["registered_name"] = empty
+    assert keras.saving.deserialize_keras_object(layer).units == 2
+
+
+def test_what_is_the_librarys_is_known_from_its_registration():
+    for own in (keras.layers.Dense, merging._Merge, keras.ops.relu, keras.losses.huber):
+        assert registry.is_own(own)
+
+    class Users(keras.layers.Dense):
+        __module__ = "carnyx_extras.layers"
+
+    assert not registry.is_own(Users) and not registry.is_own(len)
