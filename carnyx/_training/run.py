@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import queue
@@ -340,6 +341,8 @@ class Backups:
                 return
         for folder in backup.list_backups(self.options.backup_dir):
             shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # there is none, or more is in it
+            Path(self.options.backup_dir).rmdir()
 
     def close(self) -> None:
         """Let the writer end what it is writing."""

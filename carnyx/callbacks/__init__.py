@@ -3,6 +3,7 @@
 from carnyx.callbacks.backup import BackupAndRestore as BackupAndRestore
 from carnyx.callbacks.base import Callback as Callback
 from carnyx.callbacks.checkpoint import ModelCheckpoint as ModelCheckpoint
+from carnyx.callbacks.csv_logger import CSVLogger as CSVLogger
 from carnyx.callbacks.dispatch import CallbackList as CallbackList
 from carnyx.callbacks.early_stopping import EarlyStopping as EarlyStopping
 from carnyx.callbacks.ema import SwapEMAWeights as SwapEMAWeights
@@ -16,6 +17,5 @@ from carnyx.callbacks.orbax import OrbaxCheckpoint as OrbaxCheckpoint
 from carnyx.callbacks.progress import ProgbarLogger as ProgbarLogger
 from carnyx.callbacks.remote import RemoteMonitor as RemoteMonitor
 from carnyx.callbacks.simple import BaseLogger as BaseLogger
-from carnyx.callbacks.simple import CSVLogger as CSVLogger
 from carnyx.callbacks.simple import LambdaCallback as LambdaCallback
 from carnyx.callbacks.tensorboard import TensorBoard as TensorBoard

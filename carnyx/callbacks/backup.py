@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from carnyx.callbacks.base import Callback
@@ -26,7 +27,8 @@ class BackupAndRestore(Callback):
         backup_dir: the folder; one job, one folder.
         save_freq: `"epoch"`, or every how many steps.
         double_checkpoint: as Keras: keep the backup before the newest, too.
-        delete_checkpoint: remove the folder's backups when training is done.
+        delete_checkpoint: remove the backups when training is done, and the folder, if
+            nothing else is in it.
         keep: how many backups to keep; a damaged one is passed over.
     """
 
@@ -43,7 +45,11 @@ class BackupAndRestore(Callback):
                 f"BackupAndRestore got save_freq={freq!r}; expected 'epoch' or a "
                 "number of steps above 0."
             )
-        if not str(self.backup_dir):
-            raise ArgumentError("BackupAndRestore needs a folder; backup_dir is empty.")
-        self.backup_dir = str(self.backup_dir)
+        given = self.backup_dir
+        if not isinstance(given, str | os.PathLike) or not os.fspath(given):
+            raise ArgumentError(
+                f"BackupAndRestore got backup_dir={given!r}; expected the path of a "
+                "folder. Is an environment variable not set?"
+            )
+        self.backup_dir = os.fspath(given)
         self.keep = max(int(self.keep), 2 if self.double_checkpoint else 1)

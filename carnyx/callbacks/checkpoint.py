@@ -41,8 +41,9 @@ class ModelCheckpoint(Monitor):
     initial_value_threshold: Any = field(None)
     period: int = field(1, check=positive, kw_only=True)
 
-    _epoch = _since_saving = _last_batch = 0
-    _state = ("best", "_since_saving")
+    _epoch = _since_saving = 0
+    _last_batch = -1
+    _state = ("best", "_epoch", "_since_saving", "_last_batch")
 
     def __post_init__(self) -> None:
         self.best = self.initial_value_threshold

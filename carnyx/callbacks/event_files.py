@@ -198,6 +198,21 @@ class EventFile:
         value = strings([config.encode()], ())
         self._summary(tag, 0, "graph_keras_model", 3, value, content=b"1")
 
+    def position(self) -> list[Any]:
+        """The file's name, and how long it is; with what waits written."""
+        self.flush()
+        if self.path is None:
+            return [None, 0]
+        return [os.path.basename(self.path), os.path.getsize(self.path)]
+
+    def cut(self, position: list[Any]) -> None:
+        """Take away what an earlier file got after a `position()`."""
+        name, size = position
+        path = os.path.join(self.folder, os.path.basename(name or ""))
+        if name and is_first() and os.path.isfile(path):
+            if os.path.getsize(path) > size:
+                os.truncate(path, size)
+
     def flush(self) -> None:
         """Write what waits."""
         if not self._waiting or not is_first():

@@ -116,7 +116,10 @@ class OrbaxCheckpoint(Monitor):
         items = {"variables": args.StandardSave(self._values(self.model))}
         if not self.save_weights_only:
             items["model"] = args.JsonSave(json.loads(self.model.to_json()))
-        self._open().save(step, args=args.Composite(**items), force=True)
+        manager = self._open()
+        if step in manager.all_steps():  # of a run that went on from before it
+            manager.delete(step)
+        manager.save(step, args=args.Composite(**items), force=True)
 
     def _values(self, model: Any) -> dict[str, Any]:
         """Copies: training donates its arrays while Orbax still writes them."""

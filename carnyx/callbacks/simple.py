@@ -1,69 +1,15 @@
-"""Callbacks of a few lines: a table in a file, functions as hooks, averages."""
+"""Callbacks of a few lines: functions as hooks, averages."""
 
 from __future__ import annotations
 
-import csv
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from carnyx.callbacks.base import Callback, takes_chunks
 from carnyx.configurable import field
-from carnyx.distribution.job import is_first
 from carnyx.errors import ArgumentError
 
 Hook = Callable[..., Any] | None
-
-
-class CSVLogger(Callback):
-    """Write a line of loss and metrics for every epoch; one process does.
-
-    Args:
-        append: go on in a file that is there, without another header.
-    """
-
-    filename: str = field(convert=os.fspath)
-    separator: str = field(",")
-    append: bool = field(False)
-
-    _file: Any = None
-    _writer: Any = None
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self._close()
-        name = self.filename if is_first() else os.devnull
-        self._file = open(name, "a" if self.append else "w", newline="")
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        logs = logs or {}
-        writer = self._writer or self._begin(sorted(logs))
-        row = {name: _cell(logs.get(name, "NA")) for name in writer.fieldnames}
-        writer.writerow(row | {"epoch": epoch})
-        self._file.flush()
-
-    def _begin(self, names: list[str]) -> Any:
-        if not any(name.startswith("val_") for name in names):
-            names += [f"val_{name}" for name in names]  # validation may come later
-        columns = ["epoch", *names]
-        self._writer = csv.DictWriter(self._file, columns, delimiter=self.separator)
-        if self._file.tell() == 0:
-            self._writer.writeheader()
-        return self._writer
-
-    def on_train_end(self, logs: Any = None) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file = self._writer = None
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        if getattr(value, "ndim", 1):
-            return f'"[{", ".join(map(str, value))}]"'
-    return value
 
 
 class LambdaCallback(Callback):

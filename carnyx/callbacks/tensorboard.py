@@ -93,6 +93,18 @@ class TensorBoard(Callback):
         self._validation = EventFile(os.path.join(self.log_dir, "validation"))
         self._graph_is_due = self.write_graph
 
+    def state(self) -> dict[str, Any]:
+        files = [self._train.position(), self._validation.position()]
+        return super().state() | {"files": files}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on; steps that are done again do not stand in the files twice."""
+        super().restore(state)
+        for file, position in zip(
+            (self._train, self._validation), state.get("files", ())
+        ):
+            file.cut(position)
+
     # ---- training
 
     def on_train_begin(self, logs: Any = None) -> None:
