@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +40,9 @@ class PyDataset:
         raise NotImplementedError(f"{type(self).__name__} must define __getitem__.")
 
     def __iter__(self) -> Iterator[Any]:
-        count, index = self.num_batches, 0
+        count, index = None, 0
+        with contextlib.suppress(NotImplementedError):  # no length: there is no end
+            count = self.num_batches
         while count is None or index < count:
             yield self[index]
             index += 1

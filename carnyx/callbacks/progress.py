@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from carnyx import config
 from carnyx.callbacks.base import Callback, takes_chunks
 from carnyx.distribution.job import is_first
@@ -121,6 +123,8 @@ class Progbar:
         averaged = name not in self._as_given
         if self._averaged is not None:
             averaged = name in self._averaged
+        if isinstance(value, list | tuple):
+            value = np.asarray(value)
         if not averaged or isinstance(value, str):
             self._values[name] = value, 1
         else:

@@ -190,7 +190,7 @@ class LayerNormalization(_Affine):
     """gamma (x - mean) / sqrt(variance + epsilon) + beta, over each sample's `axis`.
 
     Shapes: (batch, …) -> the same
-    Weights: gamma, beta (both of the sizes of `axis`)
+    Weights: gamma, beta (both of the sizes of `axis`); gamma alone with `rms_scaling`
     References: arXiv:1607.06450
 
     >>> import numpy as np
@@ -215,7 +215,11 @@ class LayerNormalization(_Affine):
 
     def build(self, input_shape: Shape) -> None:
         shape = [known_size(input_shape, a, self) for a in _many(self.axis)]
-        self._make_gain(shape)
+        if self.rms_scaling:  # scaled whatever `scale` says, and not centred
+            self.gamma = self.weight("gamma", shape, autocast=False)
+            self.beta = None
+        else:
+            self._make_gain(shape)
 
     def call(self, inputs: Tensor) -> Tensor:
         extra = {"rms_scaling": True} if self.rms_scaling else {}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from carnyx import ops
+from carnyx._core.scope import is_tracer
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError
 
@@ -15,17 +17,18 @@ from carnyx.errors import ArgumentError
 def to_categorical(x: Any, num_classes: int | None = None) -> Any:
     """Integer labels as one-hot rows.
 
-    Shapes: (…,) or (…, 1) -> (…, num_classes)
+    Shapes: (…,) or (…, 1) -> (…, num_classes); a tensor gives a tensor
 
     >>> to_categorical([0, 2]).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    if is_symbolic(x):
+    if is_symbolic(x) or is_tracer(x):  # no values to look at
         if num_classes is None:
             raise ArgumentError(
-                "to_categorical of a symbolic tensor needs num_classes."
+                "to_categorical of a symbolic or traced tensor needs num_classes."
             )
-        return ops.one_hot(x, num_classes)
+        single = x.ndim > 1 and x.shape[-1] == 1
+        return ops.one_hot(ops.squeeze(x, -1) if single else x, num_classes)
     labels = np.asarray(x, dtype="int64")
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
@@ -35,6 +38,8 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
             f"to_categorical got labels from {labels.min()} to {labels.max()}; "
             f"expected 0 to {count - 1} for num_classes={count}."
         )
+    if isinstance(x, jax.Array):
+        return ops.one_hot(labels, count)
     return np.eye(count)[labels]
 
 
@@ -82,9 +87,11 @@ def pad_sequences(
         rows.append(np.asarray(sequence))
     length = max((len(r) for r in rows), default=0) if maxlen is None else maxlen
     shape = next((r.shape[1:] for r in rows if len(r)), ())
-    text = np.issubdtype(dtype, np.str_) if not isinstance(dtype, str) else False
-    if isinstance(value, str) and dtype is not object and not text:
+    kind = np.dtype(dtype)
+    if isinstance(value, str) and kind.kind != "O" and kind.kind != "U":
         raise ArgumentError(f"pad_sequences got value={value!r} for dtype {dtype}.")
+    if kind.kind in "US" and kind.itemsize == 0:  # text of any length: of the longest
+        dtype = np.result_type(np.asarray(value).astype(kind), *rows)
     out = np.full((len(rows), length, *shape), value, dtype=dtype)
     for i, row in enumerate(rows):
         if len(row) == 0 or length == 0:
