@@ -64,6 +64,7 @@ SETTINGS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "device": (None, lambda v: None if v is None else str(v).lower()),
     "traceback_filtering": (True, _flag),
     "interactive_logging": (True, _flag),
+    "checks": (True, _flag),
     "flash_attention": (None, lambda v: None if v is None else _flag(v)),
     "max_epochs": (None, _count),
     "max_steps_per_epoch": (None, _count),

@@ -129,6 +129,20 @@ def is_flash_attention_enabled() -> bool | None:
     return _settings.get("flash_attention")
 
 
+def checks() -> bool:
+    """Whether `fit` and `evaluate` look for mistakes that raise no error."""
+    return _settings.get("checks")
+
+
+def set_checks(value: bool) -> None:
+    """Turn those checks off or on; `CARNYX_FLAGS=checks=off` from outside.
+
+    They are of the first batches, against the losses and the model: labels outside of
+    the classes, probabilities where logits are expected, indices too large, and others.
+    """
+    _settings.put("checks", value)
+
+
 def is_nnx_enabled() -> bool:
     """Always False: Carnyx has one module system."""
     return False

@@ -11,6 +11,7 @@ from carnyx._core.devices import ensure_device
 from carnyx._core.infer import infer
 from carnyx._core.node import Node, OpCall
 from carnyx._core.operators import OPS
+from carnyx._core.scope import current
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 
@@ -43,7 +44,12 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
             args = tuple(_read(a) for a in args)
             kwargs = {k: _read(v) for k, v in kwargs.items()}
         ensure_device()
-        return fn(*args, **kwargs)
+        watch = current().watch
+        if watch is None:
+            return fn(*args, **kwargs)
+        out = fn(*args, **kwargs)
+        watch.operation(public, args, out)
+        return out
 
     call.op_name = public  # type: ignore[attr-defined]
     call.__name__ = public

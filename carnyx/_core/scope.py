@@ -90,6 +90,7 @@ class Context(NamedTuple):
     share: Any = None  # of the variables that an optimizer updates, if not all
     path: tuple[str, ...] = ()  # names of the scopes around
     layer: Any = None  # the innermost layer being called or built
+    watch: Any = None  # is told of every operation and layer called: see checks
 
 
 _context: ContextVar[Context] = ContextVar("carnyx", default=Context())  # noqa: B039

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -17,8 +17,8 @@ from carnyx._data.batches import (
     named_leaves,
     spec_of,
     spread_weights,
-    weigh,
 )
+from carnyx._data.class_weights import weigh
 from carnyx._data.feed import Batch, Feed
 from carnyx._data.hosts import is_array, target_dtype
 from carnyx._data.parts import Picked, take
@@ -51,7 +51,7 @@ class ArrayFeed(Feed):
         seed: int | None = None,
     ) -> None:
         super().__init__(seed if shuffle else seed or 0)
-        weights = weigh(y, spread_weights(y, sample_weight), class_weight)
+        weights = weigh(y, spread_weights(y, sample_weight), class_weight, True)
         batch = map_named(lambda n, v: as_rows(v, n), (x, y, weights))
         named = named_leaves(batch)
         self.num_samples: int = common_size(named)
@@ -90,6 +90,11 @@ class ArrayFeed(Feed):
             take(leaf, slice(0, 1 if isinstance(leaf, Rows) else self.batch_size))
             for leaf in self._leaves
         ]
+
+    def some(self, pick: Callable[[Any, int], Any]) -> Batch:
+        """What `pick(array, batch_size)` takes of each array, in their structure."""
+        parts = [pick(leaf, self.batch_size) for leaf in self._leaves]
+        return jax.tree_util.tree_unflatten(self._form, parts)
 
     def spec(self) -> Batch:
         return spec_of([jax.tree_util.tree_unflatten(self._form, self._leaves)])

@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from carnyx import config, tree
+from carnyx import tree
 from carnyx._core.symbol import KerasTensor
+from carnyx._data.class_weights import weigh
 from carnyx._data.hosts import as_array, target_dtype
 from carnyx.errors import DataError
 
@@ -94,32 +95,6 @@ def _ready(leaf: Any, name: str) -> Any:
         leaf = as_array(leaf, name)
     dtype = target_dtype(leaf.dtype, name)
     return leaf if leaf.dtype == dtype else leaf.astype(dtype)
-
-
-def weigh(y: Any, sample_weight: Any, class_weight: Mapping[int, float] | None) -> Any:
-    """The sample weights, or those that `class_weight` gives the samples' classes.
-
-    Classes are integers, or the largest entry of one-hot rows; one that the mapping
-    does not name weighs 1.
-    """
-    if class_weight is None:
-        return sample_weight
-    if sample_weight is not None:
-        raise DataError(
-            "Got class_weight and sample_weight; give one of them, or multiply the "
-            "classes' weights into sample_weight."
-        )
-    if y is None or tree.is_nested(y):
-        raise DataError(
-            f"class_weight needs one array of targets; y is {type(y).__name__}. For "
-            "several outputs pass sample_weight, one array an output."
-        )
-    y = as_array(y, "y")
-    if y.ndim > 1:
-        y = y[..., 0] if y.shape[-1] == 1 else np.argmax(y, axis=-1)
-    classes, places = np.unique(np.rint(y).astype("int64"), return_inverse=True)
-    weights = [float(class_weight.get(int(c), 1.0)) for c in classes]
-    return np.array(weights, config.floatx())[places.reshape(y.shape)]
 
 
 def spread_weights(y: Any, sample_weight: Any) -> Any:

@@ -49,21 +49,22 @@ def not_finite(batch: Batch) -> str:
     return ""
 
 
-def explain_loss(logs: dict[str, Any], feed: Feed, epoch: int) -> None:
-    """Where the loss is not finite, warn if that is the data's doing.
+def explain_loss(logs: dict[str, Any], feed: Feed, epoch: int) -> bool:
+    """Where the loss is not finite, warn if that is the data's doing; whether it did.
 
     What can be read again is, for some seconds; a stream is watched from now on.
     """
     loss = logs.get("loss", 0.0)
     if feed.watched or not isinstance(loss, float) or math.isfinite(loss):
-        return
+        return False
     feed.watched = True
     until = time.monotonic() + _LOOK_FOR
     for index, batch in enumerate(feed.again(epoch)):
         if warn_of(batch, index, feed.name, f"The loss became {loss}. ", epoch):
-            return
+            return True
         if time.monotonic() > until:
-            return
+            break
+    return False
 
 
 def warn_of(batch: Batch, index: int, name: str, why: str, epoch: Any = None) -> bool:

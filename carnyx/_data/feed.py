@@ -70,6 +70,9 @@ class Feed:
     """What to do where it is slow."""
     watched: bool = False
     """Whether batches are looked at for NaN, as a loss was."""
+    look: Callable[[Batch, int], None] | None = None
+    """Is shown every batch of a source, with its number in the epoch, before it goes
+    to the device."""
     meeting: Any = None
     """Where several processes compare their batches; None where they need not."""
 
@@ -83,6 +86,8 @@ class Feed:
         """The batches of an epoch, from the `start`-th on."""
         self._epoch, self._index = number, start
         for batch in self._batches(number, start):
+            if self.look is not None:
+                self.look(batch, self._index)
             self._index += 1
             yield batch
 

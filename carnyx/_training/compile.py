@@ -29,4 +29,7 @@ class Compiled:
         self.held_key: Any = None  # under which `held` is known to be right
         self.placement = current_placement()
         self.ready = False
+        self.expectations: Any = None  # of data: see checks
+        self.told: set[str] = set()  # what checks have warned of
+        self.looked = 0  # at how many single batches
         self.tried: set[str] = set()  # steps in the simple style that have been

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from carnyx import losses as losses_lib
 from carnyx import metrics as metrics_lib
 from carnyx import tree
+from carnyx._core.scope import current
 from carnyx._training.outputs import Output, list_outputs, match_targets, spread
 from carnyx.errors import ArgumentError
 from carnyx.losses.base import LossFunctionWrapper
@@ -93,7 +94,7 @@ class CompiledLoss:
             sample_weight, self.outputs, what="sample_weight", shared=True
         )
         total: Any = 0.0
-        means = iter(self.means)
+        means, watch = iter(self.means), current().watch
         rows = zip(
             self.outputs, self.losses, self.weights, targets, predictions, weights,
             strict=True,
@@ -101,6 +102,8 @@ class CompiledLoss:
         for output, loss, scale, target, prediction, weight in rows:
             if loss is None:
                 continue
+            if watch is not None:
+                watch.meets(loss, output.name, prediction)
             value = jnp.asarray(_value(loss, output, target, prediction, weight))
             if self.means:
                 next(means).update_state(value, sample_weight=_batch_size(prediction))

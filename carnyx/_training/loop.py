@@ -13,6 +13,7 @@ import numpy as np
 from carnyx import config
 from carnyx._core.placement import Uneven
 from carnyx._data import Feed, explain_loss, naming, prefetch, tell_of_waiting
+from carnyx._training.checks.not_finite import explain
 from carnyx._training.dispatches import agreed, ready_batches, steps_of
 from carnyx._training.interrupts import BetweenSteps, Terminated
 from carnyx._training.run import Backups, Run, as_floats
@@ -108,11 +109,13 @@ def _epoch(
         run.model.reset_metrics()
         run.logs = {}
         run.callbacks.on_epoch_begin(run.epoch)
+    run.kept.epoch_begins(run.epoch, run.step)
     _steps(run, backups, interrupts, _at_most(steps, config.max_steps_per_epoch()))
     logs = run.logs = as_floats(run.logs)
     run.feed.waiting.end()
     tell_of_waiting(run.feed)
-    explain_loss(logs, run.feed, run.epoch)
+    if not explain_loss(logs, run.feed, run.epoch):
+        explain(run)
     if not logs:
         raise DataError(
             f"The training data gave no batch in epoch {run.epoch + 1}. A generator "

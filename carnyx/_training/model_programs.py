@@ -7,7 +7,10 @@ from typing import Any
 from carnyx._core import structure
 from carnyx._core.infer import infer
 from carnyx._core.placement import current_placement
+from carnyx._data import Feed
 from carnyx._training import simple_steps
+from carnyx._training.checks.first_batches import SINGLE_BATCHES, look_at
+from carnyx._training.checks.watched import expectations_of
 from carnyx._training.on_devices.device_placement import InnerPlacement, OnDevices
 from carnyx._training.on_devices.staged import staged_prediction, staged_step
 from carnyx._training.outputs import trimmed
@@ -99,9 +102,22 @@ class ModelPrograms(Steps):
                 compiled.metrics.build(y, y_pred)
                 # some metrics have their state from their first batch on
                 infer(compiled.metrics.update_state, y, y_pred)
+            usual = type(self).compute_loss is Steps.compute_loss
+            compiled.expectations = expectations_of(
+                self, compiled if usual else None, x, y_pred
+            )
             compiled.ready = True
         if training and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+    def _look_at(self, feed: Feed, single: bool = False) -> None:
+        """Let checks see the data; of single batches the first ones are enough."""
+        compiled = self._need_compiled("fit")
+        if single and not self.run_eagerly:
+            compiled.looked += 1
+            if compiled.looked > SINGLE_BATCHES:
+                return
+        look_at(feed, compiled.expectations, every=self.run_eagerly)
 
     def _predicted_spec(self, x: Any) -> Any:
         """Symbolic outputs for symbolic inputs; builds the model on the way."""

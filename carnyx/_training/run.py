@@ -18,6 +18,7 @@ import numpy as np
 
 from carnyx._core import across
 from carnyx._core.seed import global_seed_generator
+from carnyx._training.checks.kept import Kept
 from carnyx._training.together import job_of
 from carnyx.callbacks import BackupAndRestore, CallbackList, ProgbarLogger
 from carnyx.distribution.job import Job, current_job, is_first
@@ -35,6 +36,7 @@ class Run:
         epochs: up to which epoch training was asked for.
         logs: of the last step, once they have been read.
         finished: whether the last epoch is done.
+        kept: from where steps can be made again to find out about a loss.
     """
 
     def __init__(self, model: Any, feed: Any, callbacks: CallbackList) -> None:
@@ -42,6 +44,8 @@ class Run:
         self.epoch = self.step = self.total = self.epochs = 0
         self.logs: dict[str, Any] = {}
         self.finished = False
+        self.kept = Kept(model)
+        self.kept.look_on(feed)
         for callback in callbacks.callbacks:
             if isinstance(callback, ProgbarLogger):
                 callback.note = feed.waiting

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from carnyx import config, tree
 from carnyx._core.scope import pure
 from carnyx._training import simple_steps
+from carnyx._training.checks.watched import watched_step
 from carnyx._training.compile import Compiled
 from carnyx._training.outputs import unpack
 from carnyx._training.overrides import call_override
@@ -126,8 +127,9 @@ class Steps:
         ]
 
         def forward() -> tuple[Any, Any, Any]:
-            y_pred = self._predictions(x, training)
-            loss = self._loss(x, y, y_pred, sample_weight, training)
+            with watched_step(self, self._compiled):
+                y_pred = self._predictions(x, training)
+                loss = self._loss(x, y, y_pred, sample_weight, training)
             scaled = loss
             if optimizer_variables is not None:
                 scaled = self.optimizer.scale_loss(loss)

@@ -11,6 +11,7 @@ from carnyx import optimizers, registry, tree
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import adapt, naming, three_parts, train_validation_split
 from carnyx._data.batches import one_batch
+from carnyx._data.class_weights import weigh
 from carnyx._training import loop
 from carnyx._training.arguments import (
     backup_folder,
@@ -177,6 +178,7 @@ class Trainer(ModelPrograms):
             shuffle=shuffle, class_weight=class_weight,
         )  # fmt: skip
         self._prepare(feed.spec(), training=True, batch_size=feed.batch_size)
+        self._look_at(feed)
         validation_feed: Any = None
         if validation_data is not None:
             with naming("validation_data"):
@@ -187,6 +189,7 @@ class Trainer(ModelPrograms):
                 )  # fmt: skip
             if not self._need_compiled("fit").ready:  # a step in the simple style
                 self._prepare(validation_feed.spec(), False, validation_feed.batch_size)
+            self._look_at(validation_feed)
         self._held()
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(
@@ -240,6 +243,7 @@ class Trainer(ModelPrograms):
             x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
         )
         self._prepare(feed.spec(), training=False, batch_size=feed.batch_size)
+        self._look_at(feed)
         self._held()
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(
@@ -362,6 +366,7 @@ class Trainer(ModelPrograms):
         self._need_compiled("train_on_batch" if training else "test_on_batch")
         feed = _whole(x, y, sample_weight, class_weight)
         self._prepare(feed.spec(), training, feed.batch_size)
+        self._look_at(feed, single=True)
         return trimmed(next(iter(feed.epoch(0))))
 
 
@@ -394,6 +399,5 @@ def _whole(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
     first = leaves[0]  # a sparse matrix has no length, a list no shape
     shape = getattr(first, "shape", ()) or (len(first),)
     size = max(shape[0], 1)
-    return adapt(
-        x, y, sample_weight, batch_size=size, shuffle=False, class_weight=class_weight
-    )
+    weights = weigh(y, sample_weight, class_weight)
+    return adapt(x, y, weights, batch_size=size, shuffle=False)

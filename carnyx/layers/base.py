@@ -43,6 +43,7 @@ from carnyx.errors import (
 from carnyx.layers import _call
 from carnyx.layers._call import Call
 from carnyx.layers._children import own_variables, owned
+from carnyx.layers._dropped_masks import tell_of_dropped_mask
 from carnyx.layers.input_spec import InputSpec, check_inputs, label
 from carnyx.layers.weights import HoldsWeights
 from carnyx.typing import Shape, Tensor
@@ -265,6 +266,10 @@ class Layer(HoldsWeights, Operation):
             outputs = self.call(*args, **kwargs)
         if current().placement is not None:
             outputs = current().placement.output(self.path, outputs)
+        if current().watch is not None:
+            current().watch.layer(self, call.tensors, outputs)
+        if current().watch is not None:
+            current().watch.layer(self, call.tensors, outputs)
         self._mask_outputs(outputs, call, kwargs)
         if self.activity_regularizer is not None:
             self._penalize(outputs)
@@ -302,10 +307,12 @@ class Layer(HoldsWeights, Operation):
 
     def _mask_outputs(self, outputs: Any, call: Call, kwargs: dict[str, Any]) -> None:
         overridden = type(self).compute_mask is not Layer.compute_mask
-        if not (self.supports_masking or overridden) or not call.tensors:
+        if not call.tensors:
             return
         name = next(iter(call.tensors))
         inputs = call.first if call.signature.variadic else call.tensors[name]
+        if not (self.supports_masking or overridden):
+            return tell_of_dropped_mask(self, inputs, outputs)
         given = call.named | kwargs
         previous = given.get("mask", given.get(f"{name}_mask"))
         if previous is None:

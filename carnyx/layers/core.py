@@ -17,6 +17,7 @@ from carnyx import (
 from carnyx._core.symbol import KerasTensor
 from carnyx.configurable import field, positive
 from carnyx.errors import ArgumentError, ShapeError, UnsafeModelError
+from carnyx.layers._dropped_masks import tell_of_dropped_mask
 from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import InputSpec, label
@@ -262,6 +263,11 @@ class Lambda(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def _mask_outputs(self, outputs: Any, call: Any, kwargs: Any) -> None:
+        super()._mask_outputs(outputs, call, kwargs)
+        if not self.supports_masking:
+            tell_of_dropped_mask(self, call.first, outputs)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         if self.output_shape is None:

@@ -1,0 +1,97 @@
+"""Weights of classes as weights of samples."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from carnyx import _settings, config, tree
+from carnyx._data.hosts import as_array
+from carnyx.errors import DataError
+
+
+def weigh(
+    y: Any,
+    sample_weight: Any,
+    class_weight: Mapping[int, float] | None,
+    whole: bool = False,
+) -> Any:
+    """The sample weights, or those that `class_weight` gives the samples' classes.
+
+    Classes are integers, or the largest entry of one-hot rows; one that the mapping
+    does not name weighs 1.
+
+    Args:
+        whole: whether `y` has all labels, so that one without a weight, or a weight
+            without one, is told of.
+
+    Raises:
+        DataError: for weights that are no mapping, or have nothing to weigh.
+    """
+    if class_weight is None:
+        return sample_weight
+    if sample_weight is not None:
+        raise DataError(
+            "Got class_weight and sample_weight; give one of them, or multiply the "
+            "classes' weights into sample_weight."
+        )
+    if y is None or tree.is_nested(y):
+        raise DataError(
+            f"class_weight needs one array of targets; y is {type(y).__name__}. For "
+            "several outputs pass sample_weight, one array an output."
+        )
+    labels = _labels(as_array(y, "y"))
+    classes, places = np.unique(labels, return_inverse=True)
+    if not isinstance(class_weight, Mapping):
+        _refuse(class_weight, classes, places)
+    if whole and _settings.get("checks"):
+        _tell(class_weight, classes.tolist())
+    weights = [float(class_weight.get(int(c), 1.0)) for c in classes]
+    return np.array(weights, config.floatx())[places.reshape(labels.shape)]
+
+
+def _labels(y: np.ndarray) -> np.ndarray:
+    if y.ndim > 1:
+        y = y[..., 0] if y.shape[-1] == 1 else np.argmax(y, axis=-1)
+    return np.rint(y).astype("int64")
+
+
+def _refuse(given: Any, classes: np.ndarray, places: np.ndarray) -> None:
+    """An error with what to pass: for "balanced", the weights of these labels."""
+    example: dict[int, float] = {int(c): 1.0 for c in classes[:3]}
+    if isinstance(given, list | tuple) and len(given) <= 10:
+        example = dict(enumerate(given))
+    elif given == "balanced":
+        counts = np.bincount(places.reshape(-1))
+        even = places.size / (len(classes) * counts)
+        pairs = zip(classes.tolist(), even.tolist(), strict=True)
+        example = {c: round(w, 3) for c, w in list(pairs)[:10]}
+    rule = " (samples / (classes * samples of the class))" * (given == "balanced")
+    raise DataError(
+        f"class_weight got {given!r}; expected a dict from class number to weight: "
+        f"class_weight={example}{rule}."
+    )
+
+
+def _tell(class_weight: Mapping[Any, float], classes: list[int]) -> None:
+    """Warn of classes on one side only."""
+    unused = [k for k in class_weight if k not in classes]
+    missing = [c for c in classes if c not in class_weight]
+    for those, what in (
+        (unused, "keys that no label has"),
+        (missing, "no weight for labels (they count 1)"),
+    ):
+        if those:
+            warnings.warn(
+                f"class_weight has {what}: {_some(those)}; the labels of y are "
+                f"{_some(classes)}, the keys {_some(list(class_weight))}.",
+                stacklevel=2,
+            )
+
+
+def _some(values: list[Any]) -> str:
+    shown = ", ".join(map(repr, values[:8]))
+    return shown + ", ..." * (len(values) > 8)

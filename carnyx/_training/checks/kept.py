@@ -1,0 +1,78 @@
+"""The state from which steps can be made once more, when a loss is not finite."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from carnyx._core import across
+from carnyx._core.seed import global_seed_generator
+from carnyx._data import ArrayFeed, Feed
+from carnyx._training.checks.told import on
+
+_MOST_BYTES = 1 << 25
+_BATCHES = 2
+_PART = 0.005  # of the time between two copies
+
+
+class Kept:
+    """Copies of small states, at the beginning of epochs.
+
+    A copy is only made anew where the epochs since the last one took long enough: what
+    is kept may be some short epochs old. Of a large model nothing is kept.
+
+    Attributes:
+        epoch, step: where training stood then.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.values: list[tuple[Any, Any]] = []
+        self.batches: list[Any] = []  # of what cannot be read twice, the first ones
+        self.epoch = self.step = 0
+        self.told = False
+        self._again_at = 0.0
+
+    def epoch_begins(self, epoch: int, step: int) -> None:
+        """Keep the state, if it is time."""
+        began = time.perf_counter()
+        if began < self._again_at or not on() or self.model._placed() is not None:
+            return
+        variables = variables_of(self.model)
+        if sum(v.nbytes for v in variables) > _MOST_BYTES:
+            self._again_at = float("inf")
+            return
+        self.values, self.batches = copied(variables), []
+        self.epoch, self.step = epoch, step
+        now = time.perf_counter()
+        self._again_at = now + (now - began) / _PART
+
+    def look_on(self, feed: Feed) -> None:
+        """Keep the first batches of what a copy is followed by."""
+        judge = feed.look
+
+        def look(batch: Any, index: int) -> None:
+            if len(self.batches) == index - self.step < _BATCHES:
+                self.batches.append(batch)
+            if judge is not None:
+                judge(batch, index)
+
+        if on() and not isinstance(feed, ArrayFeed):
+            feed.look = look
+
+
+def variables_of(model: Any) -> list[Any]:
+    """All that a step changes."""
+    held, seed = model._held().store.variables, global_seed_generator().state
+    return [*held, *([] if any(v is seed for v in held) else [seed])]
+
+
+def copied(variables: list[Any]) -> list[tuple[Any, Any]]:
+    """Pairs of variable and value."""
+    return [(v, across.copied(v.peek())) for v in variables]
+
+
+def put_back(values: list[tuple[Any, Any]]) -> None:
+    """Give variables the values that they had."""
+    for variable, value in values:
+        variable.assign(across.copied(value))

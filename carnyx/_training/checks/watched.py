@@ -1,0 +1,69 @@
+"""A model's calls while a watch is kept, in `compile`'s shapes and in steps."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from carnyx import tree
+from carnyx._core.infer import infer
+from carnyx._core.masks import get_mask
+from carnyx._core.scope import current, in_program, scoped
+from carnyx._training.checks.first_batches import Expectations, expectations
+from carnyx._training.checks.frozen import Frozen
+from carnyx._training.checks.losses import expected_by
+from carnyx._training.checks.predictions import judge_predictions
+from carnyx._training.checks.told import on
+from carnyx._training.checks.watching import Watch
+from carnyx.layers import Embedding, Masking
+
+
+def expectations_of(
+    model: Any, compiled: Any, x: Any, y_pred: Any
+) -> Expectations | None:
+    """What a compiled model's data should be; None where checks are off."""
+    if not on():
+        return None
+    watch = Watch(model)
+    layers = model._flatten_layers()
+    if any(isinstance(layer, Embedding | Masking) for layer in layers):
+
+        def call(x: Any) -> Any:
+            outputs = model(x, training=False)
+            watch.masked = any(get_mask(t) is not None for t in tree.flatten(outputs))
+            return outputs
+
+        with scoped(watch=watch):
+            infer(call, x)
+    return expectations(compiled, y_pred, watch)
+
+
+@contextlib.contextmanager
+def watched_step(model: Any, compiled: Any) -> Iterator[None]:
+    """Keep a watch over the forward pass of a step, while it is traced or op by op."""
+    if not on() or current().watch is not None:
+        yield
+        return
+    frozen = Frozen(model, compiled.told) if in_program() else None
+    with scoped(watch=StepWatch(model, compiled.told, frozen)):
+        yield
+
+
+class StepWatch(Watch):
+    """What a step shows: predictions and losses that meet, and what it freezes."""
+
+    def __init__(self, model: Any, told: set[str], frozen: Frozen | None) -> None:
+        super().__init__(model)
+        self.told, self.frozen = told, frozen
+
+    def layer(self, layer: Any, inputs: dict[str, Any], outputs: Any) -> None:
+        super().layer(layer, inputs, outputs)
+        if self.frozen is not None:
+            self.frozen.look(layer)
+
+    def meets(self, loss: Any, output: str, prediction: Any) -> None:
+        """A compiled loss is given an output."""
+        expected = expected_by(loss, output, prediction)
+        if expected is not None:
+            judge_predictions(expected, self.origin(prediction), self.told)
