@@ -268,8 +268,6 @@ class Layer(HoldsWeights, Operation):
             outputs = current().placement.output(self.path, outputs)
         if current().watch is not None:
             current().watch.layer(self, call.tensors, outputs)
-        if current().watch is not None:
-            current().watch.layer(self, call.tensors, outputs)
         self._mask_outputs(outputs, call, kwargs)
         if self.activity_regularizer is not None:
             self._penalize(outputs)

@@ -177,7 +177,7 @@ WARNINGS = {
     ),
     "one of two": (lambda: two_outputs(Y, Y), "output 'b'"),
     "raw": (lambda: fitted(dense(activation=None), X, Y), "from_logits=True"),
-    "relu": (lambda: fitted(dense(activation="relu"), X, Y), "ends with 'relu'"),
+    "softplus": (lambda: fitted(dense(activation="softplus"), X, Y), "ends with 'so"),
     "raw, op by op": (
         lambda: fitted(dense(activation=None, run_eagerly=True), X, Y), "no activation"
     ),
