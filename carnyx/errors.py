@@ -3,6 +3,7 @@
     CarnyxError
     ├── ShapeError          (ValueError)    sizes or ranks that do not fit
     ├── DTypeError          (TypeError)     a dtype that does not fit
+    ├── NoValueError        (TypeError)     a value asked for where none is computed
     ├── ArgumentError       (ValueError)    an argument outside its range
     ├── UnknownNameError    (ValueError)    a name that is not registered
     │   └── UnknownKeyError (KeyError)      a key of a dict that nothing has
@@ -36,6 +37,10 @@ class ShapeError(CarnyxError, ValueError):
 
 class DTypeError(CarnyxError, TypeError):
     """A dtype that does not fit."""
+
+
+class NoValueError(CarnyxError, TypeError):
+    """A tensor's value asked for while a step is being compiled."""
 
 
 class ArgumentError(CarnyxError, ValueError):

@@ -69,8 +69,10 @@ class State:
     def write(self, variable: Variable, value: Any) -> None:
         if self.closed and id(variable) not in self.variables:
             raise ArgumentError(
-                f"Variable {variable.path!r} is assigned inside a pure function that "
-                "was not given it. Add it to the `variables` of `pure`."
+                f"Variable {variable.path!r} is assigned in a function that is being "
+                "compiled and was not given it: the value would be lost. Keep it as an "
+                "attribute of the layer, metric or model that assigns it, made in its "
+                "__init__ or build; a function of your own gets it by `variables`."
             )
         self.variables[id(variable)] = variable
         self.values[id(variable)] = value

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from carnyx import _settings
+from carnyx._core.jax_errors import drop_footers, in_own_words
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGE = str(Path(__file__).parents[1])
@@ -25,9 +26,16 @@ def show_user_lines(fn: F) -> F:
         try:
             return fn(*args, **kwargs)
         except Exception as error:
-            if _settings.get("traceback_filtering"):
+            drop_footers(error)
+            filtering = _settings.get("traceback_filtering")
+            if filtering:
                 error.__traceback__ = _filtered(error.__traceback__)
-            raise
+            clear = in_own_words(error)
+            if clear is None:
+                raise
+            clear.__notes__ = list(getattr(error, "__notes__", ()))
+            cause = None if filtering else error
+            raise clear.with_traceback(error.__traceback__) from cause
 
     return call  # type: ignore[return-value]
 

@@ -244,5 +244,7 @@ def test_errors_say_what_to_do() -> None:
 
     model = Assigns()
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="'stray' is assigned inside a pure function"):
+    with pytest.raises(
+        ValueError, match="'stray' is assigned in a function that is being"
+    ):
         model.fit(X, Y, verbose=0)
