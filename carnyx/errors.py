@@ -30,6 +30,11 @@ from collections.abc import Iterable
 class CarnyxError(Exception):
     """Base of all errors raised by Carnyx."""
 
+    def add_note(self, note: str, /) -> None:
+        """As of any exception; but JAX's footer, which it adds to all, says nothing."""
+        if "JAX_TRACEBACK_FILTERING" not in note:
+            super().add_note(note)
+
 
 class ShapeError(CarnyxError, ValueError):
     """Sizes or ranks that do not fit together."""

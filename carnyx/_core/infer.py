@@ -1,55 +1,198 @@
 """Output shapes by abstract evaluation; no layer or op writes shape code.
 
-Unknown sizes become JAX's symbolic dimensions: the same symbol at the same position,
-since sizes that meet are usually the same. Where that is not enough (a size is
-compared, divided, or two unknown sizes of different positions meet), the function is
-probed with concrete sizes, twice, and what differs is unknown.
+`infer` traces a function on shapes alone, with a symbol of JAX for every size that is
+not known. To JAX two symbols are two different sizes, and a symbol never equals a
+number, while at run time they may well be equal. So there are two stages.
+
+**One symbol an axis.** Unknown sizes at the same position get the same symbol, since
+sizes that meet are usually the same. Almost every call is done after this one trace.
+
+**Trials** (`trials.py`), where that fails. A trial says what each unknown size might
+be: a symbol, or a number that occurs in the call. The first under which the function
+can be traced is taken, those that assume least coming first. It shows what is known
+of the outputs *if* the sizes are so. Then each number that it assumed is changed, alone
+and with its equals: where the function accepts another one too, an output size that
+changes with it is unknown; where it accepts no other, the size is forced. Hence
+
+    (None, 3) + (2, None)        is (2, 3): only 2 or 1 can meet a 2
+    (None, None) @ (4, 3)        is (None, 3): the second must be 4
+    reshape((None, 3), (-1, 7))  is (None, 7): 7 and 14 both do, and give 3 and 6
+
+A function that no trial suits has shapes that do not fit, and its error is that of the
+first trace, with None where a symbol stood. Numbers of trials are never shown.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 from jax import export
 
+from carnyx._core import explain
 from carnyx._core.scope import State, current, scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
+from carnyx._core.trials import (
+    Assignment,
+    Place,
+    by_axis,
+    known_shapes,
+    other_sizes,
+    some_numbers,
+    trials,
+    unknown_axes,
+)
 from carnyx._core.variable import Variable
 
-# Many divisors, so that reshapes and strides that must divide do; and far above any
-# kernel. A small size shows what only looks known because those are large; many
-# functions refuse it, which then says nothing.
-_PROBES = (240, 720)
-_SMALL_PROBE = 2
 _MAX_RANK = 16
+_MOST_TRIALS = 80
+_FAILED = object()  # instead of outputs, which may be None
 
 
 def infer(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The outputs of `fn` as `KerasTensor`s, for arguments that hold some.
 
     Variables that `fn` assigns keep their values; nothing is computed.
-    """
-    leaves, definition = jax.tree_util.tree_flatten((args, kwargs), is_leaf=_is_leaf)
-    places = [i for i, leaf in enumerate(leaves) if is_symbolic(leaf)]
-    symbols = [leaves[i] for i in places]
 
-    def run(*values: Any) -> Any:
-        for i, value in zip(places, values, strict=True):
+    Raises:
+        ShapeError: where the shapes do not fit, whatever the unknown sizes are.
+    """
+    call = _Call(fn, args, kwargs)
+    try:
+        return _specs(call.trace(by_axis(call.unknown)))
+    except Exception as error:
+        found = _by_trials(call, error) if call.unknown else _FAILED
+        if found is not _FAILED:
+            return _specs(found)
+        explain.clean(error)
+        raise
+
+
+class _Call:
+    """A call that can be traced again and again, with other sizes each time."""
+
+    def __init__(self, fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]):
+        self.fn, self.args, self.kwargs = fn, args, kwargs
+        given = args, kwargs
+        self.leaves, self.form = jax.tree_util.tree_flatten(given, is_leaf=_is_leaf)
+        self.places = [i for i, leaf in enumerate(self.leaves) if is_symbolic(leaf)]
+        self.symbols: list[KerasTensor] = [self.leaves[i] for i in self.places]
+        self.unknown = unknown_axes(self.symbols)
+
+    def trace(self, sizes: Assignment) -> Any:
+        """The abstract outputs, with `sizes` for the unknown ones."""
+        specs = [
+            jax.ShapeDtypeStruct(
+                tuple(
+                    _size(sizes[i, axis]) if n is None else n
+                    for axis, n in enumerate(symbol.shape)
+                ),
+                symbol.dtype,
+            )
+            for i, symbol in enumerate(self.symbols)
+        ]
+        return jax.eval_shape(self._run, *specs)
+
+    def _run(self, *values: Any) -> Any:
+        leaves = list(self.leaves)
+        for i, value in zip(self.places, values, strict=True):
             leaves[i] = value
-        inner_args, inner_kwargs = jax.tree_util.tree_unflatten(definition, leaves)
+        args, kwargs = jax.tree_util.tree_unflatten(self.form, leaves)
         outer = current().state
         state = State(closed=False)
         state.shapes_only = True
         if outer is not None:
             state.variables |= outer.variables
         with scoped(state=state):
-            out = fn(*inner_args, **inner_kwargs)
+            out = self.fn(*args, **kwargs)
         return jax.tree_util.tree_map(_as_array, out, is_leaf=_is_none)
 
-    return _evaluate(run, symbols)
+
+def _by_trials(call: _Call, error: Exception) -> Any:
+    """The outputs under the first trial that works, what it left open unknown."""
+    if explain.is_hopeless(error):
+        return _FAILED
+    known = known_shapes(call.symbols, call.leaves)
+    numbers = some_numbers(call.fn, (call.args, call.kwargs), known)
+    attempts = trials(call.symbols, known, numbers, explain.is_of_sizes(error))
+    for sizes in _first(attempts, _MOST_TRIALS):
+        found = _attempt(call, sizes)
+        if found is not _FAILED:
+            sizes, found = _freed(call, sizes, found)
+            return _opened(call, sizes, numbers, found)
+    return _FAILED
+
+
+def _first(attempts: Iterator[Assignment], count: int) -> Iterator[Assignment]:
+    seen: list[Assignment] = []
+    for _, sizes in zip(range(count), attempts):
+        if sizes not in seen:
+            seen.append(sizes)
+            yield sizes
+
+
+def _attempt(call: _Call, sizes: Assignment) -> Any:
+    try:
+        return call.trace(sizes)
+    except Exception:
+        return _FAILED
+
+
+def _freed(call: _Call, sizes: Assignment, found: Any) -> tuple[Assignment, Any]:
+    """Symbols again for the numbers that the function did not need."""
+    assumed = [place for place, size in sizes.items() if isinstance(size, int)]
+    axes = {axis for _, axis in assumed}
+    groups = [[p for p in assumed if p[1] == axis] for axis in sorted(axes)]
+    groups += [[p] for p in assumed if [p] not in groups]
+    for group in groups if len(assumed) > 1 else ():
+        freer = sizes | {place: f"d{place[1]}" for place in group}
+        outputs = _attempt(call, freer)
+        if outputs is not _FAILED:
+            sizes, found = freer, outputs
+    return sizes, found
+
+
+def _opened(
+    call: _Call, sizes: dict[Place, Any], numbers: list[int], found: Any
+) -> Any:
+    """The outputs without the sizes that change when an assumed number does."""
+    assumed = [place for place, size in sizes.items() if isinstance(size, int)]
+    groups = [
+        [p for p in assumed if sizes[p] == n] for n in {sizes[p] for p in assumed}
+    ]
+    groups += [[p] for p in assumed if [p] not in groups]
+    for group in groups:
+        for size in other_sizes(sizes[group[0]], numbers):
+            outputs = _attempt(call, sizes | dict.fromkeys(group, size))
+            if outputs is _FAILED:
+                continue
+            if _has_form_of(found, outputs):
+                found = _common(found, outputs)
+            elif size > sizes[group[0]]:  # the size says how many outputs there are
+                return _FAILED
+    return found
+
+
+def _has_form_of(first: Any, second: Any) -> bool:
+    leaves, form = jax.tree_util.tree_flatten(first)
+    others, other_form = jax.tree_util.tree_flatten(second)
+    return form == other_form and all(a.ndim == b.ndim for a, b in zip(leaves, others))
+
+
+def _common(first: Any, second: Any) -> Any:
+    """What two evaluations agree about."""
+
+    def tensor(a: Any, b: Any) -> KerasTensor:
+        sizes = zip(a.shape, b.shape, strict=True)
+        return KerasTensor([m if _is_same(m, n) else None for m, n in sizes], a.dtype)
+
+    return jax.tree_util.tree_map(tensor, first, second)
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    return isinstance(a, int) and isinstance(b, int) and a == b
 
 
 def _is_leaf(x: Any) -> bool:
@@ -64,56 +207,6 @@ def _as_array(x: Any) -> Any:
     return x.value if isinstance(x, Variable) else x
 
 
-def _evaluate(run: Callable[..., Any], symbols: list[KerasTensor]) -> Any:
-    unknown = any(d is None for s in symbols for d in s.shape)
-    if not unknown:
-        return _specs(jax.eval_shape(run, *_structs(symbols, lambda axis: 0)))
-    try:
-        return _specs(jax.eval_shape(run, *_structs(symbols, _symbol)))
-    except Exception as symbolic_error:
-        try:
-            first, second = (
-                jax.eval_shape(run, *_structs(symbols, lambda axis, n=n: n))
-                for n in _PROBES
-            )
-        except Exception as error:
-            # The concrete probe's message has numbers in it that no user wrote.
-            raise (error if _is_ours(error) else symbolic_error) from None
-        merged = _merge(first, second)
-        try:
-            small = jax.eval_shape(run, *_structs(symbols, lambda axis: _SMALL_PROBE))
-        except Exception:
-            return merged
-        return _merge(merged, small)
-
-
-def _is_ours(error: Exception) -> bool:
-    return type(error).__module__.split(".")[0] != "jax"
-
-
-def _structs(symbols: list[KerasTensor], size: Callable[[int], Any]) -> list[Any]:
-    return [
-        jax.ShapeDtypeStruct(
-            tuple(size(i) if d is None else d for i, d in enumerate(s.shape)), s.dtype
-        )
-        for s in symbols
-    ]
-
-
-def _symbol(axis: int) -> Any:
-    return _symbols()[axis]
-
-
-@functools.cache
-def _symbols() -> tuple[Any, ...]:
-    names = [f"d{i}" for i in range(_MAX_RANK)]
-    return tuple(
-        export.symbolic_shape(
-            ", ".join(names), constraints=[f"{n} >= 2" for n in names]
-        )
-    )
-
-
 def _specs(out: Any) -> Any:
     return jax.tree_util.tree_map(
         lambda s: KerasTensor(
@@ -123,9 +216,15 @@ def _specs(out: Any) -> Any:
     )
 
 
-def _merge(first: Any, second: Any) -> Any:
-    def tensor(a: Any, b: Any) -> KerasTensor:
-        sizes = zip(a.shape, b.shape, strict=True)
-        return KerasTensor([d if d == e else None for d, e in sizes], a.dtype)
+def _size(size: int | str) -> Any:
+    return size if isinstance(size, int) else _dimensions()[size]
 
-    return jax.tree_util.tree_map(tensor, first, second)
+
+@functools.cache
+def _dimensions() -> dict[str, Any]:
+    """JAX's symbols by name, all of one scope, as sizes that meet have to be."""
+    names = [f"{explain.UNKNOWN}{i}" for i in range(_MAX_RANK)]
+    shape = export.symbolic_shape(
+        ", ".join(names), constraints=[f"{n} >= 2" for n in names]
+    )
+    return {f"d{i}": size for i, size in enumerate(shape)}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from carnyx import registry
+from carnyx._core import explain
 from carnyx._core.devices import ensure_device
 from carnyx._core.infer import infer
 from carnyx._core.node import Node, OpCall
@@ -44,11 +45,16 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
             args = tuple(_read(a) for a in args)
             kwargs = {k: _read(v) for k, v in kwargs.items()}
         ensure_device()
+        try:
+            out = fn(*args, **kwargs)
+        except Exception as error:
+            clearer = explain.of_op(error, call, args, kwargs)
+            if clearer is None:
+                raise
+            raise clearer from None
         watch = current().watch
-        if watch is None:
-            return fn(*args, **kwargs)
-        out = fn(*args, **kwargs)
-        watch.operation(public, args, out)
+        if watch is not None:
+            watch.operation(public, args, out)
         return out
 
     call.op_name = public  # type: ignore[attr-defined]
@@ -59,7 +65,13 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
 
 def record(call: OpCall, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Record a call on symbolic tensors; returns its symbolic outputs."""
-    outputs = infer(call.fn, *args, **kwargs)
+    try:
+        outputs = infer(call.fn, *args, **kwargs)
+    except Exception as error:
+        clearer = explain.of_op(error, call.fn, args, kwargs)
+        if clearer is None:
+            raise
+        raise clearer from None
     Node(call, args, kwargs, outputs)
     return outputs
 

@@ -122,8 +122,14 @@ class KerasTensor(Operators):
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise self._refuse("made a NumPy array")
 
+    @property
     def __jax_array__(self) -> Any:
-        raise self._refuse("given to a JAX function")
+        # A property, as JAX only asks whether there is one, and then says what is
+        # of no use to who called it.
+        raise self._refuse(
+            "given to a function of JAX (take the one of that name in keras.ops: "
+            "keras.ops.exp for jnp.exp)"
+        )
 
     def __bool__(self) -> bool:
         raise self._refuse("used as True or False")

@@ -22,7 +22,7 @@ from carnyx import (
     regularizers,
     tree,
 )
-from carnyx._core import structure
+from carnyx._core import explain, structure
 from carnyx._core.infer import infer
 from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.naming import auto_name
@@ -225,8 +225,11 @@ class Layer(HoldsWeights, Operation):
                     return self._record(call)
                 return self._compute(call)
         except Exception as error:
-            add_note_once(error, f"  in {label(self)}, called with {call}")
-            raise
+            clearer = explain.of_layer(error, label(self), call.tensors) or error
+            add_note_once(clearer, f"  in {label(self)}, called with {call}")
+            if clearer is error:
+                raise
+            raise clearer from None
 
     def _convert(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
         """NumPy arrays become JAX arrays; floats get the compute dtype."""

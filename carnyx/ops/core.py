@@ -294,6 +294,11 @@ def slice_update(
 def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
     """The parts of x along `axis`, each without it."""
     x = tensor(x)
+    if num is None and not isinstance(x.shape[axis], int):
+        raise ArgumentError(
+            f"unstack got x of shape {x.shape}, whose axis {axis} has a size that is "
+            "not known yet; say with num= how many parts there are."
+        )
     if num is not None and num != x.shape[axis]:
         raise ArgumentError(
             f"unstack got num={num}; axis {axis} of {x.shape} has {x.shape[axis]}."
