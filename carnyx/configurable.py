@@ -7,6 +7,9 @@ conversion, the check and the config entry:
         rate: float = field(check=fraction)
         noise_shape: tuple | None = field(None)
 
+What is annotated as `int` or `float` takes numbers only, NumPy's too, keeps plain ones,
+and takes None where the annotation does.
+
 A class may write a plain `__init__` instead (users' classes do): what it was given is
 recorded, one class at a time, so that `get_config` works without being written, and a
 written one still wins. A class without `get_config` gets one that adds its own names
@@ -18,10 +21,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, TypeVar, dataclass_transform
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
+
+import numpy as np
 
 from carnyx import registry
+from carnyx._numbers import REFUSED, as_integer, as_number, plain
 from carnyx.errors import ArgumentError, nearest
 
 REQUIRED: Any = inspect.Parameter.empty
@@ -31,7 +37,9 @@ C = TypeVar("C", bound="Configurable")
 class Field:
     """One declared argument; see `field`."""
 
-    __slots__ = ("check", "convert", "default", "in_config", "kw_only", "name")
+    __slots__ = (
+        "check", "convert", "default", "in_config", "kw_only", "name", "number",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -42,20 +50,58 @@ class Field:
         in_config: bool,
     ) -> None:
         self.name = ""
+        self.number: _Number | None = None  # what its annotation says
         self.default, self.convert, self.check = default, convert, check
         self.kw_only, self.in_config = kw_only, in_config
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
+        self.number = _number(inspect.get_annotations(owner).get(name)) or self.number
 
     def put(self, instance: Any, value: Any) -> None:
-        problem = self.check(value) if self.check and value is not None else None
+        problem, given, value = None, value, plain(value)
+        if self.number is not None:
+            value = self.number.of(value)
+            problem = _words(self.check, given, self.number) if value is REFUSED else ""
+        if not problem and self.check and value is not None:
+            problem = self.check(value)
         if problem:
             raise ArgumentError(
-                f"{type(instance).__name__} got {self.name}={value!r}; "
+                f"{type(instance).__name__} got {self.name}={given!r}; "
                 f"expected {problem}."
             )
         setattr(instance, self.name, self.convert(value) if self.convert else value)
+
+
+class _Number(NamedTuple):
+    """What a field annotated as a number takes: `int`, `float`, either `| None`."""
+
+    words: str
+    of: Callable[[Any], Any]
+
+
+def _or_none(number: _Number) -> _Number:
+    return _Number(
+        f"{number.words} or None", lambda v: None if v is None else number.of(v)
+    )
+
+
+_INTEGER, _FLOAT = _Number("an integer", as_integer), _Number("a number", as_number)
+_NUMBERS = {"int": _INTEGER, "float": _FLOAT, "int | float": _FLOAT}
+_NUMBERS |= {f"{text} | None": _or_none(number) for text, number in _NUMBERS.items()}
+
+
+def _number(annotation: Any) -> _Number | None:
+    plain = isinstance(annotation, type)
+    return _NUMBERS.get(annotation.__name__ if plain else str(annotation))
+
+
+def _words(check: Callable[[Any], str | None] | None, given: Any, n: _Number) -> str:
+    """What was expected instead, in the words of the field's check if it has any."""
+    try:
+        return (check and check(given)) or n.words
+    except (TypeError, ValueError):  # of a check that compares
+        return n.words
 
 
 def field(
@@ -81,13 +127,41 @@ def field(
 
 def positive(value: Any) -> str | None:
     """A check: an integer above 0."""
-    good = isinstance(value, int) or hasattr(value, "__index__")
-    return None if good and value > 0 else "an integer above 0"
+    number = as_integer(value)
+    return None if number is not REFUSED and number > 0 else "an integer above 0"
 
 
 def fraction(value: Any) -> str | None:
     """A check: a number from 0 to 1."""
-    return None if 0 <= value <= 1 else "a number from 0 to 1"
+    number = as_number(value)
+    good = number is not REFUSED and 0 <= number <= 1
+    return None if good else "a number from 0 to 1"
+
+
+def whole_numbers(value: Any) -> str | None:
+    """A check: an integer, or several."""
+    many = value if isinstance(value, Sequence | np.ndarray) else [value]
+    good = not isinstance(value, str) and all(
+        as_integer(v) is not REFUSED for v in many
+    )
+    return None if good else "an integer or several"
+
+
+def at_least(least: float, words: str = "a number") -> Callable[[Any], str | None]:
+    """A check: a number of at least `least`; `words` says which sort of number."""
+
+    def check(value: Any) -> str | None:
+        number = as_number(value)
+        good = number is not REFUSED and number >= least
+        return None if good else f"{words} of at least {least}"
+
+    return check
+
+
+def above_zero(value: Any) -> str | None:
+    """A check: a number above 0."""
+    number = as_number(value)
+    return None if number is not REFUSED and number > 0 else "a number above 0"
 
 
 def one_of(*allowed: Any) -> Callable[[Any], str | None]:

@@ -115,6 +115,11 @@ def set_dtype_policy(policy: str | DTypePolicy) -> None:
     'bfloat16'
     >>> set_dtype_policy("float32")
     """
+    if policy is None:
+        raise ArgumentError(
+            "set_dtype_policy got None; expected a dtype, or the name of a policy such "
+            "as 'mixed_bfloat16'."
+        )
     _settings.put("dtype_policy", get(policy).name)
 
 

@@ -18,7 +18,7 @@ from carnyx import registry
 from carnyx._core.devices import ensure_device
 from carnyx._core.scope import is_tracer
 from carnyx._core.seed import SeedGenerator, draw_seed, make_default_seed
-from carnyx.configurable import Configurable, field, one_of
+from carnyx.configurable import Configurable, above_zero, field, one_of
 from carnyx.dtype_policies import standardize_dtype
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.typing import DTypeLike, Tensor
@@ -292,10 +292,6 @@ class _Scaled(RandomInitializer):
         return _sample("truncated_normal", shape, dtype, self.seed, 0.0, stddev)
 
 
-def _positive(value: Any) -> str | None:
-    return None if value > 0 else "a number above 0"
-
-
 def _distribution(name: str) -> str:
     name = name.lower()
     return "truncated_normal" if name == "normal" else name
@@ -309,7 +305,7 @@ class VarianceScaling(_Scaled):
         distribution: "truncated_normal", "untruncated_normal" or "uniform".
     """
 
-    scale: float = field(1.0, check=_positive)
+    scale: float = field(1.0, check=above_zero)
     mode: str = field("fan_in", check=one_of("fan_in", "fan_out", "fan_avg"))
     distribution: str = field("truncated_normal", _distribution)
     seed: Any = _seed_field()

@@ -39,7 +39,7 @@ class L1(Regularizer):
     2.0
     """
 
-    l1: float = field(0.01, _or(0.01), check=_weight)
+    l1: float | None = field(0.01, _or(0.01), check=_weight)
 
     def __call__(self, x: Tensor) -> Any:
         return self.l1 * sum(absolute(x))
@@ -48,7 +48,7 @@ class L1(Regularizer):
 class L2(Regularizer):
     """l2 · sum(x²)."""
 
-    l2: float = field(0.01, _or(0.01), check=_weight)
+    l2: float | None = field(0.01, _or(0.01), check=_weight)
 
     def __call__(self, x: Tensor) -> Any:
         return self.l2 * sum(square(x))
@@ -57,8 +57,8 @@ class L2(Regularizer):
 class L1L2(Regularizer):
     """l1 · sum(|x|) + l2 · sum(x²)."""
 
-    l1: float = field(0.0, _or(0.0), check=_weight)
-    l2: float = field(0.0, _or(0.0), check=_weight)
+    l1: float | None = field(0.0, _or(0.0), check=_weight)
+    l2: float | None = field(0.0, _or(0.0), check=_weight)
 
     def __call__(self, x: Tensor) -> Any:
         return self.l1 * sum(absolute(x)) + self.l2 * sum(square(x))

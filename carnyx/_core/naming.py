@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from carnyx._core.scope import current, scoped
+from carnyx.errors import ArgumentError
 
 _used = threading.local()
 _on_clear: list[Callable[[], None]] = []
@@ -72,4 +73,6 @@ def name_scope(name: str, **_keras: object):  # noqa: ANN201 - a context manager
     ...     Variable(0.0, name="gain").path
     'block/gain'
     """
+    if not isinstance(name, str):
+        raise ArgumentError(f"name_scope got {name!r}; expected text.")
     return scoped(path=(*current().path, name))

@@ -12,8 +12,9 @@ import numpy as np
 from carnyx import registry
 from carnyx._core.naming import name_scope, on_clear
 from carnyx._core.variable import Variable
+from carnyx._numbers import integer
 from carnyx.configurable import Configurable
-from carnyx.errors import ArgumentError
+from carnyx.errors import ArgumentError, nearest
 
 _global: dict[str, Any] = {}
 
@@ -33,8 +34,15 @@ class SeedGenerator(Configurable):
     keras_module = "keras.random"
 
     def __init__(
-        self, seed: int | None = None, name: str | None = None, **_keras: Any
+        self, seed: int | None = None, name: str | None = None, **keras: Any
     ) -> None:
+        keras.pop("backend", None)  # there is one
+        if keras:
+            unknown = next(iter(keras))
+            raise ArgumentError(
+                f"SeedGenerator got an unknown argument {unknown!r}."
+                f"{nearest(unknown, ['seed', 'name'])}"
+            )
         if seed is None:
             seed = make_default_seed()
         if not isinstance(seed, int) and not hasattr(seed, "__index__"):
@@ -42,10 +50,10 @@ class SeedGenerator(Configurable):
                 f"SeedGenerator got seed={seed!r}; expected an integer."
             )
         self.name = name or "seed_generator"
-        self._initial_seed = seed
+        self._initial_seed = seed = int(seed)
         with name_scope(self.name):
             self.state = Variable(
-                _seed_state(int(seed)),
+                _seed_state(seed),
                 trainable=False,
                 autocast=False,
                 name="seed_generator_state",
@@ -98,8 +106,7 @@ def set_random_seed(seed: int) -> None:
     >>> import carnyx as keras
     >>> keras.utils.set_random_seed(0)
     """
-    if not isinstance(seed, int):
-        raise ArgumentError(f"set_random_seed got {seed!r}; expected an integer.")
+    seed = integer(seed, "set_random_seed")
     python_random.seed(seed)
     np.random.seed(seed % 2**32)
     _global.clear()

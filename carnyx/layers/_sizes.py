@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from carnyx.errors import ArgumentError, ShapeError
+from carnyx._numbers import integers
+from carnyx.errors import ShapeError
 from carnyx.layers.input_spec import label
 from carnyx.typing import Shape
 
@@ -15,14 +16,7 @@ def sizes(value: Any, rank: int, name: str, least: int = 1) -> tuple[int, ...]:
     >>> sizes(3, 2, "kernel_size")
     (3, 3)
     """
-    many = value if isinstance(value, list | tuple) else (value,) * rank
-    good = len(many) == rank and all(hasattr(v, "__index__") for v in many)
-    if not good or any(v < least for v in many):
-        raise ArgumentError(
-            f"{name} got {value!r}; expected an integer of at least {least}, or "
-            f"{rank} of them."
-        )
-    return tuple(int(v) for v in many)
+    return integers(value, rank, name, least)
 
 
 def known_size(input_shape: Shape, axis: int, layer: Any) -> int:

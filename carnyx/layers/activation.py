@@ -7,16 +7,12 @@ from typing import Any
 import jax.numpy as jnp
 
 from carnyx import activations, constraints, initializers, ops, regularizers
-from carnyx.configurable import field
+from carnyx.configurable import at_least, field
 from carnyx.errors import ShapeError
 from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import InputSpec, label
 from carnyx.typing import Shape, Tensor
-
-
-def _not_negative(value: Any) -> str | None:
-    return None if value >= 0 else "a number of at least 0"
 
 
 class Activation(Layer):
@@ -38,9 +34,9 @@ class Activation(Layer):
 class ReLU(Layer):
     """min(x, max_value) above `threshold`, negative_slope · (x - threshold) below."""
 
-    max_value: float | None = field(None, check=_not_negative)
-    negative_slope: float = field(0.0, check=_not_negative)
-    threshold: float = field(0.0, check=_not_negative)
+    max_value: float | None = field(None, check=at_least(0))
+    negative_slope: float = field(0.0, check=at_least(0))
+    threshold: float = field(0.0, check=at_least(0))
 
     supports_masking = True
 
@@ -56,7 +52,7 @@ class LeakyReLU(Layer):
     References: Maas, Hannun & Ng 2013
     """
 
-    negative_slope: float = field(0.3, float, check=_not_negative)
+    negative_slope: float = field(0.3, float, check=at_least(0))
 
     supports_masking = True
 

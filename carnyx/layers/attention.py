@@ -22,7 +22,7 @@ from carnyx import (
     regularizers,
 )
 from carnyx._core.seed import SeedGenerator
-from carnyx.configurable import field, fraction, one_of, positive
+from carnyx.configurable import field, fraction, one_of, positive, whole_numbers
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers._fields import arrange
 from carnyx.layers.activation import Softmax
@@ -76,7 +76,7 @@ class ProjectedAttention(Layer):
     kernel_constraint: Any = field(None, constraints.get)
     bias_constraint: Any = field(None, constraints.get)
     use_gate: bool = field(False)
-    seed: int | None = field(None)
+    seed: Any = field(None)
 
     supports_masking = True
     heads = 0  # of queries
@@ -278,7 +278,7 @@ class ProjectedAttention(Layer):
 def _tuple(value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
-    return (value,) if isinstance(value, int) else tuple(value)
+    return (value,) if isinstance(value, int) else tuple(int(v) for v in value)
 
 
 class MultiHeadAttention(
@@ -309,8 +309,8 @@ class MultiHeadAttention(
     num_heads: int = field(check=positive)
     key_dim: int = field(check=positive)
     value_dim: int | None = field(None, check=positive)
-    output_shape: Any = field(None, _tuple)
-    attention_axes: Any = field(None, _tuple)
+    output_shape: Any = field(None, _tuple, check=whole_numbers)
+    attention_axes: Any = field(None, _tuple, check=whole_numbers)
 
     # Public here only, as in Keras: files place the weights by these names.
     query_dense = property(lambda self: self._query_dense)
@@ -418,8 +418,11 @@ class SequenceAttention(Layer):
         return (output, weights) if return_attention_scores else output
 
     def _three(self, inputs: Any) -> tuple[Any, Any, Any]:
-        if not isinstance(inputs, list | tuple) or len(inputs) not in (2, 3):
-            got = len(inputs) if isinstance(inputs, list | tuple) else inputs
+        many = isinstance(inputs, list | tuple)
+        if many and any(n is None or isinstance(n, int) for n in inputs):
+            many, inputs = False, f"one of shape {tuple(inputs)}"  # in build
+        if not many or len(inputs) not in (2, 3):
+            got = len(inputs) if many else inputs
             raise ArgumentError(
                 f"{label(self)} got {got} as inputs; expected a list [query, value] or "
                 "[query, value, key]."
@@ -455,7 +458,7 @@ class Attention(SequenceAttention):
     use_scale: bool = field(False)
     score_mode: str = field("dot", check=one_of("dot", "concat"))
     dropout: float = field(0.0, check=fraction)
-    seed: int | None = field(None)
+    seed: Any = field(None)
 
     def build(self, input_shape: Any) -> None:
         self._three(input_shape)
@@ -487,7 +490,7 @@ class AdditiveAttention(SequenceAttention):
 
     use_scale: bool = field(True)
     dropout: float = field(0.0, check=fraction)
-    seed: int | None = field(None, kw_only=True)
+    seed: Any = field(None, kw_only=True)
 
     def build(self, input_shape: Any) -> None:
         query_shape, _, _ = self._three(input_shape)

@@ -345,7 +345,7 @@ class SimpleRNN(RNN, cell=SimpleRNNCell, after={"seed": "unroll"}):
     (2, 5, 4)
     """
 
-    seed: int | None = field(None, config=False)
+    seed: Any = field(None, config=False)
 
 
 class LSTM(RNN, cell=LSTMCell, after={"use_cudnn": "unroll"}):

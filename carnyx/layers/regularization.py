@@ -67,7 +67,7 @@ class Dropout(_Noisy):
 
     rate: float = field(check=fraction)
     noise_shape: Any = field(None, _noise_shape)
-    seed: int | None = field(None)
+    seed: Any = field(None)
 
     def _noisy(self, inputs: Tensor) -> Tensor:
         return random.dropout(
@@ -108,7 +108,7 @@ class SpatialDropout1D(_SpatialDropout, rank=1):
     """
 
     rate: float = field(check=fraction)
-    seed: int | None = field(None)
+    seed: Any = field(None)
 
 
 class SpatialDropout2D(_SpatialDropout, rank=2):
@@ -120,7 +120,7 @@ class SpatialDropout2D(_SpatialDropout, rank=2):
 
     rate: float = field(check=fraction)
     data_format: Any = field(None, standardize_data_format)
-    seed: int | None = field(None)
+    seed: Any = field(None)
 
 
 class SpatialDropout3D(_SpatialDropout, rank=3):
@@ -132,7 +132,7 @@ class SpatialDropout3D(_SpatialDropout, rank=3):
 
     rate: float = field(check=fraction)
     data_format: Any = field(None, standardize_data_format)
-    seed: int | None = field(None)
+    seed: Any = field(None)
 
 
 class AlphaDropout(_Noisy):
@@ -146,7 +146,7 @@ class AlphaDropout(_Noisy):
 
     rate: float = field(check=fraction)
     noise_shape: Any = field(None, _noise_shape)
-    seed: int | None = field(None)
+    seed: Any = field(None)
 
     def _noisy(self, inputs: Tensor) -> Tensor:
         shape = self.noise_shape or (None,) * inputs.ndim
@@ -165,7 +165,7 @@ class GaussianDropout(_Noisy):
     """
 
     rate: float = field(check=fraction)
-    seed: int | None = field(None)
+    seed: Any = field(None)
 
     def _noisy(self, inputs: Tensor) -> Tensor:
         deviation = math.sqrt(self.rate / (1 - self.rate))
@@ -178,7 +178,7 @@ class GaussianNoise(_Noisy):
     """In training x + n, n normal of deviation `stddev`."""
 
     stddev: float = field(check=fraction)
-    seed: int | None = field(None)
+    seed: Any = field(None)
 
     @property
     def rate(self) -> float:  # type: ignore[override]

@@ -53,7 +53,7 @@ class Cell(Layer):
     bias_constraint: Any = field(None, constraints.get)
     dropout: float = field(0.0, check=fraction)
     recurrent_dropout: float = field(0.0, check=fraction)
-    seed: int | None = field(None)
+    seed: Any = field(None)
 
     gates = 1
     masks_each_gate = False  # whether inputs too are dropped for each gate anew

@@ -7,17 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 
 from carnyx import config
-from carnyx.configurable import field, one_of
+from carnyx.configurable import above_zero, field, one_of
 from carnyx.errors import ShapeError
 from carnyx.losses.shapes import check_alike
 from carnyx.metrics.base import Metric
 from carnyx.ops.core import convert_to_tensor
 
 _averages = one_of("micro", "macro", "weighted")
-
-
-def _above_zero(value: float) -> str | None:
-    return None if value > 0 else "a number above 0"
 
 
 def _half_open(value: float) -> str | None:
@@ -43,7 +39,7 @@ class FBetaScore(Metric):
     """
 
     average: str | None = field(None, check=_averages)
-    beta: float = field(1.0, check=_above_zero)
+    beta: float = field(1.0, check=above_zero)
     threshold: float | None = field(None, check=_half_open)
     name: Any = field("fbeta_score")
     _direction = "up"

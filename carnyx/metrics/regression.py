@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from carnyx import config
-from carnyx.configurable import field, one_of
+from carnyx.configurable import at_least, field, one_of
 from carnyx.errors import ShapeError
 from carnyx.losses.shapes import check_alike, squeeze_or_expand_to_same_rank
 from carnyx.metrics.base import Metric
@@ -108,9 +108,7 @@ class R2Score(Metric):
         "uniform_average",
         check=one_of("uniform_average", "variance_weighted_average"),
     )
-    num_regressors: int = field(
-        0, check=lambda n: None if n >= 0 else "an integer of at least 0"
-    )
+    num_regressors: int = field(0, check=at_least(0, "an integer"))
     name: Any = field("r2_score")
     _direction = "up"
     _built = False

@@ -20,7 +20,8 @@ from carnyx import registry
 from carnyx._core.naming import auto_name, name_scope
 from carnyx._core.scope import current, is_tracer, pure
 from carnyx._core.variable import Variable
-from carnyx.configurable import Field, field, fraction, positive
+from carnyx._numbers import REFUSED, as_number
+from carnyx.configurable import Field, at_least, field, fraction, positive
 from carnyx.errors import ArgumentError, NotBuiltError
 from carnyx.optimizers.on_several import stepped_on_one
 from carnyx.optimizers.schedules import LearningRateSchedule
@@ -38,10 +39,6 @@ _OPTIONS = (
     "gradient_accumulation_steps",
     "name",
 )
-
-
-def _two_or_more(value: Any) -> str | None:
-    return None if value >= 2 else "an integer of at least 2"
 
 
 class Optimizer(_Stateful):
@@ -81,7 +78,9 @@ class Optimizer(_Stateful):
     ema_momentum: float = field(0.99, check=fraction)
     ema_overwrite_frequency: int | None = field(None, check=positive)
     loss_scale_factor: float | None = field(None)
-    gradient_accumulation_steps: int | None = field(None, check=_two_or_more)
+    gradient_accumulation_steps: int | None = field(
+        None, check=at_least(2, "an integer")
+    )
     name: Any = field(None)
 
     slots: ClassVar[tuple[tuple[str, ...], ...]] = ()
@@ -178,20 +177,29 @@ class Optimizer(_Stateful):
         held = self.__dict__.get("_learning_rate")
         if held is None or callable(value):
             self.__dict__.get("_tracked", {}).pop(id(held), None)
-            self._learning_rate = value
+            self._learning_rate = value if callable(value) else self._number(value)
         elif callable(held):
             raise ArgumentError(
                 f"Cannot set learning_rate={value!r}: {self.name!r} was made with the "
                 f"schedule {held!r}. Make the optimizer with a number to set it later."
             )
         elif isinstance(held, Variable):
-            held.assign(value)
+            held.assign(self._number(value))
         else:
             with name_scope(self.name):
                 self._learning_rate = Variable(
                     np.asarray(value, np.float64).item(), name="learning_rate",
                     trainable=False, aggregation="only_first_replica",
                 )  # fmt: skip
+
+    def _number(self, value: Any) -> Any:
+        number = as_number(getattr(value, "value", value))
+        if number is REFUSED:
+            raise ArgumentError(
+                f"{type(self).__name__} got learning_rate={value!r}; expected a "
+                "number, a LearningRateSchedule, or a function of nothing."
+            )
+        return number
 
     # ---- one step
 

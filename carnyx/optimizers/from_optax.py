@@ -105,6 +105,9 @@ class OptaxOptimizer(Optimizer):
             )
         return rate
 
+    def _number(self, value: Any) -> Any:
+        return None if value is None else super()._number(value)  # optax has its own
+
     def _set_learning_rate(self, value: Any) -> None:
         if "transformation" in self.__dict__:
             self._get_learning_rate().assign(value)

@@ -7,13 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from carnyx import registry
-from carnyx.configurable import Configurable, field
+from carnyx.configurable import Configurable, above_zero, field
 from carnyx.dtype_policies import standardize_dtype
 from carnyx.errors import ArgumentError
-
-
-def _above_zero(value: Any) -> str | None:
-    return None if value > 0 else "a number above 0"
 
 
 def as_float(step: Any) -> Any:
@@ -44,7 +40,7 @@ class ExponentialDecay(LearningRateSchedule):
     """
 
     initial_learning_rate: float = field()
-    decay_steps: int = field(check=_above_zero)
+    decay_steps: int = field(check=above_zero)
     decay_rate: float = field()
     staircase: bool = field(False)
     name: str = field("ExponentialDecay")
@@ -59,7 +55,7 @@ class InverseTimeDecay(LearningRateSchedule):
     """initial / (1 + rate · step / decay_steps); `staircase` rounds the ratio down."""
 
     initial_learning_rate: float = field()
-    decay_steps: int = field(check=_above_zero)
+    decay_steps: int = field(check=above_zero)
     decay_rate: float = field()
     staircase: bool = field(False)
     name: str = field("InverseTimeDecay")
@@ -100,7 +96,7 @@ class PolynomialDecay(LearningRateSchedule):
     """
 
     initial_learning_rate: float = field()
-    decay_steps: int = field(check=_above_zero)
+    decay_steps: int = field(check=above_zero)
     end_learning_rate: float = field(0.0001)
     power: float = field(1.0)
     cycle: bool = field(False)
@@ -126,7 +122,7 @@ class CosineDecay(LearningRateSchedule):
     """
 
     initial_learning_rate: float = field()
-    decay_steps: int = field(check=_above_zero)
+    decay_steps: int = field(check=above_zero)
     alpha: float = field(0.0)
     name: str = field("CosineDecay")
     warmup_target: float | None = field(None)
@@ -155,7 +151,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     """
 
     initial_learning_rate: float = field()
-    first_decay_steps: int = field(check=_above_zero)
+    first_decay_steps: int = field(check=above_zero)
     t_mul: float = field(2.0)
     m_mul: float = field(1.0)
     alpha: float = field(0.0)
