@@ -12,7 +12,7 @@ import numpy as np
 
 from carnyx import config
 from carnyx._core.placement import Uneven
-from carnyx._data import Feed, explain_loss, naming, prefetch, tell_of_waiting
+from carnyx._data import Feed, naming, prefetch, tell_of_waiting
 from carnyx._training.checks.not_finite import explain
 from carnyx._training.dispatches import agreed, ready_batches, steps_of
 from carnyx._training.interrupts import BetweenSteps, Terminated
@@ -114,8 +114,7 @@ def _epoch(
     logs = run.logs = as_floats(run.logs)
     run.feed.waiting.end()
     tell_of_waiting(run.feed)
-    if not explain_loss(logs, run.feed, run.epoch):
-        explain(run)
+    explain(run)
     if not logs:
         raise DataError(
             f"The training data gave no batch in epoch {run.epoch + 1}. A generator "

@@ -67,9 +67,7 @@ def test_pure_leaves_variables_alone_and_refuses_unknown_ones() -> None:
     step = jax.jit(keras.pure(lambda x: count.assign_add(x) * 2, [count]))
     out, (new,) = step([jnp.float32(3)], 4.0)
     assert (float(out), float(new), float(count)) == (14.0, 7.0, 0.0)
-    with pytest.raises(
-        ValueError, match="'other' is assigned in a function that is being"
-    ):
+    with pytest.raises(ValueError, match="'other' is assigned in a function that is"):
         keras.pure(lambda: other.assign(1.0), [count])([jnp.float32(0)])
 
 

@@ -244,7 +244,5 @@ def test_errors_say_what_to_do() -> None:
 
     model = Assigns()
     model.compile("sgd", "mse")
-    with pytest.raises(
-        ValueError, match="'stray' is assigned in a function that is being"
-    ):
+    with pytest.raises(ValueError, match="'stray' is assigned in a function that is"):
         model.fit(X, Y, verbose=0)

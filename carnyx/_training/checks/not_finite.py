@@ -18,6 +18,7 @@ import numpy as np
 
 from carnyx import tree
 from carnyx._core.scope import scoped
+from carnyx._data import explain_loss
 from carnyx._training import keeping
 from carnyx._training.checks.kept import Kept, copied, put_back, variables_of
 from carnyx._training.checks.told import on
@@ -52,24 +53,30 @@ class Step(NamedTuple):
 
 
 def explain(run: Any) -> None:
-    """Warn of where a run's loss became NaN or infinite, if that can be found out."""
-    loss = run.logs.get("loss", 0.0)
-    if not on() or not isinstance(loss, float) or np.isfinite(loss):
+    """Warn of where a run's loss became NaN or infinite, if that can be found out.
+
+    What is the data's doing is said first, and of data alone.
+    """
+    loss, model, kept = run.logs.get("loss", 0.0), run.model, run.kept
+    blamed = explain_loss(run.logs, run.feed, run.epoch)
+    if blamed or kept.told or not on() or not isinstance(loss, float):
+        kept.told |= blamed
         return
-    model, kept = run.model, run.kept
-    if kept.told or model._placed() is not None or is_simple(model, "train_step"):
+    placed = model._placed() is not None
+    if np.isfinite(loss) or placed or is_simple(model, "train_step"):
         return
-    kept.told = True
     with keeping.unchanged(model):
         text = _found(run, kept)
-    warnings.warn(f"The loss became {loss}. {text}", stacklevel=2)
+    if text:
+        kept.told = True
+        warnings.warn(f"The loss became {loss}. {text}", stacklevel=2)
 
 
 def _found(run: Any, kept: Kept) -> str:
     model = run.model
     before, step = _first_bad(run, kept)
-    if step is None:
-        return _weights_only(model)
+    if step is None:  # a stream is watched from now on, instead
+        return "" if kept.batches else _weights_only(model)
     try:
         put_back(step.before)
         return _by_update(model, before) or _by_layer(model, step)
