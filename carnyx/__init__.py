@@ -32,6 +32,7 @@ from carnyx._core.scope import pure as pure
 from carnyx._core.startup import prepare_jax as _prepare_jax
 from carnyx._core.symbol import KerasTensor as KerasTensor
 from carnyx._core.variable import Variable as Variable
+from carnyx._spellings import explain_absent_names as _explain_absent_names
 from carnyx._version import __version__ as __version__
 from carnyx._version import version as version
 from carnyx.dtype_policies import DTypePolicy as DTypePolicy
@@ -48,3 +49,4 @@ from carnyx.optimizers import Optimizer as Optimizer
 from carnyx.regularizers import Regularizer as Regularizer
 
 _prepare_jax()
+_explain_absent_names()

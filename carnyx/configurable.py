@@ -28,7 +28,8 @@ import numpy as np
 
 from carnyx import registry
 from carnyx._numbers import REFUSED, as_integer, as_number, plain
-from carnyx.errors import ArgumentError, nearest
+from carnyx._spellings import hint, hint_for_missing
+from carnyx.errors import ArgumentError, UnknownArgumentError
 
 REQUIRED: Any = inspect.Parameter.empty
 C = TypeVar("C", bound="Configurable")
@@ -297,13 +298,16 @@ def _bind(
             given[name] = kwargs.pop(name)
         elif name not in given:
             if declared.default is REQUIRED:
-                raise TypeError(f"{cls.__name__}() needs the argument {name!r}.")
+                raise TypeError(
+                    f"{cls.__name__}() needs the argument {name!r}."
+                    f"{hint_for_missing(name, kwargs)}"
+                )
             given[name] = declared.default
     if kwargs and not takes_more:
         unknown = next(iter(kwargs))
-        raise TypeError(
+        raise UnknownArgumentError(
             f"{cls.__name__}() got an unknown argument {unknown!r}."
-            f"{nearest(unknown, fields)}"
+            f"{hint(unknown, fields)}"
         )
     return given
 

@@ -5,6 +5,7 @@
     ├── DTypeError          (TypeError)     a dtype that does not fit
     ├── NoValueError        (TypeError)     a value asked for where none is computed
     ├── ArgumentError       (ValueError)    an argument outside its range
+    ├── UnknownArgumentError (TypeError, ValueError)  an argument that is not there
     ├── UnknownNameError    (ValueError)    a name that is not registered
     │   └── UnknownKeyError (KeyError)      a key of a dict that nothing has
     ├── GraphError          (ValueError)    layers connected wrongly
@@ -50,6 +51,10 @@ class NoValueError(CarnyxError, TypeError):
 
 class ArgumentError(CarnyxError, ValueError):
     """An argument outside its range."""
+
+
+class UnknownArgumentError(CarnyxError, TypeError, ValueError):
+    """An argument that is not there: Python's TypeError, and Keras's ValueError."""
 
 
 class UnknownNameError(CarnyxError, ValueError):
@@ -108,13 +113,16 @@ for _error in (CarnyxError, *CarnyxError.__subclasses__(), UnknownKeyError):
     _error.__module__ = "carnyx"  # tracebacks print the public name
 
 
-def nearest(name: object, names: Iterable[str]) -> str:
+def nearest(name: object, names: Iterable[str], cutoff: float = 0.6) -> str:
     """A sentence with the known name nearest to `name`, or an empty string.
+
+    Args:
+        cutoff: how like it must be, from 0 to 1.
 
     >>> nearest("rleu", ["relu", "tanh"])
     " Did you mean 'relu'?"
     """
-    close = difflib.get_close_matches(str(name), list(names), n=1)
+    close = difflib.get_close_matches(str(name), list(names), 1, cutoff)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 from carnyx import _settings
 from carnyx._core.jax_errors import drop_footers, in_own_words
+from carnyx._spellings import hint
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGE = str(Path(__file__).parents[1])
@@ -26,6 +28,8 @@ def show_user_lines(fn: F) -> F:
         try:
             return fn(*args, **kwargs)
         except Exception as error:
+            if isinstance(error, TypeError) and kwargs:
+                _refuse_unknown(fn, kwargs)
             drop_footers(error)
             filtering = _settings.get("traceback_filtering")
             if filtering:
@@ -38,6 +42,19 @@ def show_user_lines(fn: F) -> F:
             raise clear.with_traceback(error.__traceback__) from cause
 
     return call  # type: ignore[return-value]
+
+
+def _refuse_unknown(fn: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    """Say what an argument that `fn` does not take is called today."""
+    parameters = inspect.signature(fn).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in kwargs:
+        if name not in parameters:
+            raise TypeError(
+                f"{fn.__name__}() got an unknown argument {name!r}."
+                f"{hint(name, parameters)}"
+            ) from None
 
 
 def _filtered(traceback: TracebackType | None) -> TracebackType | None:

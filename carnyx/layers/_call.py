@@ -14,7 +14,8 @@ from carnyx import tree
 from carnyx._core.masks import get_mask
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
-from carnyx.errors import ArgumentError, nearest
+from carnyx._spellings import hint
+from carnyx.errors import ArgumentError
 from carnyx.layers.input_spec import label, static_shape
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -150,7 +151,7 @@ def _bound(
             name, known = next(iter(further)), ", ".join(signature.names)
             raise TypeError(
                 f"{label(layer)} got an unknown argument {name!r} in a call; its "
-                f"call() takes {known}.{nearest(name, signature.names)}"
+                f"call() takes {known}.{hint(name, signature.names)}"
             )
         named[signature.keywords] = further
     for name in signature.required:

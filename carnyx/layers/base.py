@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -32,12 +33,14 @@ from carnyx._core.scope import current, pure, scoped
 from carnyx._core.symbol import KerasTensor, any_symbolic, is_symbolic
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._core.variable import Variable
+from carnyx._spellings import hint, hint_for_attribute
 from carnyx.dtype_policies import is_float
 from carnyx.errors import (
     ArgumentError,
     GraphError,
     NotBuiltError,
     ShapeError,
+    UnknownArgumentError,
     add_note_once,
 )
 from carnyx.layers import _call
@@ -103,8 +106,10 @@ class Layer(HoldsWeights, Operation):
         self._initial_weights = kwargs.pop("weights", None)
         if kwargs:
             unknown = next(iter(kwargs))
-            raise TypeError(
+            known = inspect.signature(type(self).__init__).parameters
+            raise UnknownArgumentError(
                 f"{type(self).__name__}() got an unknown argument {unknown!r}."
+                f"{hint(unknown, known)}"
             )
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -127,7 +132,10 @@ class Layer(HoldsWeights, Operation):
                 f"{type(self).__name__} has no {name!r} yet: call super().__init__() "
                 "at the start of its __init__()."
             )
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+        raise AttributeError(
+            f"{type(self).__name__} has no attribute {name!r}."
+            f"{hint_for_attribute(name)}"
+        )
 
     # ---- what subclasses write -------------------------------------------------
 

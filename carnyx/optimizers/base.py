@@ -21,6 +21,7 @@ from carnyx._core.naming import auto_name, name_scope
 from carnyx._core.scope import current, is_tracer, pure
 from carnyx._core.variable import Variable
 from carnyx._numbers import REFUSED, as_number
+from carnyx._spellings import OldName
 from carnyx.configurable import Field, at_least, field, fraction, positive
 from carnyx.errors import ArgumentError, NotBuiltError
 from carnyx.optimizers.on_several import stepped_on_one
@@ -98,6 +99,8 @@ class Optimizer(_Stateful):
         if isinstance(rate, Field):
             cls.learning_rate = _learning_rate
         registry.claim(cls, name=cls.__name__.lower())
+
+    lr, decay = OldName(), OldName()
 
     def __post_init__(self) -> None:
         if sum(c is not None for c in self._clips()) > 1:
