@@ -63,7 +63,7 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
         return value.item()
-    if type(value) in (list, tuple):
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
         return type(value)(plain(v) for v in value)
     return value
 

@@ -183,6 +183,16 @@ class STFT(Initializer):
     scaling: str | None = field("density", check=one_of("density", "spectrum"))
     periodic: bool = field(False)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.window, str):
+            try:
+                self._window(2)
+            except ValueError as error:
+                raise ArgumentError(
+                    f"STFT got window={self.window!r}; expected a name known to "
+                    "scipy.signal.get_window, an array, or None."
+                ) from error
+
     def __call__(self, shape: Sequence[int], dtype: DTypeLike = None) -> Tensor:
         frame, _, frequencies = shape
         time = np.arange(frame)[:, None, None]

@@ -154,9 +154,11 @@ class Layer(HoldsWeights, Operation):
         if set(shapes) - set(names):  # build's argument names differ from call's
             args, shapes = (*args, *kwargs.values()), {}
         dtype = self.compute_dtype
-        symbol = functools.partial(
-            tree.map_shape_structure, lambda s: KerasTensor(s, dtype)
-        )
+
+        def symbol(shapes: Any) -> Any:
+            make = lambda s: KerasTensor(s, dtype)  # noqa: E731
+            return None if shapes is None else tree.map_shape_structure(make, shapes)
+
         with _unchanged(self):
             given = {k: symbol(v) for k, v in shapes.items()}
             out = self.compute_output_spec(*map(symbol, args), **given)

@@ -333,6 +333,11 @@ def _use_cudnn() -> Any:
     return field("auto", check=one_of("auto", True, False), config=False)
 
 
+def _implementation() -> Any:
+    """Which formula Keras 1 and 2 took for the same numbers: scripts and files say."""
+    return field(None, check=one_of(0, 1, 2), config=False, kw_only=True)
+
+
 class SimpleRNN(RNN, cell=SimpleRNNCell, after={"seed": "unroll"}):
     """`RNN` over `SimpleRNNCell`: h = activation(x W + h U + b).
 
@@ -366,6 +371,7 @@ class LSTM(RNN, cell=LSTMCell, after={"use_cudnn": "unroll"}):
     """
 
     use_cudnn: Any = _use_cudnn()
+    implementation: Any = _implementation()
 
 
 class GRU(
@@ -387,3 +393,4 @@ class GRU(
 
     reset_after: bool = field(True)
     use_cudnn: Any = _use_cudnn()
+    implementation: Any = _implementation()

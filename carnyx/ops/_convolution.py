@@ -25,6 +25,7 @@ from carnyx.ops._spatial import (
     Sizes,
     Window,
     channels_last,
+    check_fits,
     known,
     on_cpu,
     padding_name,
@@ -236,13 +237,9 @@ def conv(
         _layout(rank, last),
         channels // each,
     )
-    y = _convolve(x, kernel, how)
-    if 0 in y.shape and 0 not in x.shape:
-        raise ShapeError(
-            f"conv of {x.shape} by {kernel.shape} got an empty output {y.shape}: the "
-            "input is smaller than the kernel. Use padding='same' or a smaller kernel."
-        )
-    return y
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel.shape, how.dilation)]
+    check_fits("conv", x.shape[1:-1] if last else x.shape[2:], spans, padding)
+    return _convolve(x, kernel, how)
 
 
 @op
@@ -318,7 +315,7 @@ def conv_transpose(
     spread = per_axis(dilation_rate, rank, "dilation_rate")
     extra: Sequence[int | None] = (None,) * rank
     if output_padding is not None:
-        extra = per_axis(output_padding, rank, "output_padding")
+        extra = per_axis(output_padding, rank, "output_padding", 0)
     pads = [
         _transpose_padding(k, s, d, padding_name(padding), e)
         for k, s, d, e in zip(kernel.shape[:rank], steps, spread, extra, strict=True)

@@ -115,6 +115,8 @@ def arange(
     >>> arange(3).tolist(), arange(0, 1, 0.25).tolist()
     ([0, 1, 2], [0.0, 0.25, 0.5, 0.75])
     """
+    if isinstance(step, int | float) and step == 0:
+        raise ArgumentError("arange got step=0; expected one that leads somewhere.")
     if dtype is None:
         ends = [x for x in (start, stop, step) if x is not None]
         # a size unknown while a graph is traced counts as the integer that it will be

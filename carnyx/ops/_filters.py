@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from carnyx._core.op import op
-from carnyx.errors import ShapeError
+from carnyx._numbers import integers
+from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._convolution import depthwise_conv
 from carnyx.ops._dtypes import tensor, to_float
 from carnyx.ops._spatial import images_axes
@@ -48,7 +49,10 @@ def gaussian_blur(
     Args:
         kernel_size, sigma: across, then down, as in Keras.
     """
-    across, down = (_gaussian(n, s) for n, s in zip(kernel_size, sigma, strict=True))
+    sizes = integers(kernel_size, 2, "gaussian_blur: kernel_size", 1)
+    if any(isinstance(s, int | float) and s <= 0 for s in sigma):
+        raise ArgumentError(f"gaussian_blur got sigma={sigma}; expected two above 0.")
+    across, down = (_gaussian(n, s) for n, s in zip(sizes, sigma, strict=True))
     return _separable(tensor(images), down, across, data_format)
 
 

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from carnyx._core.op import op
+from carnyx._numbers import integer
 from carnyx.errors import ShapeError
 from carnyx.ops._dtypes import tensor
-from carnyx.ops._spatial import Sizes, Window, channels_last, per_axis, volume
+from carnyx.ops._spatial import (
+    Sizes,
+    Window,
+    channels_last,
+    check_fits,
+    per_axis,
+    volume,
+)
 from carnyx.typing import Tensor
 
 __all__ = ["depth_to_space", "fold", "space_to_depth", "unfold"]
 
 
 def _sliding(kernel_size: Sizes, dilation: Sizes, padding: Sizes, stride: Sizes):
-    pads = tuple((p, p) for p in per_axis(padding, 2, "padding"))
+    pads = tuple((p, p) for p in per_axis(padding, 2, "padding", 0))
     return Window(
         per_axis(kernel_size, 2, "kernel_size"), per_axis(stride, 2, "stride"), pads,
         per_axis(dilation, 2, "dilation"), (0, 0), axis=2,
@@ -45,7 +55,10 @@ def unfold(
     x = tensor(x)
     if x.ndim != 4:
         raise ShapeError(f"unfold got shape {x.shape}; expected (n, c, h, w).")
-    return _unfold(x, _sliding(kernel_size, dilation, padding, stride))
+    w = _sliding(kernel_size, dilation, padding, stride)
+    padded = [n + sum(pads) for n, pads in zip(x.shape[2:], w.pads)]
+    check_fits("unfold", padded, w.spans, "valid")
+    return _unfold(x, w)
 
 
 @op
@@ -62,6 +75,8 @@ def fold(
     Shapes: (n, c · size, blocks) -> (n, c, *output_size)
     """
     x = tensor(x)
+    if x.ndim != 3:
+        raise ShapeError(f"fold got shape {x.shape}; expected (n, c · size, blocks).")
     w = _sliding(kernel_size, dilation, padding, stride)
     size = per_axis(output_size, 2, "output_size")
     channels = x.shape[1] // volume(w.size)
@@ -71,6 +86,20 @@ def fold(
     if x.shape != expected:
         raise ShapeError(f"fold got shape {x.shape}; expected {expected} for {size}.")
     return jax.linear_transpose(columns, image)(x)[0]
+
+
+def _images(x: Tensor, block: Any, what: str) -> tuple[jax.Array, int]:
+    x, block = tensor(x), integer(block, f"{what}: block_size", 2)
+    if x.ndim != 4:
+        raise ShapeError(f"{what} got shape {x.shape}; expected a batch of images.")
+    return x, block
+
+
+def _check_divides(what: str, sizes: Sequence[Any], block: int) -> None:
+    if any(isinstance(n, int) and n % block for n in sizes):
+        raise ShapeError(
+            f"{what} got sizes {tuple(sizes)} to divide; expected multiples of {block}."
+        )
 
 
 @op
@@ -83,7 +112,9 @@ def depth_to_space(
 
     References: Shi et al. 2016, arXiv:1609.05158
     """
-    x, k = tensor(x), block_size
+    x, k = _images(x, block_size, "depth_to_space")
+    channels = x.shape[-1 if channels_last(data_format) else 1]
+    _check_divides("depth_to_space", [channels], k**2)
     if channels_last(data_format):
         n, h, w, c = x.shape
         x = x.reshape(n, h, w, k, k, c // k**2).transpose(0, 1, 3, 2, 4, 5)
@@ -98,7 +129,9 @@ def space_to_depth(
     x: Tensor, block_size: int, data_format: str = "channels_last"
 ) -> Tensor:
     """Blocks of pixels as channels: the inverse of `depth_to_space`."""
-    x, k = tensor(x), block_size
+    x, k = _images(x, block_size, "space_to_depth")
+    space = x.shape[1:3] if channels_last(data_format) else x.shape[2:]
+    _check_divides("space_to_depth", space, k)
     if channels_last(data_format):
         n, h, w, c = x.shape
         x = x.reshape(n, h // k, k, w // k, k, c).transpose(0, 1, 3, 2, 4, 5)

@@ -129,7 +129,8 @@ def max_pool(
     [[[3.0], [2.0]]]
     """
     x = tensor(inputs)
-    w = window(x, pool_size, strides, padding, last=channels_last(data_format))
+    last = channels_last(data_format)
+    w = window(x, pool_size, strides, padding, last=last, what="max_pool")
     if volume(w.size) > 64 or not known(x):
         return _reduce_window(x, _lowest(x.dtype), lax.max, w)
     # As a maximum of slices. Gradients of 2x2 on (128, 24, 24, 64), 2 cores: 46 ms
@@ -162,7 +163,8 @@ def average_pool(
     Shapes: (b, …space, c) -> (b, …space / strides, c)
     """
     x = tensor(inputs)
-    w = window(x, pool_size, strides, padding, last=channels_last(data_format))
+    last = channels_last(data_format)
+    w = window(x, pool_size, strides, padding, last=last, what="average_pool")
     if w.size == w.strides and (not known(x) or not any(map(any, w.pads))):
         if padding_name(padding) == "VALID":
             # The mean over reshaped axes: its gradient is a broadcast (1.3 ms; 5.5

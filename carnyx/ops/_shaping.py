@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx._core.op import op
+from carnyx._numbers import REFUSED, as_integer, integer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import given_dtype, tensor
 from carnyx.ops._thin import axes, named, unary
@@ -130,6 +131,8 @@ def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
 @op
 def tile(x: Tensor, repeats: Any) -> Tensor:
     """x as a whole, `repeats` times along each axis."""
+    if any(isinstance(n, int) and n < 0 for n in np.ravel(repeats).tolist()):
+        raise ArgumentError(f"tile got repeats={repeats!r}; expected none below 0.")
     return jnp.tile(tensor(x), repeats)
 
 
@@ -213,17 +216,20 @@ def split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
 
 
 def _sections(given: Any) -> Any:
-    return given if isinstance(given, int) else tuple(np.asarray(given).tolist())
+    if as_integer(given) is not REFUSED:
+        return integer(given, "split: indices_or_sections", 1)
+    return tuple(np.asarray(given).tolist())
 
 
 @op
 def array_split(x: Tensor, indices_or_sections: int, axis: int = 0) -> list[Tensor]:
     """x cut along `axis` into parts whose sizes differ by 1 at most."""
-    if not isinstance(indices_or_sections, int) or indices_or_sections < 1:
+    if as_integer(indices_or_sections) in (REFUSED, 0):
         raise ArgumentError(
             f"array_split got {indices_or_sections!r}; expected a number of parts >= 1."
         )
-    return jnp.array_split(tensor(x), indices_or_sections, axis)
+    parts = integer(indices_or_sections, "array_split: indices_or_sections", 1)
+    return jnp.array_split(tensor(x), parts, axis)
 
 
 def _split(fn: Any, doc: str) -> _Split:

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from carnyx._core.op import op
+from carnyx._numbers import integer
 from carnyx.errors import ArgumentError, DTypeError, ShapeError
 from carnyx.ops._dtypes import tensor, to_float
 from carnyx.typing import Tensor
@@ -95,6 +96,12 @@ def _window(window: Any, length: int, fft_length: int, dtype: Any) -> jax.Array:
     return jnp.pad(weights, (before, fft_length - length - before))
 
 
+def _check_frames(what: str, length: Any, stride: Any, fft_length: Any = 1) -> None:
+    integer(length, f"{what}: sequence_length", 1)
+    integer(stride, f"{what}: sequence_stride", 1)
+    integer(fft_length, f"{what}: fft_length", 1)
+
+
 def _frames(x: jax.Array, length: int, stride: int) -> jax.Array:
     starts = jnp.arange((x.shape[-1] - length) // stride + 1) * stride
     return jnp.take(x, starts[:, None] + jnp.arange(length), -1)
@@ -109,6 +116,7 @@ def extract_sequences(x: Tensor, sequence_length: int, sequence_stride: int) -> 
     >>> extract_sequences([1, 2, 3, 4], 2, 2).tolist()
     [[1, 2], [3, 4]]
     """
+    _check_frames("extract_sequences", sequence_length, sequence_stride)
     return _frames(tensor(x), sequence_length, sequence_stride)
 
 
@@ -129,6 +137,7 @@ def stft(
         window: "hann", "hamming", an array of `sequence_length`, or None.
         center: pads by reflection so that frame t is centred on t · stride.
     """
+    _check_frames("stft", sequence_length, sequence_stride, fft_length)
     x = tensor(x)
     if x.dtype not in (jnp.float32, jnp.float64):
         raise DTypeError(f"stft got {x.dtype}; expected float32 or float64.")
@@ -157,6 +166,7 @@ def istft(
 
     References: Griffin & Lim 1984, doi:10.1109/TASSP.1984.1164317
     """
+    _check_frames("istft", sequence_length, sequence_stride, fft_length)
     z = _complex(x)
     if z.ndim < 2:
         raise ShapeError(f"istft got rank {z.ndim}; expected (…, frames, frequencies).")

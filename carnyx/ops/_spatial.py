@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from carnyx._core.scope import platform
+from carnyx._numbers import integers
 from carnyx.config import standardize_data_format
 from carnyx.errors import ArgumentError, ShapeError
 
@@ -28,12 +29,23 @@ def known(x: jax.Array) -> bool:
     return all(isinstance(n, int) for n in x.shape)
 
 
-def per_axis(value: Sizes, rank: int, name: str) -> tuple[int, ...]:
+def per_axis(value: Sizes, rank: int, name: str, least: int = 1) -> tuple[int, ...]:
     """One number for each of `rank` axes; a single one counts for all."""
-    out = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(out) != rank:
-        raise ArgumentError(f"{name} got {value}; expected an int or {rank} of them.")
-    return out
+    return integers(value, rank, name, least)
+
+
+def check_fits(
+    what: str, shape: Sequence[Any], spans: Sequence[int], padding: str
+) -> None:
+    """Raise ShapeError where a window is larger than what it slides over."""
+    if padding_name(padding) == "SAME":
+        return
+    if any(isinstance(n, int) and n < span for n, span in zip(shape, spans)):
+        raise ShapeError(
+            f"{what} got a window of size {tuple(spans)} for an input of size "
+            f"{tuple(shape)}, in which it does not fit. Use a smaller window, "
+            "padding='same', or fewer or smaller strides before."
+        )
 
 
 def channels_last(data_format: str | None) -> bool:
@@ -106,7 +118,7 @@ class Window(NamedTuple):
 
 def window(
     x: jax.Array, size: Sizes, strides: Sizes | None, padding: str,
-    dilation: Sizes = 1, last: bool = True,
+    dilation: Sizes = 1, last: bool = True, what: str = "The window",
 ) -> Window:  # fmt: skip
     """The window that slides over the spatial axes of (batch, …, channels)."""
     rank, axis = x.ndim - 2, 1 if last else 2
@@ -115,6 +127,7 @@ def window(
     spread = per_axis(dilation, rank, "dilation_rate")
     plain = Window(sizes, steps, ((0, 0),) * rank, spread, (0,) * rank, axis)
     shape = x.shape[axis : axis + rank]
+    check_fits(what, shape, plain.spans, padding)
     return plain._replace(pads=explicit_padding(padding, shape, plain.spans, steps))
 
 

@@ -11,6 +11,7 @@ from jax.scipy.ndimage import map_coordinates as sample
 
 from carnyx._core.op import op
 from carnyx._core.seed import draw_seed
+from carnyx._numbers import integers
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops import _filters
 from carnyx.ops._dtypes import tensor, to_float
@@ -247,9 +248,7 @@ def resize(
     _one_of("fill_mode", fill_mode, ("constant",))
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ArgumentError("Give crop_ or pad_to_aspect_ratio, not both.")
-    size = tuple(size)
-    if len(size) != 2:
-        raise ArgumentError(f"resize got size={size}; expected (height, width).")
+    size = integers(size, 2, "resize: size", 1)
     x = tensor(images)
     axes = images_axes(x, data_format)[:2]
     if crop_to_aspect_ratio:

@@ -186,7 +186,7 @@ def _patches(
         )
     last, batched = channels_last(data_format), x.ndim == rank + 2
     x = x if batched else x[None]
-    w = window(x, size, strides or size, padding, dilation, last)
+    w = window(x, size, size if strides is None else strides, padding, dilation, last)
     out = jnp.concatenate(w.views(x), -1 if last else 1)
     return out if batched else out[0]
 
@@ -207,9 +207,10 @@ def extract_patches(
     >>> extract_patches(jnp.ones((1, 4, 4, 3)), 2).shape
     (1, 2, 2, 12)
     """
-    sizes = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sizes) not in (2, 3):
+    rank = len(size) if isinstance(size, list | tuple) else 2
+    if rank not in (2, 3):
         raise ArgumentError(f"size got {size}; expected an int, 2 or 3 of them.")
+    sizes = per_axis(size, rank, "extract_patches: size")
     return _patches(images, sizes, strides, dilation_rate, padding, data_format)
 
 

@@ -158,6 +158,12 @@ def _known(*activations: Activation) -> bool:
     )  # fmt: skip
 
 
+def _floats(x: Tensor, kernel: Tensor) -> jax.Array:
+    """Inputs that enter a product with the kernel: integers and booleans as floats."""
+    x = tensor(x)
+    return x.astype(tensor(kernel).dtype) if x.dtype.kind in "biu" else x
+
+
 def _sequence(
     cell: Callable[..., States], joint: bool, known: bool, x: Tensor,
     states: tuple[Tensor, ...], w: _Weights, mask: Tensor | None, reverse: bool,
@@ -203,7 +209,7 @@ def lstm(
 
     References: Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735
     """
-    gate = recurrent_activation
+    x, gate = _floats(x, kernel), recurrent_activation
 
     def cell(z, h, c):
         i, f, g, o = jnp.split(z, 4, -1)
@@ -252,6 +258,7 @@ def gru(
 
     References: Cho et al. 2014, arXiv:1406.1078
     """
+    x = _floats(x, kernel)
     if not reset_after:
         return _gru_reset_before(
             x, h0, kernel, recurrent_kernel, bias, activation, recurrent_activation,
@@ -311,7 +318,7 @@ def simple_rnn(
 
     References: Elman 1990, doi:10.1207/s15516709cog1402_1
     """
-    w = _Weights(kernel, recurrent_kernel, bias)
+    x, w = _floats(x, kernel), _Weights(kernel, recurrent_kernel, bias)
     return _sequence(
         lambda z, h: (activation(z),), True, _known(activation), x, (h0,), w, mask,
         reverse, zero_output_for_mask,

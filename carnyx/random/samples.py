@@ -15,12 +15,20 @@ import jax.numpy as jnp
 from carnyx import config
 from carnyx._core.op import op
 from carnyx._core.seed import draw_seed
+from carnyx._numbers import integer
 from carnyx.config import standardize_dtype
-from carnyx.errors import ArgumentError
+from carnyx.errors import ArgumentError, ShapeError
 from carnyx.random._bits import bernoulli
 from carnyx.typing import DTypeLike, Tensor
 
 Sizes = Sequence[int]
+
+
+def _sizes(shape: Sizes) -> tuple[int, ...]:
+    sizes = tuple(shape)
+    if any(isinstance(n, float) or n < 0 for n in sizes):
+        raise ArgumentError(f"Got shape={sizes}; expected integers of at least 0.")
+    return sizes
 
 
 def _dtype(dtype: DTypeLike) -> str:
@@ -37,7 +45,7 @@ def normal(
     >>> bool((normal((2,), seed=1) == normal((2,), seed=1)).all())
     True
     """
-    sample = jax.random.normal(draw_seed(seed), tuple(shape), _dtype(dtype))
+    sample = jax.random.normal(draw_seed(seed), _sizes(shape), _dtype(dtype))
     return sample * stddev + mean
 
 
@@ -48,7 +56,7 @@ def truncated_normal(
 ) -> Tensor:  # fmt: skip
     """Normal numbers, those beyond two standard deviations drawn again."""
     key, dtype = draw_seed(seed), _dtype(dtype)
-    sample = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), dtype)
+    sample = jax.random.truncated_normal(key, -2.0, 2.0, _sizes(shape), dtype)
     return sample * stddev + mean
 
 
@@ -61,7 +69,7 @@ def uniform(
     key, dtype = draw_seed(seed), _dtype(dtype)
     if "float" not in dtype:
         raise ArgumentError(f"uniform got dtype={dtype!r}; for integers use randint.")
-    return jax.random.uniform(key, tuple(shape), dtype, minval, maxval)
+    return jax.random.uniform(key, _sizes(shape), dtype, minval, maxval)
 
 
 @op
@@ -73,7 +81,7 @@ def randint(
     dtype = standardize_dtype(dtype)
     if "int" not in dtype:
         raise ArgumentError(f"randint got dtype={dtype!r}; expected an integer dtype.")
-    return jax.random.randint(draw_seed(seed), tuple(shape), minval, maxval, dtype)
+    return jax.random.randint(draw_seed(seed), _sizes(shape), minval, maxval, dtype)
 
 
 @op
@@ -85,7 +93,13 @@ def categorical(
     Shapes: (b, classes) -> (b, num_samples)
     """
     logits = jnp.asarray(logits)
-    shape = (logits.shape[0], num_samples, *logits.shape[2:])
+    if logits.ndim != 2:
+        raise ShapeError(
+            f"categorical got logits of shape {logits.shape}; expected (batch, "
+            "classes)."
+        )
+    integer(num_samples, "categorical: num_samples", 0)
+    shape = (logits.shape[0], num_samples)
     sample = jax.random.categorical(draw_seed(seed), logits[..., None], 1, shape)
     return sample.astype(standardize_dtype(dtype))
 
@@ -128,7 +142,7 @@ def gamma(
     shape: Sizes, alpha: Tensor, dtype: DTypeLike = None, seed: Any = None
 ) -> Tensor:
     """Gamma numbers of shape parameter `alpha` and scale 1."""
-    return jax.random.gamma(draw_seed(seed), alpha, tuple(shape), _dtype(dtype))
+    return jax.random.gamma(draw_seed(seed), alpha, _sizes(shape), _dtype(dtype))
 
 
 @op
@@ -138,7 +152,7 @@ def beta(
 ) -> Tensor:  # fmt: skip
     """Numbers of (0, 1), of density x^(alpha - 1) (1 - x)^(beta - 1), normalised."""
     a, b = jnp.asarray(alpha), jnp.asarray(beta)
-    return jax.random.beta(draw_seed(seed), a, b, tuple(shape), _dtype(dtype))
+    return jax.random.beta(draw_seed(seed), a, b, _sizes(shape), _dtype(dtype))
 
 
 @op
@@ -148,4 +162,4 @@ def binomial(
 ) -> Tensor:  # fmt: skip
     """How many of `counts` trials succeed, each with its probability."""
     n, p = jnp.asarray(counts), jnp.asarray(probabilities)
-    return jax.random.binomial(draw_seed(seed), n, p, tuple(shape), _dtype(dtype))
+    return jax.random.binomial(draw_seed(seed), n, p, _sizes(shape), _dtype(dtype))
