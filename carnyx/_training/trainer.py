@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from typing import Any
 
 import jax
@@ -116,6 +118,17 @@ class Trainer(ModelPrograms):
             else registry.deserialize_keras_object(value, family=families.get(key, ""))
             for key, value in config.items()
         }
+        try:
+            inspect.signature(self.compile).bind(**given)
+        except TypeError as error:
+            name = type(self).__name__
+            warnings.warn(
+                f"{name} {self.name!r} is not compiled: {name}.compile() takes other "  # type: ignore[attr-defined]
+                f"arguments than the ones that were saved ({error}). Compile it "
+                "yourself, or write get_compile_config() and compile_from_config().",
+                stacklevel=2,
+            )
+            return
         self.compile(**given)
         if self.built:  # type: ignore[attr-defined]
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 from typing import Any
 
 from carnyx.callbacks.base import Callback
@@ -45,6 +47,17 @@ class History(Callback):
             panel.set(xlabel="epoch", ylabel=name if ax is None else "")
             panel.legend()
         return panels[0] if ax is None else ax
+
+    def _repr_png_(self) -> bytes | None:
+        """In a notebook, the curves, where matplotlib is there to draw them."""
+        if not self.history or importlib.util.find_spec("matplotlib") is None:
+            return None
+        from matplotlib import pyplot
+
+        figure, picture = self.plot().figure, io.BytesIO()
+        figure.savefig(picture, format="png")
+        pyplot.close(figure)
+        return picture.getvalue()
 
     def _draw(self, panel: Any, name: str) -> None:
         """A curve, and that of its validation in the same colour."""

@@ -345,6 +345,7 @@ class Layer(HoldsWeights, Operation):
         with scoped(training=None, autocast=None):
             self.build(**arguments)
         self.built = True
+        self.__dict__["_called_shapes"] = arguments  # for summary()
 
     def _after_build(self) -> None:
         if self._initial_weights is not None:

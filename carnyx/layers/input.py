@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from carnyx._core.node import Node
 from carnyx._core.symbol import KerasTensor, is_symbolic, standardize_shape
 from carnyx.dtype_policies import standardize_dtype
-from carnyx.errors import ArgumentError, GraphError
+from carnyx.errors import ArgumentError, GraphError, nearest
 from carnyx.layers.base import Layer
 from carnyx.typing import DTypeLike, Shape, ShapeLike, Tensor
 
@@ -32,7 +33,9 @@ class InputLayer(Layer):
         input_tensor: Any = None,
         optional: bool = False,
         name: str | None = None,
+        **old: Any,
     ) -> None:
+        shape, batch_shape = _of_old_names("InputLayer", shape, batch_shape, old)
         wanted = _batch_shape(shape, batch_size, batch_shape)
         if input_tensor is not None:
             _check_tensor(input_tensor, wanted, dtype)
@@ -64,6 +67,23 @@ class InputLayer(Layer):
             "name": self.name,
             "optional": self.optional,
         }
+
+
+def _of_old_names(what: str, shape: Any, batch_shape: Any, old: dict[str, Any]) -> Any:
+    """`(shape, batch_shape)`, also under their names of Keras 2."""
+    for name in old:
+        if name not in ("input_shape", "batch_input_shape"):
+            raise TypeError(
+                f"{what}() got an unknown argument {name!r}."
+                f"{nearest(name, ('shape', 'batch_shape', 'batch_size', 'dtype'))}"
+            )
+    if "input_shape" in old:
+        warnings.warn(
+            f"{what}(input_shape=...) is the name of Keras 2; today it is shape=...",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+    return old.get("input_shape", shape), old.get("batch_input_shape", batch_shape)
 
 
 def _batch_shape(shape: Any, batch_size: Any, batch_shape: Any) -> Shape | None:
@@ -105,6 +125,7 @@ def Input(  # noqa: N802 - Keras's name
     name: str | None = None,
     tensor: Any = None,
     optional: bool = False,
+    **old: Any,
 ) -> KerasTensor:
     """A symbolic tensor that a functional model begins with.
 
@@ -117,6 +138,7 @@ def Input(  # noqa: N802 - Keras's name
     >>> Input((None, 8), batch_size=4, dtype="int32", name="words")
     <KerasTensor shape=(4, None, 8), dtype=int32, name=words>
     """
+    shape, batch_shape = _of_old_names("Input", shape, batch_shape, old)
     layer = InputLayer(
         shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from carnyx import dtype_policies, initializers, registry
 from carnyx._core.naming import auto_name, name_scope, to_snake_case
@@ -11,6 +11,8 @@ from carnyx._core.scope import pure, scoped
 from carnyx._core.variable import Variable
 from carnyx.configurable import Configurable, Field, field
 from carnyx.errors import ArgumentError
+
+T = TypeVar("T")
 
 
 class Metric(Configurable):
@@ -67,7 +69,7 @@ class Metric(Configurable):
         # a metric knows its first values by heart, also those of an abstract model's
         with name_scope(self.name.replace("/", ">")), scoped(abstract=False):
             variable = Variable(
-                initializers.get(initializer or "zeros"),
+                initializers.get("zeros" if initializer is None else initializer),
                 shape,
                 dtype,
                 trainable=False,
@@ -98,28 +100,35 @@ class Metric(Configurable):
         if id(variable) not in own:
             own[id(variable)] = (variable, variable.read())
 
-    def _inner(self) -> list[Metric]:
-        """The metrics in attributes, also in lists and dicts there."""
-        found: dict[int, Metric] = {}
-        for value in vars(self).values():
-            if isinstance(value, dict):
-                value = list(value.values())
-            for item in value if isinstance(value, list | tuple) else (value,):
-                if isinstance(item, Metric):
-                    found[id(item)] = item
+    def _held(self, kind: type[T]) -> list[T]:
+        """What attributes hold of a kind, also in lists and dicts there."""
+        found: dict[int, T] = {}
+        waiting = [v for k, v in vars(self).items() if k not in ("_own", "_given")]
+        while waiting:
+            value = waiting.pop(0)
+            if isinstance(value, kind):
+                found[id(value)] = value
+            elif isinstance(value, dict | list | tuple):
+                waiting += value.values() if isinstance(value, dict) else value
         return list(found.values())
+
+    def _first_values(self) -> list[tuple[Variable, Any]]:
+        """The metric's own state, with what it begins at."""
+        for variable in self._held(Variable):
+            self._track(variable)
+        return list(self.__dict__.get("_own", {}).values())
 
     @property
     def variables(self) -> list[Variable]:
         """The state: the metric's own, then that of metrics inside it."""
-        own = [v for v, _ in self.__dict__.get("_own", {}).values()]
-        return own + [v for metric in self._inner() for v in metric.variables]
+        own = [v for v, _ in self._first_values()]
+        return own + [v for metric in self._held(Metric) for v in metric.variables]
 
     def reset_state(self) -> None:
         """Put the first values back."""
-        for variable, first in self.__dict__.get("_own", {}).values():
+        for variable, first in self._first_values():
             variable.assign(first)
-        for metric in self._inner():
+        for metric in self._held(Metric):
             metric.reset_state()
 
     # ---- what subclasses define

@@ -14,7 +14,7 @@ from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError, GraphError
 from carnyx.layers import InputLayer
 from carnyx.layers.base import Layer
-from carnyx.models.functional import Functional, _takes_own_arguments
+from carnyx.models.functional import Functional, _takes_own_arguments, own_arguments
 from carnyx.models.graph_config import remember_asked
 from carnyx.models.model import Model
 from carnyx.models.sequential import Sequential
@@ -141,6 +141,23 @@ def _symbols(tensors: Any, count: int) -> list[Any]:
     return flat
 
 
+def _check_structure(model: Functional, inputs: Any) -> None:
+    """Raises a GraphError where it is not clear which tensor is for which input."""
+    paths = [
+        [path for path, _ in tree.flatten_with_path(tensors)]
+        for tensors in (model._inputs, inputs)
+    ]
+    by_place = all(isinstance(k, int) for side in paths for path in side for k in path)
+    if paths[0] != paths[1] and not by_place:
+        wanted, given = (
+            tree.map_structure(lambda t: t.name, x) for x in (model._inputs, inputs)
+        )
+        raise GraphError(
+            f"clone_model got input_tensors in the structure {given}; the inputs of "
+            f"{model.name!r} are {wanted}. Give them in that structure."
+        )
+
+
 def _clone_functional(
     model: Functional, inputs: Any, clone: Any, call_function: Any
 ) -> Functional:
@@ -148,6 +165,7 @@ def _clone_functional(
         fresh = [_copy(t.node.operation).output for t in model.inputs]
     else:
         fresh = _symbols(inputs, len(model.inputs))
+        _check_structure(model, inputs)
 
     def call(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
         return remember_asked(called(node, args, kwargs), node.asked)
@@ -164,9 +182,11 @@ def _clone_functional(
             return layer(*args, **kwargs)
 
     outputs = model._graph.run(fresh, call)
-    own = _makes_its_graph(type(model))
-    return (Functional if own else type(model))(
-        tree.pack_sequence_as(model._inputs, fresh),
-        tree.pack_sequence_as(model._outputs, outputs),
-        name=model.name,
+    cls = Functional if _makes_its_graph(type(model)) else type(model)
+    same = type(model).get_config is Functional.get_config  # nothing of its own in it
+    config = {"name": model.name} if same else model.get_config()
+    return cls(
+        inputs=tree.pack_sequence_as(model._inputs, fresh),
+        outputs=tree.pack_sequence_as(model._outputs, outputs),
+        **own_arguments(cls, config),
     )

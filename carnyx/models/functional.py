@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from carnyx import tree
@@ -15,6 +16,7 @@ from carnyx._training.on_devices.device_placement import DevicePlacement, is_tag
 from carnyx._training.on_devices.placed_calls import call_on_devices
 from carnyx.errors import ArgumentError, GraphError, ShapeError
 from carnyx.layers import Input
+from carnyx.layers._call import signature_of
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import InputSpec, label
 from carnyx.models.given_inputs import match_inputs, warn_of_crossed_names
@@ -24,6 +26,8 @@ from carnyx.models.graph_config import (
     remember_asked,
 )
 from carnyx.models.model import Model
+
+_OF_GRAPH = ("layers", "input_layers", "output_layers")  # entries of a config
 
 
 class Functional(Model):
@@ -223,9 +227,9 @@ class Functional(Model):
             return cls(**config)
         inputs, outputs = graph_from_config(config, custom_objects)
         extra = {k: config[k] for k in ("name", "trainable") if k in config}
-        if cls is Functional or not _takes_own_arguments(cls):
-            return cls(inputs=inputs, outputs=outputs, **extra)
-        return Functional(inputs=inputs, outputs=outputs, **extra)
+        if cls is not Functional and _takes_own_arguments(cls):
+            return Functional(inputs=inputs, outputs=outputs, **extra)
+        return cls(inputs=inputs, outputs=outputs, **own_arguments(cls, config))
 
 
 def _unwrapped(outputs: Any) -> Any:
@@ -234,9 +238,24 @@ def _unwrapped(outputs: Any) -> Any:
     return outputs[0] if single else outputs
 
 
+@functools.cache
 def _takes_own_arguments(cls: type) -> bool:
-    """Whether a subclass makes its graph itself, from other arguments."""
-    return "_given" in cls.__dict__ or "__init__" in cls.__dict__
+    """Whether a subclass makes its graph itself, from other arguments.
+
+    It does not where it takes inputs and outputs, or whatever it is given.
+    """
+    init = signature_of(cls.__init__)
+    passes_on = init.variadic and init.keywords
+    return not (passes_on or (init.takes("inputs") and init.takes("outputs")))
+
+
+def own_arguments(cls: type, config: dict[str, Any]) -> dict[str, Any]:
+    """What a class that is given inputs and outputs takes of a config beside them."""
+    if cls is Functional:
+        return {k: config[k] for k in ("name", "trainable") if k in config}
+    init = signature_of(cls.__init__)
+    rest = {k: v for k, v in config.items() if k not in _OF_GRAPH}
+    return rest if init.keywords else {k: rest[k] for k in rest if init.takes(k)}
 
 
 def _call_placed(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:

@@ -134,7 +134,8 @@ def graph_from_config(
             return rebuild.tensor(_from_zero(value, first))
         if isinstance(value, dict):
             return {k: tensors(v) for k, v in value.items()}
-        return [tensors(v) for v in value]
+        values = [tensors(v) for v in value]
+        return tuple(values) if isinstance(value, tuple) else values
 
     return tensors(config["input_layers"]), tensors(config["output_layers"])
 

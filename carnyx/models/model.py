@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from carnyx import registry, saving, tree
 from carnyx._core.devices import device_name
 from carnyx._core.symbol import KerasTensor, any_symbolic
 from carnyx._core.tracebacks import show_user_lines
+from carnyx._core.variable import Variable
 from carnyx._training.trainer import Trainer
 from carnyx.errors import ArgumentError, NotBuiltError, UnknownNameError, nearest
 from carnyx.layers._call import shapes_of, signature_of
@@ -20,6 +22,7 @@ from carnyx.models.placement import (
     placement_table,
     short_names,
 )
+from carnyx.models.state_tree import assign_tree, state_tree
 from carnyx.models.summary import print_summary
 from carnyx.saving import pickles
 
@@ -115,6 +118,12 @@ class Model(Trainer, Layer):
             devices=_devices_of(self) if show_devices else None,
         )  # fmt: skip
 
+    def _repr_html_(self) -> str:
+        """In a notebook, the table of `summary`."""
+        lines: list[str] = []
+        self.summary(print_fn=lines.append)
+        return f"<pre style='line-height: 1.2'>{html.escape(''.join(lines))}</pre>"
+
     def placement(self) -> PlacementTable:
         """Which layer lives where, and the bytes on each device; print it.
 
@@ -160,10 +169,41 @@ class Model(Trainer, Layer):
     def _maybe_build(self, tensors: dict[str, Any]) -> None:
         if type(self).build is not Model.build:
             super()._maybe_build(tensors)
-        elif not self.built:  # layers inside build themselves as they are called
-            self.build_shapes = {k: shapes_of(v) for k, v in tensors.items()}
-            self.built = True
-            self._after_build()
+        elif not self.built:
+            self._built_by_calls(tensors)
+
+    def _built_by_calls(self, tensors: dict[str, Any]) -> None:
+        """Layers inside build themselves as they are called, from now on."""
+        self.build_shapes = {k: shapes_of(v) for k, v in tensors.items()}
+        self.built = True
+        self._after_build()
+
+    def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, Any]:
+        """All variables as nested dicts by path, with the groups on top.
+
+        Args:
+            value_format: "backend_tensor" or "numpy_array".
+
+        >>> import carnyx as keras
+        >>> dense = keras.layers.Dense(2, name="head")
+        >>> model = keras.Sequential([keras.Input((3,)), dense], name="net")
+        >>> list(model.get_state_tree()["trainable_variables"]["net"]["head"])
+        ['kernel', 'bias']
+        """
+        return state_tree(self._variable_groups(), value_format)
+
+    def set_state_tree(self, state_tree: dict[str, Any]) -> None:
+        """Assign values as `get_state_tree` gives them, all or some."""
+        assign_tree(self._variable_groups(), state_tree)
+
+    def _variable_groups(self) -> dict[str, list[Variable]]:
+        optimizer = self.optimizer
+        return {
+            "trainable_variables": self.trainable_variables,
+            "non_trainable_variables": self.non_trainable_variables,
+            "optimizer_variables": [] if optimizer is None else optimizer.variables,
+            "metrics_variables": self.metrics_variables,
+        }
 
     # ---- files -------------------------------------------------------------------
 

@@ -9,12 +9,31 @@ from carnyx import registry, tree
 from carnyx._core.devices import saved_device, saved_devices
 from carnyx._core.scope import current, scoped
 from carnyx._core.symbol import is_symbolic
-from carnyx.errors import ArgumentError, GraphError, NotBuiltError
+from carnyx.errors import ArgumentError, NotBuiltError
 from carnyx.layers import InputLayer
 from carnyx.layers.base import Layer
 from carnyx.models.functional import Functional
 from carnyx.models.graph_config import asked_device, device_entry
 from carnyx.models.model import Model
+
+# Attributes of the graph, which a Sequential has once it knows its input.
+_OF_GRAPH = frozenset("input inputs input_shape output outputs output_shape".split())
+
+
+class NoGraphError(NotBuiltError, AttributeError):
+    """Inputs or outputs asked for that are not known (yet)."""
+
+
+def _no_graph(model: Sequential) -> str:
+    if model.built:
+        return (
+            f"{model.name!r} takes a structure of inputs, so it is a chain of calls "
+            "without symbolic inputs and outputs. Use the functional API to have them."
+        )
+    return (
+        f"{model.name!r} is not built, so it has no inputs and outputs yet. "
+        "Begin with Input(shape), call it on data, or build(input_shape)."
+    )
 
 
 class Sequential(Model):
@@ -131,42 +150,59 @@ class Sequential(Model):
             self.build(self._stack[0].batch_shape)
 
     def build(self, input_shape: Any = None) -> None:
-        """Create the weights for inputs of this shape (with the batch axis)."""
+        """Create the weights for inputs of this shape (with the batch axis).
+
+        For a structure of shapes, or a layer that does not say what comes out of it,
+        there is no graph: the layers are called one after another.
+        """
         if self._body is not None or not self._stack:
             self.built = bool(self._stack)
             return
-        if isinstance(self._stack[0], InputLayer):
-            inputs = self._stack[0].output
-            stack = self._stack[1:]
+        first, stack = self._stack[0], self._stack
+        if isinstance(first, InputLayer):
+            stack = stack[1:]
         elif input_shape is None:
             raise NotBuiltError(
                 f"{self.name!r} does not know its input. Begin with Input(shape), or "
                 "pass input_shape to build()."
             )
+        elif not _is_one_shape(input_shape):
+            super().build(input_shape)
+            return
         else:
-            shape, stack = tuple(input_shape), self._stack
+            shape = tuple(input_shape)
             first = InputLayer(batch_shape=shape, dtype=self.compute_dtype)
-            inputs, self._stack = first.output, [first, *stack]
-        x = inputs
-        for layer in stack:
-            with scoped(device=self._devices.get(id(layer), current().device)):
-                x = layer(x)
-            if len(tree.flatten(x)) != 1:
-                raise GraphError(
-                    f"Layer {layer.name!r} of {self.name!r} gives several outputs; in "
-                    "a Sequential each has one. Use the functional API."
-                )
-        body = Functional(inputs, x, name=self.name)
+        try:
+            outputs = self._chained(first.output, stack)
+        except NotImplementedError:
+            super().build(first.batch_shape)
+            return
+        self._stack = [first, *stack]
+        body = Functional(first.output, outputs, name=self.name)
         body._owner = self
         self._body = body
         self.built = True
 
+    def _chained(self, x: Any, stack: list[Layer]) -> Any:
+        """The layers, one after another, where each was added."""
+        for layer in stack:
+            with scoped(device=self._devices.get(id(layer), current().device)):
+                x = layer(x)
+        return x
+
     def _maybe_build(self, tensors: dict[str, Any]) -> None:
-        if not self.built:
-            (inputs,) = tree.flatten(next(iter(tensors.values())))[:1]
-            shape = [d if isinstance(d, int) else None for d in inputs.shape]
-            self.build((None, *shape[1:]))
-            self._after_build()
+        if self.built:
+            return
+        inputs: Any = next(iter(tensors.values()))
+        if isinstance(inputs, list | tuple) and len(inputs) == 1:
+            (inputs,) = inputs
+        if tree.is_nested(inputs):
+            self._built_by_calls(tensors)
+            return
+        symbol: Any = inputs
+        shape = [d if isinstance(d, int) else None for d in symbol.shape]
+        self.build((None, *shape[1:]))
+        self._after_build()
 
     @property
     def layers(self) -> list[Layer]:
@@ -225,11 +261,13 @@ class Sequential(Model):
 
     def _graph_body(self) -> Functional:
         if self._body is None:
-            raise NotBuiltError(
-                f"{self.name!r} is not built, so it has no inputs and outputs yet. "
-                "Begin with Input(shape), call it on data, or build(input_shape)."
-            )
+            raise NoGraphError(_no_graph(self))
         return self._body
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_GRAPH and "_body" in self.__dict__:  # a property raised
+            raise NoGraphError(_no_graph(self))
+        return super().__getattr__(name)
 
     input = property(lambda self: self._graph_body().input)
     output = property(lambda self: self._graph_body().output)
@@ -257,7 +295,7 @@ class Sequential(Model):
 
     def get_build_config(self) -> dict[str, Any] | None:
         if self._body is None:
-            return None
+            return super().get_build_config()
         return {"input_shape": list(self._stack[0].batch_shape)}  # type: ignore[attr-defined]
 
     @classmethod
@@ -277,3 +315,10 @@ class Sequential(Model):
         if model._body is None and shape:
             model.build(tuple(shape))
         return model
+
+
+def _is_one_shape(shape: Any) -> bool:
+    """Whether it is a shape, not a structure of shapes."""
+    return isinstance(shape, list | tuple) and all(
+        size is None or isinstance(size, int) for size in shape
+    )

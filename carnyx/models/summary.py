@@ -12,6 +12,7 @@ from carnyx import tree
 from carnyx._core.node import Node, OpCall
 from carnyx.distribution.job import is_first
 from carnyx.errors import ArgumentError, CarnyxError
+from carnyx.layers.base import Layer
 from carnyx.models.op_records import class_name_of
 
 _COLUMNS = {
@@ -62,6 +63,7 @@ def print_summary(
     console = Console(
         width=max(terminal, length), force_terminal=colours, no_color=not colours,
         highlight=False, file=sys.stdout,
+        force_jupyter=False,  # a notebook would get an empty block beside the text
     )  # fmt: skip
     with console.capture() as captured:
         name = model.name.replace("[", "\\[")
@@ -132,9 +134,8 @@ def _rows(
     kind = type(operation).__name__
     if isinstance(operation, OpCall):
         kind = class_name_of(operation.fn.op_name)
-    if not hasattr(operation, "count_params"):
-        params, trainable = "0", "-"
-    else:
+    params, trainable = "0", "-"
+    if isinstance(operation, Layer):
         built = operation.built
         params = f"{operation.count_params():,}" if built else "0 (unbuilt)"
         trainable = "NY"[operation.trainable] if operation.weights else "-"
@@ -185,6 +186,7 @@ def _shape(operation: Any, nodes: list[Node] | None) -> str:
 
 def _built_shapes(layer: Any) -> Any:
     given = getattr(layer, "build_shapes", None)
+    given = given or getattr(layer, "_called_shapes", None)  # without a build()
     if not layer.built or not given:
         return "?"
     try:

@@ -43,6 +43,11 @@ class LossScaleOptimizer(Optimizer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if not kwargs.pop("dynamic", True):  # Keras 2 had both kinds in one class
+            raise ArgumentError(
+                "LossScaleOptimizer got dynamic=False, but always finds its scale. A "
+                "fixed one is an optimizer's own option: SGD(loss_scale_factor=1024)."
+            )
         for option, value in kwargs.items():
             if option not in self._fields or value != self._fields[option].default:
                 raise ArgumentError(
