@@ -142,7 +142,9 @@ def test_the_state_as_a_tree(value_format: str) -> None:
     def build() -> Any:
         dense = Dense(2, name="d")
         model = Sequential([keras.Input((3,)), dense], name="s")
-        model.compile(keras.optimizers.Adam(name="adam"), "mse", metrics=["mae"])
+        model.compile(
+            cast("Any", keras.optimizers.Adam)(name="adam"), "mse", metrics=["mae"]
+        )
         return model
 
     model, twin = build(), build()
@@ -242,7 +244,7 @@ def test_a_notebook_shows_a_table_and_curves() -> None:
 
 
 def test_loss_scaling_by_the_name_of_keras_2() -> None:
-    inner = keras.optimizers.SGD(0.5)
+    inner = cast("Any", keras.optimizers.SGD)(0.5)
     assert keras.optimizers.LossScaleOptimizer(inner, dynamic=True).inner_optimizer
     with pytest.raises(ValueError, match=r"dynamic=False.*loss_scale_factor"):
         keras.optimizers.LossScaleOptimizer(inner, dynamic=False)
