@@ -17,6 +17,7 @@
     ├── ProcessError        (RuntimeError)  another process that died or failed
     ├── FileError           (OSError, ValueError)  a file missing, damaged or refused
     └── UnsafeModelError    (ValueError)    a model file that asks for more than data
+        └── RecordError     (TypeError)     a record in it with parts of a wrong type
 
 Each inherits the builtin that Keras raises in the same place, so that
 `except ValueError` written for Keras still works.
@@ -109,7 +110,13 @@ class UnsafeModelError(CarnyxError, ValueError):
     """A model file that asks for more than data: code, imports, other files."""
 
 
-for _error in (CarnyxError, *CarnyxError.__subclasses__(), UnknownKeyError):
+class RecordError(UnsafeModelError, TypeError):
+    """A record in a model file of which a part has the wrong type."""
+
+
+for _error in (
+    CarnyxError, *CarnyxError.__subclasses__(), UnknownKeyError, RecordError
+):  # fmt: skip
     _error.__module__ = "carnyx"  # tracebacks print the public name
 
 

@@ -201,12 +201,8 @@ def find_class(record: dict[str, Any], family: str = "") -> Any:
     name, registered = record["class_name"], record.get("registered_name") or None
     module = record.get("module")
     own = module is None or str(module).split(".")[0] in _OWN_MODULES
-    if own and module is not None and registered not in (None, name):
-        if not isinstance(registered, str) or registered.split(">")[-1] != name:
-            raise UnsafeModelError(
-                f"A record names {module}.{name} and, as its registered name, "
-                f"{registered!r}: which of the two is meant cannot be told."
-            )
+    if own and module is not None:
+        _check_registered(name, registered, module)
     for label in (registered, name):
         found = get_registered_object(label) if isinstance(label, str) else None
         if found is not None:
@@ -218,6 +214,16 @@ def find_class(record: dict[str, Any], family: str = "") -> Any:
             if found is not None:
                 return found
     raise _unknown("class", name, module, registered)
+
+
+def _check_registered(name: Any, registered: Any, module: Any) -> None:
+    """Refuse a record of ours whose registered name is that of something else."""
+    if registered is not None:
+        if not isinstance(registered, str) or registered.split(">")[-1] != name:
+            raise UnsafeModelError(
+                f"A record names {module}.{name} and, as its registered name, "
+                f"{registered!r}: which of the two is meant cannot be told."
+            )
 
 
 def _unknown(kind: str, name: Any, module: Any, registered: Any) -> Exception:
@@ -253,6 +259,8 @@ def find_function(
     if isinstance(name, str) and own:
         for candidate in (family, "activations", "losses", "metrics", "ops"):
             if (candidate, name) in _builtin and candidate in FILE_FAMILIES:
+                if registered not in (None, "", "function"):
+                    _check_registered(name, registered, module)
                 return _builtin[candidate, name]
         if module in (None, "builtins"):
             found = _registered_in_any_package(name)

@@ -15,7 +15,13 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from carnyx import dtype_policies
-from carnyx.errors import ArgumentError, UnknownNameError, UnsafeModelError, nearest
+from carnyx.errors import (
+    ArgumentError,
+    RecordError,
+    UnknownNameError,
+    UnsafeModelError,
+    nearest,
+)
 from carnyx.registry.names import (
     MODULES,
     builtin_names,
@@ -283,17 +289,19 @@ def is_serialized(value: Any) -> bool:
 def _deserialize_record(record: dict[str, Any], family: str) -> Any:
     name, config = record["class_name"], record["config"]
     if not isinstance(name, str):
-        raise UnsafeModelError(f"class_name is {name!r}; expected a string.")
+        raise RecordError(f"class_name is {name!r}; expected a string.")
     if name in _DECODERS:
         return _DECODERS[name](config)
     if name == "function":
+        if not isinstance(config, str):
+            raise RecordError(f"A function is named {config!r}; expected a string.")
         registered = record.get("registered_name")
         return find_function(config, registered, family, record.get("module"))
     cls = find_class(record, family)
     if not hasattr(cls, "from_config"):
         return cls  # a function registered under the name
     if not isinstance(config, dict):
-        raise UnsafeModelError(f"The config of {name!r} is {config!r}, not a dict.")
+        raise RecordError(f"The config of {name!r} is {config!r}, not a dict.")
     met, number = _shared.get(), record.get("shared_object_id")
     if met is not None and isinstance(number, int) and type(met.get(number)) is cls:
         return met[number]

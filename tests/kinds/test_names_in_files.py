@@ -80,3 +80,25 @@ def test_what_is_the_librarys_is_known_from_its_registration():
         __module__ = "carnyx_extras.layers"
 
     assert not registry.is_own(Users) and not registry.is_own(len)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"class_name": "Dense", "config": [1, 2]},
+        {"class_name": "function", "config": ["not", "a", "name"]},
+        {"class_name": ["Dense"], "config": {}},
+    ],
+)
+def test_a_part_of_a_wrong_type_is_a_type_error(record):
+    with pytest.raises(TypeError) as error:
+        keras.saving.deserialize_keras_object(record)
+    assert isinstance(error.value, keras.errors.UnsafeModelError)
+
+
+def test_a_function_of_ours_under_the_name_of_another():
+    with pytest.raises(ValueError, match="which of the two is meant"):
+        keras.activations.get(record("relu") | {"registered_name": "other"})
+    for same in ("relu", "function", "", None, "package>relu"):
+        named = record("relu") | {"registered_name": same}
+        assert keras.activations.get(named) is keras.activations.relu
