@@ -129,3 +129,6 @@ class Softmax(Layer):
         # Finite, so that a row with nothing unmasked has no NaN; as Keras has it.
         low = -3e4 if inputs.dtype == "float16" else -1e9
         return jnp.where(mask, ops.softmax(jnp.where(mask, inputs, low), axis), 0)
+
+
+__all__ = ["Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"]

@@ -502,3 +502,11 @@ class AdditiveAttention(SequenceAttention):
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         scale = 1 if self.scale is None else self.scale.value
         return jnp.sum(scale * jnp.tanh(query[:, :, None] + key[:, None]), -1)
+
+
+__all__ = [
+    "AdditiveAttention",
+    "Attention",
+    "GroupedQueryAttention",
+    "MultiHeadAttention",
+]

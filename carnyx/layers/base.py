@@ -47,9 +47,8 @@ from carnyx.layers import _call
 from carnyx.layers._call import Call
 from carnyx.layers._children import own_variables, owned
 from carnyx.layers._dropped_masks import tell_of_dropped_mask
-from carnyx.layers.input_spec import InputSpec, check_inputs, label
+from carnyx.layers.input_spec import check_inputs, label
 from carnyx.layers.weights import HoldsWeights
-from carnyx.typing import Shape, Tensor
 
 
 class Layer(HoldsWeights, Operation):
@@ -569,4 +568,4 @@ def _unchanged(layer: Layer) -> Iterator[None]:
             inner._made[:] = made
 
 
-__all__ = ["InputSpec", "Layer", "Tensor", "Shape"]
+__all__ = ["Layer"]

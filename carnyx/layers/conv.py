@@ -349,3 +349,17 @@ class Conv3DTranspose(_ConvTranspose, rank=3):
     Weights: kernel (depth, height, width, filters, channels), bias (filters,)
     References: arXiv:1603.07285
     """
+
+
+__all__ = [
+    "Conv1D",
+    "Conv1DTranspose",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Conv3D",
+    "Conv3DTranspose",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "SeparableConv1D",
+    "SeparableConv2D",
+]

@@ -141,3 +141,6 @@ class ConvLSTM3D(ConvLSTM, rank=3):
 
     References: Shi et al. 2015, arXiv:1506.04214
     """
+
+
+__all__ = ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"]

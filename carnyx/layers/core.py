@@ -327,3 +327,6 @@ def _function(value: Any, layer: Any, argument: str) -> Any:
         return registry.find_function(value)
     value = _revived(value)
     return tuple(value) if isinstance(value, list) else value
+
+
+__all__ = ["Dense", "EinsumDense", "Identity", "Lambda", "Masking", "Wrapper"]

@@ -51,3 +51,6 @@ class Embedding(Layer):
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> Any:
         return ops.not_equal(inputs, 0) if self.mask_zero else None
+
+
+__all__ = ["Embedding"]

@@ -143,3 +143,6 @@ def Input(  # noqa: N802 - Keras's name
         shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name
     )
     return layer.output
+
+
+__all__ = ["Input", "InputLayer"]

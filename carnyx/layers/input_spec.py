@@ -163,3 +163,6 @@ def static_shape(x: Any) -> Shape:
     if shape is None:
         return ()
     return tuple(d if isinstance(d, int) else None for d in shape)
+
+
+__all__ = ["InputSpec"]

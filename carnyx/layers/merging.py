@@ -323,3 +323,23 @@ def concatenate(inputs: list[Tensor], axis: int = -1, **kwargs: Any) -> Tensor:
 def dot(inputs: list[Tensor], axes: Any = -1, **kwargs: Any) -> Tensor:
     """As the layer `Dot`."""
     return Dot(axes, **kwargs)(inputs)
+
+
+__all__ = [
+    "Add",
+    "Average",
+    "Concatenate",
+    "Dot",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Subtract",
+    "add",
+    "average",
+    "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
+]

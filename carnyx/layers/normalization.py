@@ -375,3 +375,13 @@ class SpectralNormalization(Wrapper):
         zero = ops.all(matrix == 0)  # nothing to divide by
         self.vector_u.assign(ops.where(zero, self.vector_u.value, u))
         kernel.assign(kernel.value / ops.where(zero, 1, largest[0, 0]))
+
+
+__all__ = [
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "RMSNormalization",
+    "SpectralNormalization",
+    "UnitNormalization",
+]

@@ -25,3 +25,6 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> La
     if not isinstance(layer, Layer):
         raise ArgumentError(f"Got {config!r}; expected the record of a layer.")
     return layer
+
+
+__all__ = ["deserialize", "serialize"]

@@ -394,3 +394,6 @@ class GRU(
     reset_after: bool = field(True)
     use_cudnn: Any = _use_cudnn()
     implementation: Any = _implementation()
+
+
+__all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]

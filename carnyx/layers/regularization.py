@@ -208,3 +208,15 @@ class ActivityRegularization(Layer):
         config = super().get_config() | {"l1": self.l1, "l2": self.l2}
         del config["activity_regularizer"]  # it follows
         return config
+
+
+__all__ = [
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+]

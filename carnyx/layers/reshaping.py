@@ -312,3 +312,20 @@ class UpSampling3D(_UpSampling, rank=3):
 
     size: Any = field((2, 2, 2), lambda s: sizes(s, 3, "size"))
     data_format: Any = field(None, standardize_data_format)
+
+
+__all__ = [
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "Flatten",
+    "Permute",
+    "RepeatVector",
+    "Reshape",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
+]

@@ -393,3 +393,6 @@ def initial_state(cell: Any, batch_size: Any, dtype: Any) -> Any:
     return tree.map_structure(
         lambda size: jnp.zeros((batch_size, size), dtype), cell.state_size
     )
+
+
+__all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]

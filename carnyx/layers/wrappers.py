@@ -287,3 +287,6 @@ def _copy(layer: Any, direction: str, **changes: Any) -> Any:
     if hasattr(layer, "use_cudnn"):  # no part of the config
         copy.use_cudnn = layer.use_cudnn
     return copy
+
+
+__all__ = ["Bidirectional", "TimeDistributed"]
