@@ -121,7 +121,7 @@ class ModelPrograms(Steps):
 
     def _predicted_spec(self, x: Any) -> Any:
         """Symbolic outputs for symbolic inputs; builds the model on the way."""
-        return infer(lambda x: self(x, training=False), x)  # type: ignore[operator]
+        return infer(lambda x: self._predictions(x, training=False), x)
 
     def _held(self) -> HeldState:
         """The state of all variables, as one store."""

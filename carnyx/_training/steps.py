@@ -15,7 +15,7 @@ from carnyx._training.compile import Compiled
 from carnyx._training.outputs import unpack
 from carnyx._training.overrides import call_override
 from carnyx._training.state import TrainState
-from carnyx.errors import ArgumentError, NotCompiledError
+from carnyx.errors import ArgumentError, NotCompiledError, ShapeError
 from carnyx.layers._children import owned
 from carnyx.metrics import Metric
 
@@ -166,6 +166,12 @@ class Steps:
             raise ArgumentError(
                 f"compute_loss() of {type(self).__name__} {self.name!r} returned "  # type: ignore[attr-defined]
                 "None. End it with `return loss`."
+            )
+        if training and jnp.ndim(loss):
+            raise ShapeError(
+                f"The loss of {type(self).__name__} {self.name!r} has shape "  # type: ignore[attr-defined]
+                f"{jnp.shape(loss)}; training minimises one number. Take its mean, or "
+                "give the loss a reduction such as 'sum_over_batch_size'."
             )
         return loss
 
