@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from carnyx import config, tree
 from carnyx._core.scope import pure
+from carnyx._core.traces import assign_carried, carrying
 from carnyx._training import simple_steps
 from carnyx._training.checks.watched import watched_step
 from carnyx._training.compile import Compiled
@@ -196,11 +197,12 @@ class Steps:
         """`train_step` by these two: how gradients are applied, metrics updated."""
         x, y, sample_weight = unpack(data)
         trainable, buffers, slots, metrics = state
-        gradient = jax.value_and_grad(self.compute_loss_and_updates, has_aux=True)
-        (_, (loss, y_pred, buffers, metrics)), gradients = gradient(
+        objective = carrying(self.compute_loss_and_updates)
+        (_, aux), gradients = jax.value_and_grad(objective, has_aux=True)(
             trainable, buffers, metrics, x, y, sample_weight,
             training=True, optimizer_variables=slots,
         )  # fmt: skip
+        loss, y_pred, buffers, metrics = assign_carried(aux)
         trainable, slots = apply(slots, gradients, trainable)
         logs, metrics = update(metrics, loss, x, y, y_pred, sample_weight)
         return logs, TrainState(trainable, buffers, slots, metrics)
