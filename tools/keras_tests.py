@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pytest  # noqa: E402
 
 import carnyx  # noqa: E402
+from carnyx._training.trainer import Trainer  # noqa: E402
 from carnyx.layers._children import seed_generators  # noqa: E402
 
 _spec = importlib.machinery.PathFinder.find_spec("keras", sys.path)
@@ -152,6 +153,7 @@ EXTRAS: dict[tuple[str, str], Any] = {
     ("keras.src.backend.common.symbolic_scope", "in_symbolic_scope"): (
         lambda: carnyx._core.scope.in_program()
     ),
+    ("keras.src.backend.jax.trainer", "JAXTrainer"): Trainer,
     ("", "removesuffix"): lambda text, end: text.removesuffix(end),
 }
 
