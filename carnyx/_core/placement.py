@@ -7,7 +7,7 @@ inserts the transfers. Layers, losses, metrics and optimizers name no device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -54,12 +54,36 @@ class Placement:
         shared: whether some of the devices are other processes'.
         takes_parts: whether each process gives a part of its own of a batch.
         scattered: whether a program runs on several devices at once.
+        staged: whether a step is a chain of programs, a stage each.
     """
 
     shards: int = 1
     shared: bool = False
     takes_parts: bool = False
     scattered = True
+    staged = False
+
+    def make_program(
+        self, model: Any, name: str, step: Any, held: Any, usual: Callable[[], Any]
+    ) -> Any:
+        """The program of a model's step; see `_training/protocols.py`.
+
+        Args:
+            name: `"train_step"` or `"test_step"`.
+            step: `(state, batch) -> (logs, state)`.
+            held: the variables of the state.
+            usual: makes the program of one device, or of one mesh.
+        """
+        return usual()
+
+    def make_prediction(
+        self, model: Any, step: Any, op_by_op: bool, usual: Callable[[], Any]
+    ) -> Any:
+        """The program of a model's `predict_step`; likewise."""
+        return usual()
+
+    def check_batch(self, samples: int) -> None:
+        """Raises an ArgumentError for batches that are too small to be trained on."""
 
     def sharding_of(self, variable: Variable) -> jax.sharding.Sharding:
         """Where the value of a variable is kept."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -27,9 +26,10 @@ class Pipeline:
 
     The model is cut into consecutive stages of equal cost; a batch is cut into
     microbatches, which pass through the stages one behind the other, so that the
-    devices work at the same time: one microbatch forward, one back, in turn. The
-    gradients are those of the whole batch. A last batch with fewer samples than
-    microbatches is cut into single samples.
+    devices work at the same time: all microbatches forward, then all back. Between the
+    two, loss and metrics are computed once on the whole batch, as on one device:
+    whatever they are. A last batch with fewer samples than microbatches is cut into
+    single samples.
 
     It is used as the model is: `compile`, `fit`, `evaluate`, `predict`, `save`, … are
     those of `model`, which shares its layers and weights with the one that was given;
@@ -37,8 +37,11 @@ class Pipeline:
 
     Numbers are those of one device, but for layers that look at the samples of a batch
     together: batch normalization takes its statistics over a microbatch, and dropout
-    draws for one microbatch after the other. Losses that layers add are taken to be
-    means over samples. `microbatches=1` gives the very steps of one device.
+    draws for one microbatch after the other. Scalar losses that layers add are taken
+    to be means over samples. A layer in two stages that changes its state does so in
+    the order in which microbatches pass. `microbatches=1` gives the very steps of one
+    device. A `train_step` of the model's own runs where the loss is computed; what it
+    calls passes through the stages.
 
     Args:
         model: a built model; it is not changed.
@@ -49,6 +52,9 @@ class Pipeline:
         costs: by what to balance the stages: `"estimated"` counts floating-point
             operations, `"measured"` runs each layer on its own; or a number for each
             of `calls`.
+        remat: keep of each microbatch what enters a stage, and compute the rest again
+            on its way back: a forward pass more, for memory that hardly grows with the
+            number of microbatches.
 
     Attributes:
         model: the model to train; what a `Pipeline` does not have itself is its.
@@ -59,8 +65,7 @@ class Pipeline:
         ArgumentError: for more stages than there are calls that cost something, and in
             `fit` for more microbatches than a batch has samples.
 
-    References: Huang et al. 2018, GPipe, arXiv:1811.06965; Harlap et al. 2018,
-    PipeDream, arXiv:1806.03377; Narayanan et al. 2020, arXiv:2006.09503
+    References: Huang et al. 2018, GPipe, arXiv:1811.06965
 
     >>> import carnyx as keras
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
@@ -70,7 +75,7 @@ class Pipeline:
     True
     """
 
-    # Set by _training/pipelines/pipelined.py, which stands above this file.
+    # Set by _training/stages/plan.py, which stands above this file.
     _plan_of: ClassVar[Callable[..., Any]]
 
     def __init__(
@@ -80,6 +85,7 @@ class Pipeline:
         microbatches: int = 8,
         devices: Sequence[Any] | str | None = None,
         costs: Any = "estimated",
+        remat: bool = False,
     ) -> None:
         own = self.__dict__
         own["microbatches"] = _positive("microbatches", microbatches)
@@ -87,7 +93,7 @@ class Pipeline:
         graph = _graph_of(model)
         _check_free(model)
         own["_plan"] = type(self)._plan_of(
-            graph, model, self.devices, self.microbatches, _checked(costs)
+            graph, model, self.devices, self.microbatches, _checked(costs), bool(remat)
         )
         graph.pipeline = self._plan.placement
         shared = copy.copy(model)
@@ -108,17 +114,6 @@ class Pipeline:
         """For each stage the names of what it computes."""
         return self._plan.names
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As the model's, without steps op by op: stages are programs."""
-        given = inspect.signature(self.model.compile).bind(*args, **kwargs).arguments
-        for name, value in (("run_eagerly", True), ("jit_compile", False)):
-            if name in given and given[name] is value:
-                raise ArgumentError(
-                    f"{name}={value} does not go with a Pipeline, whose stages are "
-                    "programs; debug the model itself, on one device."
-                )
-        self.model.compile(*args, **kwargs)
-
     def report(self, batch_size: int | None = None) -> PipelineReport:
         """Stages, their memory, and how long they wait; print it.
 
@@ -128,7 +123,7 @@ class Pipeline:
         """
         if batch_size is not None:
             batch_size = _positive("batch_size", batch_size)
-            self._plan.check_batch(batch_size)
+            self._plan.placement.check_batch(batch_size)
         return self._plan.report(self.model, batch_size)
 
     def __getattr__(self, name: str) -> Any:

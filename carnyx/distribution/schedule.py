@@ -1,8 +1,9 @@
 """Where to cut a chain of costs, and in which order the pieces run.
 
-References: Huang et al. 2018, GPipe, arXiv:1811.06965; Harlap et al. 2018, PipeDream,
-arXiv:1806.03377; one forward, one backward with a flush at the end: Narayanan et al.
-2020, arXiv:2006.09503
+All microbatches go forward, one behind the other, then all go back: between the two
+stands the loss of the whole batch.
+
+References: Huang et al. 2018, GPipe, arXiv:1811.06965
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 
 def balance(costs: Sequence[float], parts: int) -> list[int]:
@@ -55,83 +55,50 @@ def _last_cut(
     return min((max(best[j], sums[end] - sums[j]), j) for j in around)
 
 
-class Task(NamedTuple):
-    """One microbatch in one stage, on its way there or back."""
+def forward_order(stages: int, microbatches: int) -> list[tuple[int, int]]:
+    """Pairs of stage and microbatch as they begin: each microbatch a stage behind the
+    one before it.
 
-    stage: int
-    microbatch: int
-    backward: bool
-
-
-def tasks_of(stage: int, stages: int, microbatches: int) -> list[Task]:
-    """What one stage does, in order: first only forward, until its first microbatch
-    can come back; then one forward, one backward; then only backward.
-
-    Never more than `stages - stage` microbatches are under way in it.
-
-    >>> "".join("FB"[t.backward] for t in tasks_of(1, 4, 5))
-    'FFFBFBFBBB'
+    >>> forward_order(2, 2)
+    [(0, 0), (0, 1), (1, 0), (1, 1)]
     """
-    ahead = min(stages - stage - 1, microbatches)
-    tasks = [Task(stage, m, False) for m in range(ahead)]
-    for m in range(microbatches):
-        if m + ahead < microbatches:
-            tasks.append(Task(stage, m + ahead, False))
-        tasks.append(Task(stage, m, True))
-    return tasks
+    pairs = [(s, m) for s in range(stages) for m in range(microbatches)]
+    return sorted(pairs, key=lambda pair: (sum(pair), pair))
 
 
-class Timeline(NamedTuple):
-    """A step, simulated.
+def backward_order(stages: int, microbatches: int) -> list[tuple[int, int]]:
+    """The same on the way back, which begins at the last stage.
 
-    Attributes:
-        order: all tasks as they begin: each after those that it needs.
-        length: the time from the first task's beginning to the last one's end.
-        bubble: the share of the stages' time in which they wait.
+    >>> backward_order(2, 2)
+    [(1, 0), (1, 1), (0, 0), (0, 1)]
     """
-
-    order: list[Task]
-    length: float
-    bubble: float
+    forward = forward_order(stages, microbatches)
+    return [(stages - 1 - stage, microbatch) for stage, microbatch in forward]
 
 
-def simulate(
+def makespan(costs: Sequence[float], microbatches: int) -> float:
+    """How long until the last microbatch has left the last of the stages, which take so
+    long for one. Moving values between them is taken to cost nothing.
+
+    >>> makespan([1, 1, 2], 3)
+    8.0
+    """
+    free = [0.0] * len(costs)
+    for _ in range(microbatches):
+        ready = 0.0
+        for stage, cost in enumerate(costs):
+            ready = free[stage] = max(ready, free[stage]) + cost
+    return free[-1]
+
+
+def bubble(
     forward: Sequence[float], backward: Sequence[float], microbatches: int
-) -> Timeline:
-    """The timeline of a step whose stages take so long for a microbatch.
+) -> float:
+    """The share of the stages' time in which they wait, in a step.
 
-    Moving values between stages is taken to cost nothing.
-
-    >>> simulate([1, 1, 1, 1], [2, 2, 2, 2], 8).bubble  # (4 - 1) / (8 + 4 - 1)
+    >>> bubble([1, 1, 1, 1], [2, 2, 2, 2], 8)  # (4 - 1) / (8 + 4 - 1)
     0.2727272727272727
     """
-    stages = len(forward)
-    waiting = [tasks_of(i, stages, microbatches)[::-1] for i in range(stages)]
-    free, ends = [0.0] * stages, dict[Task, float]()
-    begun: list[tuple[float, Task]] = []
-    while any(waiting):
-        ready = []
-        for tasks in filter(None, waiting):
-            needed = _needed(tasks[-1], stages)
-            if all(task in ends for task in needed):
-                start = max([free[tasks[-1].stage], *(ends[t] for t in needed)])
-                ready.append((start, tasks[-1]))
-        start, task = min(ready)
-        waiting[task.stage].pop()
-        costs = backward if task.backward else forward
-        free[task.stage] = ends[task] = start + costs[task.stage]
-        begun.append((start, task))
-    length = max(free)
+    length = makespan(forward, microbatches) + makespan(backward[::-1], microbatches)
     busy = microbatches * (sum(forward) + sum(backward))
-    bubble = max(0.0, 1 - busy / (stages * length)) if length else 0.0
-    return Timeline([task for _, task in begun], length, bubble)
-
-
-def _needed(task: Task, stages: int) -> list[Task]:
-    """The tasks of neighbours that must have ended."""
-    stage, microbatch, backward = task
-    if not backward:
-        return [Task(stage - 1, microbatch, False)] if stage else []
-    if stage + 1 < stages:
-        return [Task(stage + 1, microbatch, True)]
-    return [Task(stage, microbatch, False)]
+    return max(0.0, 1 - busy / (len(forward) * length)) if length else 0.0

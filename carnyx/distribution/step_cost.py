@@ -52,7 +52,7 @@ class Step:
         model._prepare((x, y, weight[0] if weight else None), True, self.samples)
         batch = tuple(part for part in batch if part is not None)
         step = model.train_program()
-        if not hasattr(step, "step"):
+        if step.placement is not None and step.placement.staged:
             raise ArgumentError(
                 f"estimate got {model.name!r}, whose layers are placed on devices one "
                 "by one; give it the model without device scopes or pipeline."

@@ -12,8 +12,8 @@ from carnyx._core.node import Node
 from carnyx._core.operators import OPS
 from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
-from carnyx._training.on_devices.device_placement import DevicePlacement, is_tagged
-from carnyx._training.on_devices.placed_calls import call_on_devices
+from carnyx._training.stages.calls import call_on_devices
+from carnyx._training.stages.placements import DevicePlacement, is_tagged
 from carnyx.errors import ArgumentError, GraphError, ShapeError
 from carnyx.layers import Input
 from carnyx.layers._call import signature_of

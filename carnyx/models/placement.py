@@ -11,7 +11,7 @@ import numpy as np
 
 from carnyx._core.devices import default_device, device_name
 from carnyx._core.variable import Variable
-from carnyx._training.on_devices.device_placement import DevicePlacement, OnDevices
+from carnyx._training.stages.placements import GraphPlacement, OnDevices
 from carnyx.models.summary import readable_size
 
 _HEADINGS = ("Layer", "Computed on", "Kept on", "Parameters", "Optimizer")
@@ -156,7 +156,7 @@ def computed_on(model: Any, layer: Any) -> list[Any]:
     """The devices that run a layer of the model (or a recorded op)."""
     placement = model._placed()
     inside = layer._flatten_layers() if hasattr(layer, "_flatten_layers") else [layer]
-    if isinstance(placement, DevicePlacement):
+    if isinstance(placement, GraphPlacement):
         inner = {id(x) for x in inside}
         found = {
             device

@@ -18,7 +18,7 @@ import numpy as np
 
 from carnyx import registry
 from carnyx._core.naming import auto_name, name_scope
-from carnyx._core.scope import current, is_tracer, pure
+from carnyx._core.scope import is_tracer, pure
 from carnyx._core.variable import Variable
 from carnyx._numbers import REFUSED, as_number
 from carnyx._spellings import OldName
@@ -351,14 +351,9 @@ class Optimizer(_Stateful):
 
     def _either(self, condition: Any, then: Callable, otherwise: Callable) -> None:
         """Run one of two functions that assign variables; the other costs nothing."""
-        share = current().share
-        if share is not None and not share.final:
-            return share.both(then, otherwise)
         if not is_tracer(condition):
             return then() if condition else otherwise()
         held = [*self._trainable_variables, *self.variables]
-        if share is not None:
-            held = [v for v in held if share.has(v)]
         then, otherwise = pure(then, held), pure(otherwise, held)
         _, new = jax.lax.cond(condition, then, otherwise, [v.value for v in held])
         for v, value in zip(held, new):
@@ -437,7 +432,7 @@ class Optimizer(_Stateful):
             return [jnp.clip(g, -value, value) for g in grads]
         if total:
             # Infinite or NaN gradients give NaN rather than a finite wrong step.
-            size = jnp.sqrt(of_all(_squares(grads), "sum"))
+            size = _norm(grads)
             scale = total / jnp.maximum(size, total) + 0 * size
             return [g * scale.astype(g.dtype) for g in grads]
         return grads
@@ -468,9 +463,8 @@ class Optimizer(_Stateful):
     def _average(self) -> None:
         """e ← m e + (1 - m) w; the first time, e ← w."""
         count, every = as_array(self.iterations), self.ema_overwrite_frequency
-        share = current().share
         for v, average in zip(self._trainable_variables, self.averages):
-            if average is None or (share is not None and not share.updates(v)):
+            if average is None:
                 continue
             m = jnp.where(count == 0, 0.0, self.ema_momentum).astype(v.dtype)
             mean = m * average.value + (1 - m) * v.value
@@ -513,12 +507,6 @@ Optimizer.learning_rate = _learning_rate
 
 def as_array(x: Any, dtype: Any = None) -> Any:
     return jnp.asarray(getattr(x, "value", x), dtype)
-
-
-def of_all(part: Any, how: str) -> Any:
-    """A number about all gradients, where this is a share of them: `"sum"`, `"all"`."""
-    share = current().share
-    return part if share is None else share.of_all(part, how)
 
 
 def _squares(arrays: list[Any]) -> Any:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from carnyx import initializers, registry
 from carnyx._core.variable import Variable
 from carnyx.errors import ArgumentError
-from carnyx.optimizers.base import Optimizer, of_all
+from carnyx.optimizers.base import Optimizer
 from carnyx.optimizers.on_several import stepped_on_one
 
 
@@ -103,7 +103,7 @@ class LossScaleOptimizer(Optimizer):
         finite = [jnp.all(jnp.isfinite(g)) for g in grads if g is not None]
         if finite:
             self._either(
-                of_all(jnp.all(jnp.stack(finite)), "all"),
+                jnp.all(jnp.stack(finite)),
                 lambda: self._accept(grads, variables),
                 self._back_off,
             )

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import carnyx as keras
-from carnyx._training.on_devices.cutting import devices_of, parts_of
+from carnyx._training.stages.partition import devices_of, parts_of
 
 layers: Any = keras.layers
 X = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")

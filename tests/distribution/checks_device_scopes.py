@@ -370,7 +370,7 @@ def test_graphs_by_chance(seed: int) -> None:
     models = both(lambda scope: drawn(scope, seed))
     for model in models:
         model.compile(optimizers.SGD(0.05, momentum=0.9, global_clipnorm=1.0), "mse")
-    assert len(models[1].train_program().flow.stages) > 4
+    assert len(models[1].train_program().executor.stages) > 4
     x = list(RANDOM.normal(size=(2, 12, 4, 6)).astype("float32"))
     y = list(RANDOM.normal(size=(2, 12, 1)).astype("float32"))
     check_trained(models, x, y, 6, epochs=2)

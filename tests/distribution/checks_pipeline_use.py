@@ -18,11 +18,10 @@ layers = keras.layers
 # ---- schedule and memory ---------------------------------------------------------
 
 
-def test_no_stage_keeps_more_microbatches_than_stages_follow() -> None:
+def test_programs_are_compiled_once() -> None:
     _, pipeline = twins("mlp")
     pipeline.compile("sgd", crossentropy(from_logits=True))
     pipeline.train_on_batch(*data_for("mlp", 16))
-    assert pipeline.train_program().most == [4, 3, 2, 1]
     before = pipeline.train_program().compilations()
     pipeline.train_on_batch(*data_for("mlp", 16))
     assert pipeline.train_program().compilations() == before
@@ -38,7 +37,7 @@ def test_the_report() -> None:
     assert sum(s.parameters for s in report.stages) == weights
     slots = sum(v.nbytes for v in pipeline.optimizer.variables)
     assert sum(s.optimizer for s in report.stages) == slots
-    assert [s.alive for s in report.stages] == [4, 3, 2, 1]
+    assert [s.alive for s in report.stages] == [8] * 4
     # two Dense of 16 with relu: for each sample at least what the products read
     assert report.stages[0].residuals >= 4 * 2 * (12 + 16) * 4
     assert pipeline.report(64).stages[0].residuals > 1.5 * report.stages[0].residuals
@@ -58,6 +57,18 @@ def test_microbatches_keep_no_weights() -> None:
         return report.stages[0].residuals // report.stages[0].alive
 
     assert kept("float32") < 3000 and kept("mixed_bfloat16") < 3000
+
+
+def test_what_is_computed_again_is_not_kept() -> None:
+    def kept(remat: bool, batch_size: int) -> int:
+        dense = [layers.Dense(128, "tanh") for _ in range(8)]
+        model = keras.Sequential([keras.Input((128,)), *dense])
+        pipeline = Pipeline(model, stages=2, microbatches=8, remat=remat)
+        return pipeline.report(batch_size).stages[1].residuals
+
+    sample = 128 * 4
+    assert kept(False, 8) >= 8 * 4 * sample  # what each layer gives, at least
+    assert kept(True, 8) <= 8 * sample + kept(False, 8) // 8
 
 
 def test_costs_estimated_measured_and_given() -> None:
@@ -306,43 +317,14 @@ def test_what_cannot_be_trained() -> None:
         pipeline.fit(x, y, batch_size=7, verbose=0)
     with pytest.raises(ValueError, match="cannot be cut"):
         pipeline.train_on_batch(x[:5], y[:5])
-    optimizer = pipeline.optimizer
-    for name, value in (("run_eagerly", True), ("jit_compile", False)):
-        with pytest.raises(
-            ValueError, match=f"^{name}={value} does not go with a Pipe"
-        ):
-            pipeline.compile("sgd", "mse", **{name: value})
-    assert pipeline.optimizer is optimizer
-    pipeline.run_eagerly = True
-    with pytest.raises(ValueError, match="run_eagerly"):
-        pipeline.fit(x, y, batch_size=10, verbose=0)
     with pytest.raises(ValueError, match="got a Pipeline"):
         keras.distribution.estimate(pipeline, 16)
-    pipeline.compile("sgd", keras.losses.Dice())
-    with pytest.raises(ValueError, match="a value a sample"):
-        pipeline.fit(x, np.eye(4)[y], batch_size=10, verbose=0)
-    pipeline.compile("sgd", keras.losses.Circle())
-    with pytest.raises(ValueError, match="compares the samples"):
+    with pytest.raises(ValueError, match="whose layers are placed"):
+        keras.distribution.estimate(pipeline.model, 16)
+
+    inputs = keras.Input((12,))
+    total = keras.ops.sum(layers.Dense(4)(layers.Dense(4)(inputs)))
+    pipeline = Pipeline(keras.Model(inputs, total), stages=2, microbatches=4)
+    pipeline.compile("sgd", lambda y, y_pred: y_pred)
+    with pytest.raises(keras.errors.ArgumentError, match="without an axis of samples"):
         pipeline.fit(x, y, batch_size=10, verbose=0)
-
-    class Own(keras.Model):
-        def compute_loss(self, **parts: Any) -> Any:
-            return super().compute_loss(**parts)
-
-    template = deep_mlp()
-    pipeline = Pipeline(Own(template.input, template.output), stages=2, microbatches=2)
-    pipeline.compile("sgd", crossentropy(from_logits=True))
-    with pytest.raises(ValueError, match="compute_loss of its own"):
-        pipeline.fit(x, y, batch_size=10, verbose=0)
-
-
-def test_a_layer_with_state_cannot_be_in_two_stages() -> None:
-    inputs = keras.Input((6,))
-    shared = layers.BatchNormalization()
-    x = shared(layers.Dense(6)(inputs))
-    model = keras.Model(inputs, shared(layers.Dense(6)(layers.Dense(6)(x))))
-    costs = [1, 1, 1, 1, 1]
-    pipeline = Pipeline(model, stages=2, microbatches=2, costs=costs)
-    pipeline.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="both change its state"):
-        pipeline.fit(np.ones((4, 6)), np.ones((4, 6)), batch_size=4, verbose=0)

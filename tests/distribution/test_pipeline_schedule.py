@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carnyx.distribution.schedule import balance, simulate, tasks_of
+from carnyx.distribution.schedule import (
+    backward_order,
+    balance,
+    bubble,
+    forward_order,
+    makespan,
+)
 
 COSTS = st.lists(st.floats(0.01, 100) | st.integers(0, 5), min_size=1, max_size=9)
 
@@ -37,44 +43,18 @@ def test_more_parts_than_costs() -> None:
 
 @given(st.integers(1, 6), st.integers(1, 9))
 @settings(deadline=None)
-def test_one_forward_one_backward(stages: int, microbatches: int) -> None:
-    for stage in range(stages):
-        alive = most = 0
-        tasks = tasks_of(stage, stages, microbatches)
-        for task in tasks:
-            alive += -1 if task.backward else 1
-            most = max(most, alive)
-        assert alive == 0 and most == min(stages - stage, microbatches)
-        for backward in (False, True):  # each microbatch once, in order
-            assert [t.microbatch for t in tasks if t.backward is backward] == list(
-                range(microbatches)
-            )
-
-
-@given(
-    st.lists(st.floats(0.1, 10), min_size=1, max_size=5),
-    st.lists(st.floats(0.1, 10), min_size=5, max_size=5),
-    st.integers(1, 7),
-)
-@settings(deadline=None)
-def test_the_order_can_run(
-    forward: list[float], backward: list[float], microbatches: int
-) -> None:
-    stages = len(forward)
-    timeline = simulate(forward, backward[:stages], microbatches)
-    done = set()
-    for stage, microbatch, back in timeline.order:
-        if not back:
-            assert stage == 0 or (stage - 1, microbatch, False) in done
-        else:
-            assert (stage, microbatch, False) in done
-            assert stage == stages - 1 or (stage + 1, microbatch, True) in done
-        done.add((stage, microbatch, back))
-    assert len(done) == 2 * stages * microbatches
-    for stage in range(stages):
-        mine = [t for t in timeline.order if t.stage == stage]
-        assert mine == tasks_of(stage, stages, microbatches)
-    assert 0 <= timeline.bubble < 1
+def test_the_order_can_run(stages: int, microbatches: int) -> None:
+    every = {(s, m) for s in range(stages) for m in range(microbatches)}
+    for order, first, step in (
+        (forward_order(stages, microbatches), 0, 1),
+        (backward_order(stages, microbatches), stages - 1, -1),
+    ):
+        done: set[tuple[int, int]] = set()
+        for stage, microbatch in order:
+            assert stage == first or (stage - step, microbatch) in done
+            assert microbatch == 0 or (stage, microbatch - 1) in done
+            done.add((stage, microbatch))
+        assert done == every and len(order) == len(every)
 
 
 @given(st.integers(1, 6), st.integers(1, 12), st.floats(0.1, 5), st.floats(0.1, 5))
@@ -82,14 +62,12 @@ def test_the_order_can_run(
 def test_the_bubble_of_equal_stages(
     stages: int, microbatches: int, forward: float, backward: float
 ) -> None:
-    timeline = simulate([forward] * stages, [backward] * stages, microbatches)
+    found = bubble([forward] * stages, [backward] * stages, microbatches)
     expected = (stages - 1) / (microbatches + stages - 1)
-    assert timeline.bubble == pytest.approx(expected, abs=1e-9)
+    assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_an_unbalanced_stage_makes_all_wait() -> None:
-    even = simulate([1, 1, 1], [2, 2, 2], 4)
-    uneven = simulate([1, 2, 1], [2, 4, 2], 4)
-    assert uneven.bubble > even.bubble
-    # the slow stage waits for its first microbatch on both ways, then never
-    assert uneven.length == pytest.approx(1 + 4 * 6 + 1 + 2)
+    assert bubble([1, 2, 1], [2, 4, 2], 4) > bubble([1, 1, 1], [2, 2, 2], 4)
+    # the slow stage waits for its first microbatch, then never
+    assert makespan([1, 2, 1], 4) == pytest.approx(1 + 4 * 2 + 1)

@@ -9,18 +9,20 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from carnyx._core.scope import State, current, scoped
-from carnyx._training.on_devices.device_placement import OnDevices
-from carnyx._training.on_devices.stages import device_puts
+from carnyx._training.stages.arrays import device_puts, moved_to
 from carnyx._training.state import HeldState
 
+if TYPE_CHECKING:
+    from carnyx._training.stages.placements import OnDevices
 
-class _Staged:
-    """What the programs of stages share with those of one device.
+
+class OnDevicesProgram:
+    """What the programs of stages share; see `protocols.Program`.
 
     Args:
         model: a model whose graph is placed.
@@ -64,8 +66,16 @@ class _Staged:
         """Run one step on a batch that was put where the program wants it."""
         raise NotImplementedError
 
+    def programs(self) -> list[Any]:
+        """The compiled functions, so far."""
+        return [p for s in self.placement.stages() for p in s.programs()]
 
-class WholeStep(_Staged):
+    def compilations(self) -> int:
+        """How many programs have been compiled; for tests."""
+        return sum(p._cache_size() for p in self.programs())
+
+
+class WholeStep(OnDevicesProgram):
     """A step that a class writes itself (or one that runs op by op), on several
     devices.
 
@@ -98,22 +108,12 @@ class WholeStep(_Staged):
         store.take([self.placement.place(v, value) for v, value in rows])
         return logs
 
-    def compilations(self) -> int:
-        """How many programs have been compiled; for tests."""
-        programs = [p for s in self.placement.stages() for p in s.programs()]
-        return sum(p._cache_size() for p in programs)
-
 
 @contextlib.contextmanager
 def on_device(device: Any, op_by_op: bool) -> Iterator[None]:
     """What is computed outside of stages is computed there."""
     with scoped(device=device), jax.default_device(device), jax.disable_jit(op_by_op):
         yield
-
-
-def moved_to(batch: Any, device: Any) -> Any:
-    leaves, form = jax.tree_util.tree_flatten(batch)
-    return jax.tree_util.tree_unflatten(form, device_puts(leaves, device))
 
 
 def step_in_parts(

@@ -84,11 +84,11 @@ def joined(
 ) -> list[Part]:
     """Parts with what they hand to each other; they run in the order given."""
     groups = [(device, list(nodes)) for device, nodes in groups]
-    wanted = {id(t) for t in graph.outputs}
+    wanted = {t for t in graph.outputs}
     needs = []
     for _, nodes in groups:
-        made = {id(t) for n in nodes for t in n.output_tensors}
-        inputs = {id(t): t for n in nodes for t in n.inputs if id(t) not in made}
+        made = {t for n in nodes for t in n.output_tensors}
+        inputs = {t: t for n in nodes for t in n.inputs if t not in made}
         wanted |= set(inputs)
         needs.append(list(inputs.values()))
     return [
@@ -96,7 +96,7 @@ def joined(
             device,
             nodes,
             inputs,
-            [t for n in nodes for t in n.output_tensors if id(t) in wanted],
+            [t for n in nodes for t in n.output_tensors if t in wanted],
         )
         for (device, nodes), inputs in zip(groups, needs, strict=True)
     ]
@@ -157,10 +157,10 @@ def flattened(
     return Flat(graph.inputs, outputs, nodes)
 
 
-def homes_of(devices: Mapping[Node, Any]) -> dict[int, tuple[Any, Any]]:
-    """By a variable's id: the variable, and the device of its layer's first call."""
-    homes: dict[int, tuple[Any, Any]] = {}
+def homes_of(devices: Mapping[Node, Any]) -> dict[Any, Any]:
+    """The device of each variable: that of its layer's first call."""
+    homes: dict[Any, Any] = {}
     for node in sorted(devices, key=lambda n: n.index):  # stable: graph order
         for variable in getattr(node.operation, "variables", ()):
-            homes.setdefault(id(variable), (variable, devices[node]))
+            homes.setdefault(variable, devices[node])
     return homes

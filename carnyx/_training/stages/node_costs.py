@@ -17,14 +17,9 @@ from carnyx._core.costs import work_of
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
 from carnyx._core.scope import pure, scoped
-from carnyx._training.on_devices.cutting import Flat
-from carnyx._training.on_devices.stages import (
-    Cotangents,
-    Stage,
-    cut_at,
-    device_puts,
-    is_float,
-)
+from carnyx._training.stages.arrays import device_puts, is_float
+from carnyx._training.stages.partition import Flat
+from carnyx._training.stages.stage import Cotangents, Given, Stage, stages_of_nodes
 
 _UNKNOWN = 64  # in place of an unknown length
 _SCOPE = re.compile(r"<call (\d+)>")
@@ -70,7 +65,7 @@ def estimated(
     the name of the call that it is of.
     """
     nodes = _computed(graph)
-    (whole,) = cut_at(graph, [(device, nodes)], model)  # knows all variables
+    (whole,) = stages_of_nodes(graph, [(device, nodes)], model)  # knows all variables
     trainable, buffers = whole.trainable, whole.buffers
 
     def both_ways(weights: Any, rest: Any, inputs: Any) -> Any:
@@ -126,15 +121,15 @@ def measured(
         refuse(empty)
     nodes = _computed(graph)
     random = np.random.default_rng(0)
-    known: dict[int, tuple[Any, Any]] = {}
+    known: dict[Any, tuple[Any, Any]] = {}
     for tensor, spec in zip(graph.inputs, input_shapes(graph, samples), strict=True):
         value = np.ones(spec.shape, spec.dtype)
         if is_float(spec):
             value = random.normal(size=spec.shape).astype(spec.dtype)
-        known[id(tensor)] = device_puts([value], device)[0], None
+        known[tensor] = device_puts([value], device)[0], None
     start = _seconds(jax.jit(jnp.negative), device_puts([np.float32(1)], device)[0])
     found = {}
-    for stage in cut_at(graph, [(device, [node]) for node in nodes], model):
+    for stage in stages_of_nodes(graph, [(device, [node]) for node in nodes], model):
         forward, backward = _both_ways(stage, known)
         found[stage.nodes[0]] = Cost(
             max(forward - start, 0.0), max(backward - start, 0.0)
@@ -142,16 +137,17 @@ def measured(
     return found
 
 
-def _both_ways(stage: Stage, known: dict[int, tuple[Any, Any]]) -> tuple[float, float]:
+def _both_ways(stage: Stage, known: dict[Any, tuple[Any, Any]]) -> tuple[float, float]:
     """Seconds forward and backward; `known` gets the outputs."""
     values = [[v.peek() for v in vs] for vs in (stage.trainable, stage.buffers)]
     trainable, buffers = (device_puts(vs, stage.device) for vs in values)
-    pairs = [known[id(t)] for t in stage.inputs]
-    given = trainable, buffers, [x for x, _ in pairs], [m for _, m in pairs]
-    outcome, residuals = stage.forward_with_residuals(*given)
-    rows = zip(stage.outputs, outcome.outputs, outcome.masks, strict=True)
-    known |= {id(t): (x, mask) for t, x, mask in rows}
-    forward = _seconds(stage.forward_with_residuals, *given)
+    values, masks = zip(*(known[t] for t in stage.inputs), strict=True)
+    given = Given(trainable, buffers, list(values), list(masks))
+    options = True, [True] * len(values)
+    outcome, residuals = stage.forward_with_residuals(given, *options)
+    pairs = zip(outcome.outputs, outcome.masks, strict=True)
+    known |= dict(zip(stage.outputs, pairs, strict=True))
+    forward = _seconds(stage.forward_with_residuals, given, *options)
     cotangents = Cotangents(
         [(jnp.ones_like(x),) if is_float(x) else () for x in outcome.outputs],
         [jnp.ones_like(x) for x in outcome.losses],

@@ -5,7 +5,9 @@ times at most: forward, forward that keeps what its gradient needs, and backward
 Between stages values are moved; nothing here waits for a device.
 
 Two stages never run inside one compiled function: `jax.vjp` is taken inside the first
-program and the function that it returns, which is a tree of arrays, leaves it.
+program and the function that it returns, which is a tree of arrays, leaves it. Where a
+stage is to be rematerialized only its inputs are kept, and the backward program begins
+with the forward pass.
 """
 
 from __future__ import annotations
@@ -21,11 +23,32 @@ from carnyx import tree
 from carnyx._core.graph import Graph
 from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.node import Node
-from carnyx._core.scope import State, is_tracer, scoped
-from carnyx._training.on_devices.cutting import Flat, Part, joined, parts_of
+from carnyx._core.scope import State, scoped
+from carnyx._core.symbol import KerasTensor
+from carnyx._training.stages.arrays import Static, distinct, is_float
+from carnyx._training.stages.partition import Flat, Part, joined, parts_of
 from carnyx.layers._children import owned
 from carnyx.layers.base import Layer
 from carnyx.metrics import Metric
+
+
+class Given(NamedTuple):
+    """What a stage runs on, on its device; a tree of arrays.
+
+    Attributes:
+        trainable, buffers: in the order of the stage's variables.
+        inputs, masks: in the order of its inputs; None where there is none.
+    """
+
+    trainable: list[Any]
+    buffers: list[Any]
+    inputs: list[Any]
+    masks: list[Any]
+
+    @property
+    def flat(self) -> list[Any]:
+        """All arrays."""
+        return [*self.trainable, *self.buffers, *self.inputs, *self.masks]
 
 
 class Outcome(NamedTuple):
@@ -44,7 +67,7 @@ class Outcome(NamedTuple):
     buffers: dict[int, Any]
     losses: list[Any]
     penalties: list[Any]
-    adders: Any
+    adders: Static
 
 
 class Cotangents(NamedTuple):
@@ -68,11 +91,13 @@ class Residuals(NamedTuple):
             back would be copied, weights with every microbatch: those leave the
             program as places, and are put back outside. So they must not be donated.
         form: the function's tree, and where each leaf comes from.
+        outputs: for each input whether its gradient is wanted; shape, dtype and whether
+            there is a gradient, for each output.
     """
 
     leaves: list[Any]
-    form: Any
-    shapes: Any
+    form: Static
+    outputs: Static
 
     def filled(self, given: Sequence[Any]) -> Residuals:
         """With what the program was given put back in its places."""
@@ -82,20 +107,16 @@ class Residuals(NamedTuple):
         return self._replace(leaves=leaves, form=Static((definition,)))
 
 
-@jax.tree_util.register_static
-class Static(tuple):
-    """What is no array, as a part of a program's signature."""
-
-
 class Stage:
     """Nodes of a graph as one compiled function of values.
 
     Args:
         part: the nodes, their device, what goes in and out.
         model: whose inputs, dtypes and `trainable` flags count; None for a bare graph.
-        given: ids of the graph's own inputs, which the model casts and checks.
-        charged: ids of variables whose regularizers earlier stages account for; those
-            of this stage are added.
+        given: the graph's own inputs, which the model casts and checks.
+        charged: variables whose regularizers earlier stages account for; those of this
+            stage are added.
+        remat: keep the inputs alone, and compute the rest again on the way back.
 
     Attributes:
         device, nodes, inputs, outputs: as in the part.
@@ -104,116 +125,123 @@ class Stage:
     """
 
     def __init__(
-        self, part: Part, model: Any = None, given: set[int] = frozenset(),  # type: ignore[assignment]
-        charged: set[int] | None = None,
+        self, part: Part, model: Any, given: Sequence[KerasTensor], charged: set[Any],
+        remat: bool = False,
     ) -> None:  # fmt: skip
         self.device, self.nodes, self.inputs, self.outputs = part
-        self.model = model
-        self._given = [id(t) in given for t in self.inputs]
-        self.layers = _distinct(
+        self.model, self.remat = model, remat
+        entering = set(given)
+        self._enters = [t in entering for t in self.inputs]
+        self.layers = distinct(
             n.operation for n in self.nodes if isinstance(n.operation, Layer)
         )
-        self._find_variables(set() if charged is None else charged)
+        self._find_variables(charged)
         self._programs: dict[Any, Any] = {}
-        self._backward = jax.jit(functools.partial(_backward))  # a cache of its own
+        # a cache of its own, so that its programs go when the stage does
+        pull = functools.partial(_pulled_back)
+        self._backward = jax.jit(pull, donate_argnums=0)
 
-    def _find_variables(self, charged: set[int]) -> None:
+    def _find_variables(self, charged: set[Any]) -> None:
         frozen = self.model is not None and not self.model.trainable
         inner = [x for layer in self.layers for x in layer._flatten_layers()]
         states = [v for x in inner for m in owned(x, (Metric,)) for v in m.variables]
         own = [v for layer in self.layers for v in layer.variables]
-        every = _distinct([*own, *states])
+        every = distinct([*own, *states])
         self._mixed = any(x.compute_dtype != x.variable_dtype for x in inner)
-        trainable = {id(v) for x in self.layers for v in x.trainable_variables}
+        trainable = {v for x in self.layers for v in x.trainable_variables}
         trainable = set() if frozen else trainable
-        self.trainable = [v for v in every if id(v) in trainable]
-        self.buffers = [v for v in every if id(v) not in trainable]
+        self.trainable = [v for v in every if v in trainable]
+        self.buffers = [v for v in every if v not in trainable]
         self.regularized = [
-            v
-            for v in self.trainable
-            if v.regularizer is not None and id(v) not in charged
+            v for v in self.trainable if v.regularizer is not None and v not in charged
         ]
-        charged |= {id(v) for v in self.regularized}
+        charged.update(self.regularized)
 
     # ---- running -----------------------------------------------------------------
 
     def forward(
-        self,
-        trainable: Sequence[Any],
-        buffers: Sequence[Any],
-        inputs: Sequence[Any],
-        masks: Sequence[Any] | None = None,
-        training: bool | None = False,
-        fast: bool = False,
+        self, given: Given, training: bool | None = False, fast: bool = False
     ) -> Outcome:
         """Run on values that are on the device already.
 
         Args:
-            masks: of the inputs; None is none at all.
             fast: gradient rules that only reverse mode can use are allowed.
         """
-        program = self._program("forward", training, fast)
-        return program(list(trainable), list(buffers), list(inputs), masks)
+        return self._program(self._compute, training, fast)(given)
 
     def forward_with_residuals(
-        self,
-        trainable: Sequence[Any],
-        buffers: Sequence[Any],
-        inputs: Sequence[Any],
-        masks: Sequence[Any] | None = None,
-        training: bool | None = True,
-        wanted: Sequence[bool] | None = None,
-    ) -> tuple[Outcome, Residuals]:
+        self, given: Given, training: bool | None, wanted: Sequence[bool]
+    ) -> tuple[Outcome, Any]:
         """`forward`, and what `backward` needs.
 
         Args:
-            wanted: for which inputs a gradient is wanted; by default for all. Inputs
-                of integers never have one.
+            wanted: for which inputs a gradient is wanted. Inputs of integers never
+                have one.
         """
-        wanted = (True,) * len(inputs) if wanted is None else tuple(wanted)
-        program = self._program("residuals", training, True, wanted)
-        trainable, buffers, inputs = list(trainable), list(buffers), list(inputs)
-        outcome, residuals = program(trainable, buffers, inputs, masks)
-        return outcome, residuals.filled(
-            [*trainable, *buffers, *inputs, *(masks or ())]
-        )
+        wanted = tuple(wanted)
+        if self.remat:
+            kept = given, Static((training, wanted))
+            return self.forward(given, training, fast=True), kept
+        program = self._program(self._with_residuals, training, wanted)
+        outcome, residuals = program(given)
+        return outcome, residuals.filled(given.flat)
 
     def backward(
-        self, residuals: Residuals, cotangents: Cotangents
+        self, residuals: Any, cotangents: Cotangents, sums: list[Any] | None = None
     ) -> tuple[list[Any], list[Any]]:
-        """Gradients of the trainable variables and of the inputs (None where none)."""
-        return self._backward(residuals, cotangents)
+        """Gradients of the trainable variables and of the inputs (None where none).
+
+        Args:
+            sums: to which the variables' gradients are added; donated.
+        """
+        if not self.remat:
+            return self._backward(sums, residuals, cotangents)
+        given, options = residuals
+        program = self._program(self._computed_again, *options, donate=2)
+        return program(given, cotangents, sums)
+
+    def residual_specs(
+        self, given: Given, wanted: Sequence[bool]
+    ) -> tuple[Outcome, list[Any]]:
+        """For shapes alone: the outcome, and what of a training step's inside and of
+        its inputs the gradient needs, weights apart."""
+        program = self._program(self._with_residuals, True, tuple(wanted))
+        outcome, residuals = jax.eval_shape(program, given)
+        weights = len(given.trainable) + len(given.buffers)
+        _, places = residuals.form
+        kept = {p for p in places if p is not None and p >= weights}
+        return outcome, [*residuals.leaves, *(given.flat[p] for p in sorted(kept))]
 
     def programs(self) -> list[Any]:
         """The compiled functions, so far."""
         return [*self._programs.values(), self._backward]
 
-    def _program(self, kind: str, *options: Any) -> Any:
-        key = kind, *options
+    def _program(
+        self, make: Callable[..., Any], *options: Any, donate: Any = ()
+    ) -> Any:
+        key = make.__name__, *options
         if key not in self._programs:
-            make = self._compute if kind == "forward" else self._differentiated
 
             def run(*arrays: Any) -> Any:
                 return make(*arrays, *options)
 
-            run.__name__ = f"{kind}_of_{self.nodes[0].operation.name}"
-            self._programs[key] = jax.jit(run)
+            run.__name__ = (
+                f"{make.__name__.strip('_')}_of_{self.nodes[0].operation.name}"
+            )
+            self._programs[key] = jax.jit(run, donate_argnums=donate)
         return self._programs[key]
 
     # ---- what is compiled --------------------------------------------------------
 
-    def _compute(
-        self, trainable: list, buffers: list, inputs: list, masks: Any, training: Any,
-        fast: bool,
-    ) -> Outcome:  # fmt: skip
-        variables = [*self.trainable, *self.buffers]
-        state = State(zip(variables, [*trainable, *buffers], strict=True))
+    def _compute(self, given: Given, training: Any, fast: bool) -> Outcome:
+        values = [*given.trainable, *given.buffers]
+        state = State(zip([*self.trainable, *self.buffers], values, strict=True))
         autocast = None if self.model is None else self.model._autocast
         with scoped(
             state=state, training=training, autocast=autocast, fast_gradients=fast,
             platform=self.device.platform, device=None, placement=None,
         ):  # fmt: skip
-            known = self._entered(inputs, masks)
+            known = self._entered(given)
             for node in self.nodes:
                 args, kwargs = node.fill(known)
                 out = tree.flatten(node.operation(*args, **kwargs))  # type: ignore[operator]
@@ -223,7 +251,7 @@ class Stage:
             with scoped(autocast=None):
                 penalties = [v.regularizer(v.value) for v in self.regularized]
         after = [state.values[id(v)] for v in self.buffers]
-        pairs = enumerate(zip(buffers, after, strict=True))
+        pairs = enumerate(zip(given.buffers, after, strict=True))
         return Outcome(
             outputs,
             [get_mask(known[id(t)]) for t in self.outputs],
@@ -233,48 +261,59 @@ class Stage:
             Static(layer for layer, _ in state.losses),
         )
 
-    def _entered(self, inputs: list[Any], masks: Any) -> dict[int, Any]:
+    def _entered(self, given: Given) -> dict[int, Any]:
         """The values that come in, by the tensor's id; the model's own are cast."""
         known = {}
-        rows = zip(
-            self.inputs, inputs, masks or [None] * len(inputs), self._given, strict=True
-        )
-        for tensor, value, mask, given in rows:
+        rows = zip(self.inputs, given.inputs, given.masks, self._enters, strict=True)
+        for tensor, value, mask, enters in rows:
             if mask is not None:
                 set_mask(value, mask)
-            if given and self.model is not None:
+            if enters and self.model is not None:
                 value = self.model._entered(value, tensor)
             known[id(tensor)] = value
         return known
 
     def _differentiated(
-        self, trainable: list, buffers: list, inputs: list, masks: Any, training: Any,
-        fast: bool, wanted: tuple[bool, ...],
-    ) -> tuple[Outcome, Residuals]:  # fmt: skip
-        moving = [w and is_float(x) for w, x in zip(wanted, inputs, strict=True)]
+        self, given: Given, training: Any, wanted: tuple[bool, ...]
+    ) -> tuple[Outcome, Any, Static]:
+        """The outcome, the function of its cotangents, and `Residuals.outputs`."""
+        moving = [w and is_float(x) for w, x in zip(wanted, given.inputs, strict=True)]
 
         def run(trainable: list, moved: list) -> Any:
             some = iter(moved)
-            values = [
-                next(some) if m else x for m, x in zip(moving, inputs, strict=True)
-            ]
-            outcome = self._compute(trainable, buffers, values, masks, training, fast)
+            pairs = zip(moving, given.inputs, strict=True)
+            values = [next(some) if m else x for m, x in pairs]
+            inner = given._replace(trainable=trainable, inputs=values)
+            outcome = self._compute(inner, training, True)
             floats = [x if is_float(x) else None for x in outcome.outputs]
             return (floats, outcome.losses, outcome.penalties), outcome
 
-        moved = [x if m else None for m, x in zip(moving, inputs, strict=True)]
-        lean = _casting_again(run, trainable) if self._mixed else run
-        _, gradient, outcome = jax.vjp(
-            lean, trainable, [x for x in moved if x is not None], has_aux=True
-        )
+        moved = [x for m, x in zip(moving, given.inputs, strict=True) if m]
+        lean = run
+        if self._mixed and not self.remat:
+            lean = _casting_again(run, given.trainable)
+        _, gradient, outcome = jax.vjp(lean, given.trainable, moved, has_aux=True)
         shapes = [(x.shape, x.dtype, is_float(x)) for x in outcome.outputs]
+        return outcome, gradient, Static((tuple(moving), tuple(shapes)))
+
+    def _with_residuals(
+        self, given: Given, training: Any, wanted: tuple[bool, ...]
+    ) -> tuple[Outcome, Residuals]:
+        outcome, gradient, outputs = self._differentiated(given, training, wanted)
         leaves, definition = jax.tree_util.tree_flatten(gradient)
-        given = [*trainable, *buffers, *inputs, *(masks or ())]
-        at = {id(x): i for i, x in enumerate(given) if x is not None}
+        at = {id(x): i for i, x in enumerate(given.flat) if x is not None}
         places = tuple(at.get(id(leaf)) for leaf in leaves)
         kept = [x for x, place in zip(leaves, places, strict=True) if place is None]
-        static = Static((tuple(moving), tuple(shapes)))
-        return outcome, Residuals(kept, Static((definition, places)), static)
+        return outcome, Residuals(kept, Static((definition, places)), outputs)
+
+    def _computed_again(
+        self, given: Given, cotangents: Cotangents, sums: list[Any] | None,
+        training: Any, wanted: tuple[bool, ...],
+    ) -> tuple[list[Any], list[Any]]:  # fmt: skip
+        _, gradient, outputs = self._differentiated(given, training, wanted)
+        leaves, definition = jax.tree_util.tree_flatten(gradient)
+        residuals = Residuals(leaves, Static((definition,)), outputs)
+        return _pulled_back(sums, residuals, cotangents)
 
 
 def _casting_again(run: Callable[..., Any], weights: Sequence[Any]) -> Any:
@@ -290,10 +329,11 @@ def _casting_again(run: Callable[..., Any], weights: Sequence[Any]) -> Any:
     return jax.checkpoint(run, policy=may_keep, prevent_cse=False)
 
 
-def _backward(
-    residuals: Residuals, cotangents: Cotangents
+def _pulled_back(
+    sums: list[Any] | None, residuals: Residuals, cotangents: Cotangents
 ) -> tuple[list[Any], list[Any]]:
-    moving, shapes = residuals.shapes
+    """Cotangents of what a stage gave as gradients of what it was given."""
+    moving, shapes = residuals.outputs
     outputs = [
         _sum(parts, shape, dtype) if floating else None
         for parts, (shape, dtype, floating) in zip(
@@ -301,9 +341,9 @@ def _backward(
         )
     ]
     gradient = jax.tree_util.tree_unflatten(residuals.form[0], residuals.leaves)
-    trainable, inputs = gradient(
-        (outputs, list(cotangents.losses), list(cotangents.penalties))
-    )
+    trainable, inputs = gradient((outputs, cotangents.losses, cotangents.penalties))
+    if sums is not None:
+        trainable = [s + g for s, g in zip(sums, trainable, strict=True)]
     some = iter(inputs)
     return trainable, [next(some) if m else None for m in moving]
 
@@ -314,19 +354,10 @@ def _sum(parts: tuple[Any, ...], shape: Any, dtype: Any) -> Any:
     return functools.reduce(jnp.add, parts).astype(dtype)
 
 
-def is_float(x: Any) -> bool:
-    """Whether an array has a gradient."""
-    return x is not None and jnp.issubdtype(x.dtype, jnp.inexact)
-
-
-def _distinct(items: Any) -> list[Any]:
-    return list({id(x): x for x in items}.values())
-
-
 # ---- from graphs -----------------------------------------------------------------
 
 
-def cut(
+def stages_by_device(
     graph: Graph | Flat, device_of: Callable[[Node], Any], model: Any = None
 ) -> list[Stage]:
     """The graph as stages, each as large as it can be, in an order in which they run.
@@ -335,43 +366,21 @@ def cut(
         device_of: the device of a node.
         model: whose graph it is; see `Stage`.
     """
-    return stages_of(graph, parts_of(graph, device_of), model)
+    return _stages(graph, parts_of(graph, device_of), model, False)
 
 
-def cut_at(
-    graph: Graph | Flat, groups: Sequence[tuple[Any, Sequence[Node]]], model: Any = None
+def stages_of_nodes(
+    graph: Graph | Flat,
+    groups: Sequence[tuple[Any, Sequence[Node]]],
+    model: Any = None,
+    remat: bool = False,
 ) -> list[Stage]:
     """The graph as stages of these nodes on these devices, which run in this order."""
-    return stages_of(graph, joined(graph, groups), model)
+    return _stages(graph, joined(graph, groups), model, remat)
 
 
-def stages_of(
-    graph: Graph | Flat, parts: Sequence[Part], model: Any = None
+def _stages(
+    graph: Graph | Flat, parts: Sequence[Part], model: Any, remat: bool
 ) -> list[Stage]:
-    """A stage for each part."""
-    given = {id(t) for t in graph.inputs}
-    charged: set[int] = set()
-    return [Stage(part, model, given, charged) for part in parts]
-
-
-def device_puts(values: Sequence[Any], device: Any) -> list[Any]:
-    """The values on the device; those that are there already are not touched."""
-    away = [
-        i
-        for i, v in enumerate(values)
-        if v is not None and not (isinstance(v, jax.Array) and _is_on(v, device))
-    ]
-    if not away:
-        return list(values)
-    moved = list(values)
-    for i, value in zip(
-        away, jax.device_put([values[i] for i in away], device), strict=True
-    ):
-        moved[i] = value
-    return moved
-
-
-def _is_on(value: Any, device: Any) -> bool:
-    if is_tracer(value):
-        return False
-    return value.committed and value.devices() == {device}
+    charged: set[Any] = set()
+    return [Stage(part, model, graph.inputs, charged, remat) for part in parts]

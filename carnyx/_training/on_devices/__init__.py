@@ -1,1 +1,0 @@
-"""Models whose layers lie on several devices, run as stages."""

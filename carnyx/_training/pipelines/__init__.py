@@ -1,1 +1,0 @@
-"""Models cut into stages that microbatches pass through."""

@@ -1,0 +1,326 @@
+"""What comes after the last stage: loss and metrics of the whole batch, computed by the
+model's own methods, and the gradients that go back.
+
+One program on one device for each form of batch. Of the model's variables it is given
+those that its loss or a metric reads, of the inputs likewise, which tracing it on
+shapes shows; what was found belongs to that form, as another may read others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from carnyx._core.costs import is_literal
+from carnyx._core.masks import set_mask
+from carnyx._core.scope import State, scoped
+from carnyx._core.variable import Variable
+from carnyx._training.stages.arrays import (
+    Values,
+    device_puts,
+    is_float,
+    moved_to,
+    spec_of,
+)
+from carnyx._training.stages.executor import Executor, Gradients, Run
+from carnyx._training.stages.microbatches import (
+    StagedBatch,
+    added_losses,
+    joined_rows,
+    mean_of_parts,
+)
+from carnyx._training.state import HeldState
+
+
+class Reads(State):
+    """A state that remembers the ids of the variables that were read or written."""
+
+    def __init__(self, values: Any = ()) -> None:
+        super().__init__(values)
+        self.seen: set[int] = set()
+
+    def look(self, key: int) -> Any:
+        self.seen.add(key)
+        return super().look(key)
+
+    def write(self, variable: Variable, value: Any) -> None:
+        self.seen.add(id(variable))
+        super().write(variable, value)
+
+
+class Arrivals(NamedTuple):
+    """What arrives of a batch; a tree of arrays.
+
+    Attributes:
+        outputs, masks: of each microbatch.
+        losses, penalties: of each microbatch those of each stage.
+        y, weights: of the whole batch.
+    """
+
+    outputs: list[list[Any]]
+    masks: list[list[Any]]
+    losses: list[list[list[Any]]]
+    penalties: list[list[list[Any]]]
+    y: Any
+    weights: Any
+
+
+class Form(NamedTuple):
+    """What of a batch is part of the program.
+
+    Attributes:
+        adders: of each microbatch, for each stage, the layers that added losses.
+        sizes: of the microbatches.
+        x: the tree of the inputs, and the shape and dtype of each.
+    """
+
+    adders: tuple[Any, ...]
+    sizes: tuple[int, ...]
+    x: tuple[Any, tuple]
+
+
+class Traced(NamedTuple):
+    """The program for one form of batch.
+
+    Attributes:
+        used: the variables that it reads or assigns, metrics apart.
+        reads: for each array of the inputs whether it is looked at.
+        run: the compiled function.
+    """
+
+    used: list[Variable]
+    reads: list[bool]
+    run: Callable[..., Any]
+
+
+class Result(NamedTuple):
+    """What a loss stage gives.
+
+    Attributes:
+        logs: by name.
+        values: new ones, of metrics and of what else was assigned, by variable.
+        ends: what goes back, for each microbatch.
+        gradients: of the variables that the loss reads itself.
+    """
+
+    logs: dict[str, Any]
+    values: Values
+    ends: list[Gradients]
+    gradients: Values
+
+
+class LossStage:
+    """Loss and metrics of a model as programs.
+
+    Args:
+        executor: of the stages before it.
+        device: where it runs.
+    """
+
+    def __init__(
+        self, model: Any, held: HeldState, executor: Executor, device: Any,
+        training: bool,
+    ) -> None:  # fmt: skip
+        self.model, self.device, self.training = model, device, training
+        self.regularized = [s.regularized for s in executor.stages]
+        self.metrics: list[Variable] = held.parts.metrics_variables
+        self.others: list[Variable] = held.training_variables
+        self.trains = set(held.parts.trainable_variables)
+        self._traced: dict[Any, Traced] = {}
+
+    def __call__(self, run: Run, values: Values, batch: StagedBatch) -> Result:
+        """Run behind the stages; `values` has the newest value of every variable."""
+        arrivals, adders = self._arrivals(run, batch)
+        leaves, x_form = jax.tree_util.tree_flatten(batch.x)
+        x_specs = tuple((v.shape, v.dtype) for v in leaves)
+        form = Form(adders, batch.sizes, (x_form, x_specs))
+        traced = self._traced_for(arrivals, form, values)
+        x = [v if read else None for v, read in zip(leaves, traced.reads, strict=True)]
+        used = device_puts([values[v] for v in traced.used], self.device)
+        metrics = device_puts([values[v] for v in self.metrics], self.device)
+        arrivals, x = moved_to((arrivals, x), self.device)
+        logs, metrics, changed, ends, trained = traced.run(used, metrics, arrivals, x)
+        new = dict(zip(self.metrics, metrics, strict=True))
+        new |= {traced.used[i]: value for i, value in changed.items()}
+        pairs = zip(traced.used, trained, strict=False)
+        gradients = {v: value for v, value in pairs if value is not None}
+        return Result(logs, new, ends, gradients)
+
+    def programs(self) -> list[Any]:
+        """The compiled functions, so far."""
+        return [traced.run for traced in self._traced.values()]
+
+    @staticmethod
+    def _arrivals(run: Run, batch: StagedBatch) -> tuple[Arrivals, tuple]:
+        rows = [microbatch.outcomes for microbatch in run.microbatches]
+        ends = [run.outputs(i) for i in range(len(rows))]
+        arrivals = Arrivals(
+            [values for values, _ in ends],
+            [masks for _, masks in ends],
+            [[outcome.losses for outcome in row] for row in rows],
+            [[outcome.penalties for outcome in row] for row in rows],
+            batch.y,
+            batch.weights,
+        )
+        return arrivals, tuple(tuple(o.adders for o in row) for row in rows)
+
+    # ---- tracing -----------------------------------------------------------------
+
+    def _traced_for(self, arrivals: Arrivals, form: Form, values: Values) -> Traced:
+        leaves, definition = jax.tree_util.tree_flatten(arrivals)
+        key = definition, form, tuple((v.shape, v.dtype) for v in leaves)
+        if key not in self._traced:
+            specs = jax.tree_util.tree_map(spec_of, arrivals)
+            self._traced[key] = self._trace(specs, form, values)
+        return self._traced[key]
+
+    def _trace(self, arrivals: Arrivals, form: Form, values: Values) -> Traced:
+        """See what a batch of this form needs."""
+        seen: set[int] = set()
+
+        def run(others: list, metrics: list, arrivals: Arrivals, x: list) -> Any:
+            state = Reads(zip(self.others, others, strict=True))
+            scaled, *rest = self._loss(state, metrics, arrivals, x, form)
+            found = self._after(state, self.others, others, arrivals, x, form, *rest)
+            seen.update(state.seen)
+            return scaled, found
+
+        shapes = [jax.ShapeDtypeStruct(*spec) for spec in form.x[1]]
+        others = [spec_of(values[v]) for v in self.others]
+        metrics = [spec_of(values[v]) for v in self.metrics]
+        jaxpr = jax.make_jaxpr(run)(others, metrics, arrivals, shapes).jaxpr
+        reads = _read_inputs(jaxpr)[len(jaxpr.invars) - len(shapes) :]
+        used = [v for v in self.others if id(v) in seen]
+        step = self._train if self.training else self._test
+
+        def compiled(*arrays: Any) -> Any:
+            return step(used, form, *arrays)
+
+        return Traced(used, reads, jax.jit(compiled, donate_argnums=1))
+
+    # ---- what is compiled --------------------------------------------------------
+
+    def _loss(
+        self, state: State, metrics: list[Any], arrivals: Arrivals, x: list, form: Form
+    ) -> tuple[Any, Any, Any]:
+        """The loss to differentiate, the loss, and the predictions."""
+        for variable, value in zip(self.metrics, metrics, strict=True):
+            state.values[id(variable)] = value
+            state.variables[id(variable)] = variable
+        self._take_losses(state, arrivals, form)
+        with scoped(
+            state=state, fast_gradients=self.training, device=None,
+            platform=self.device.platform,
+        ):  # fmt: skip
+            outputs = joined_rows(arrivals.outputs)
+            masks = joined_rows(arrivals.masks)
+            for output, mask in zip(outputs, masks, strict=True):
+                if mask is not None:
+                    set_mask(output, mask)
+            predicted = self.model._packed(outputs)
+            loss = self.model._loss(
+                _filled(x, form), arrivals.y, predicted, arrivals.weights, self.training
+            )
+            scaled = self.model.optimizer.scale_loss(loss) if self.training else loss
+        return scaled, loss, predicted
+
+    def _take_losses(self, state: State, arrivals: Arrivals, form: Form) -> None:
+        """What layers have added, and regularizers found, in the stages."""
+        rows = [
+            [
+                pair
+                for pairs in zip(adders, losses, strict=True)
+                for pair in zip(*pairs, strict=True)
+            ]
+            for adders, losses in zip(form.adders, arrivals.losses, strict=True)
+        ]
+        state.losses = added_losses(rows, form.sizes)
+        for number, variables in enumerate(self.regularized):
+            columns = zip(*(row[number] for row in arrivals.penalties), strict=True)
+            for variable, parts in zip(variables, columns, strict=True):
+                state.penalties[id(variable)] = mean_of_parts(parts, form.sizes)
+
+    def _test(
+        self, used: list, form: Form, values: list, metrics: list, arrivals: Arrivals,
+        x: list,
+    ) -> tuple:  # fmt: skip
+        state = State(zip(used, values, strict=True))
+        _, *rest = self._loss(state, metrics, arrivals, x, form)
+        found = self._after(state, used, values, arrivals, x, form, *rest)
+        return *found, [], []
+
+    def _train(
+        self, used: list, form: Form, values: list, metrics: list, arrivals: Arrivals,
+        x: list,
+    ) -> tuple:  # fmt: skip
+        def objective(outs: list, losses: list, penalties: list, trained: list) -> Any:
+            given = arrivals._replace(
+                outputs=list(map(_merged, outs, arrivals.outputs)),
+                losses=losses, penalties=penalties,
+            )  # fmt: skip
+            state = State(zip(used, _merged(trained, values), strict=True))
+            scaled, *rest = self._loss(state, metrics, given, x, form)
+            return scaled, (rest, dict(state.values))
+
+        floats = [[v if is_float(v) else None for v in row] for row in arrivals.outputs]
+        pairs = zip(used, values, strict=True)
+        trained = [value if v in self.trains else None for v, value in pairs]
+        gradient = jax.value_and_grad(objective, (0, 1, 2, 3), has_aux=True)
+        (_, (rest, after)), (*back, trained) = gradient(
+            floats, arrivals.losses, arrivals.penalties, trained
+        )
+        state = State()
+        state.values = after
+        found = self._after(state, used, values, arrivals, x, form, *rest)
+        return *found, list(map(Gradients, *back)), trained
+
+    def _after(
+        self, state: State, used: list, values: list, arrivals: Arrivals, x: list,
+        form: Form, loss: Any, predicted: Any,
+    ) -> tuple[dict[str, Any], list[Any], dict[int, Any]]:  # fmt: skip
+        """Logs, and the new values of metrics and of what else was assigned."""
+        metrics = [state.values[id(v)] for v in self.metrics]
+        y, weights = arrivals.y, arrivals.weights
+        with scoped(state=state, fast_gradients=self.training, device=None):
+            logs, metrics = self.model._update_metrics(
+                metrics, loss, _filled(x, form), y, predicted, weights
+            )
+        rows = zip(self.metrics, metrics, strict=True)
+        metrics = [_as(value, variable.dtype) for variable, value in rows]
+        changed = {
+            i: _as(state.values[id(v)], v.dtype)
+            for i, (v, old) in enumerate(zip(used, values, strict=True))
+            if state.values[id(v)] is not old and v not in self.trains
+        }
+        return logs, metrics, changed
+
+
+def _filled(x: list[Any], form: Form) -> Any:
+    """The inputs in their tree; those that nothing looks at need not be there."""
+    definition, specs = form.x
+    pairs = zip(x, specs, strict=True)
+    leaves = [jnp.zeros(*spec) if v is None else v for v, spec in pairs]
+    return jax.tree_util.tree_unflatten(definition, leaves)
+
+
+def _read_inputs(jaxpr: Any) -> list[bool]:
+    """Which inputs of a traced function its outputs (or its effects) depend on."""
+    live = {v for v in jaxpr.outvars if not is_literal(v)}
+    for equation in reversed(jaxpr.eqns):
+        if equation.effects or any(v in live for v in equation.outvars):
+            live |= {v for v in equation.invars if not is_literal(v)}
+    return [v in live for v in jaxpr.invars]
+
+
+def _merged(some: Sequence[Any], every: Sequence[Any]) -> list[Any]:
+    pairs = zip(some, every, strict=True)
+    return [other if value is None else value for value, other in pairs]
+
+
+def _as(value: Any, dtype: str) -> Any:
+    value = jnp.asarray(value)
+    weak = getattr(value, "weak_type", False)
+    return value.astype(dtype) if value.dtype != dtype or weak else value

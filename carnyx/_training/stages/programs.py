@@ -1,0 +1,213 @@
+"""Steps of a model that runs as stages on several devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from carnyx._core.placement import peek_settled
+from carnyx._training.outputs import unpack
+from carnyx._training.stages.arrays import Values, device_puts, moved_to
+from carnyx._training.stages.executor import Run
+from carnyx._training.stages.loss_stage import LossStage
+from carnyx._training.stages.microbatches import (
+    StagedBatch,
+    shapes_of,
+    split_columns,
+)
+from carnyx._training.stages.optimizer_step import OptimizerStep
+from carnyx._training.stages.whole_step import (
+    OnDevicesProgram,
+    WholeStep,
+    on_device,
+    step_in_parts,
+)
+from carnyx._training.state import HeldState
+from carnyx._training.steps import Steps
+
+if TYPE_CHECKING:
+    from carnyx._training.stages.placements import GraphPlacement, OnDevices
+
+
+class StagedProgram(OnDevicesProgram):
+    """A step of training or evaluation through stages.
+
+    Every stage is a program, and so are the loss with the metrics, and what the
+    optimizer does on each device. They are handed over without waiting.
+    """
+
+    def __init__(
+        self, model: Any, held: HeldState, placement: GraphPlacement, training: bool
+    ) -> None:
+        super().__init__(model, held, placement)
+        self.training, self.graph_placement = training, placement
+        self.executor = placement.executor()
+        self.loss_stage = LossStage(
+            model, held, self.executor, placement.last, training
+        )
+        self.optimizer_step: OptimizerStep | None = None
+        if training:
+            self.optimizer_step = OptimizerStep(
+                model.optimizer, held.parts.trainable_variables,
+                placement.home_of, placement.last,
+            )  # fmt: skip
+
+    def put(self, batch: Any, axis: int = 0) -> Any:
+        """A batch in microbatches, each array on the device that reads it first, the
+        rest where the loss is; a stack of batches stays where it is."""
+        if axis or isinstance(batch, StagedBatch):
+            return batch
+        x, y, weights = unpack(batch)
+        inputs, last = self.model._flat_inputs(x), self.placement.last
+        sizes = self.graph_placement.sizes_of(inputs, self.training)
+        rows = split_columns(inputs, sizes)
+        columns = [
+            device_puts(column, device or last)
+            for column, device in zip(
+                zip(*rows, strict=True), self.executor.entries, strict=True
+            )
+        ]
+        parts = [list(row) for row in zip(*columns, strict=True)]
+        y, weights = moved_to((y, weights), last)
+        shapes = shapes_of((x, y, weights))
+        return StagedBatch(parts, x, y, weights, tuple(sizes or (1,)), shapes)
+
+    def start(self, batch: StagedBatch) -> dict[str, Any]:
+        store, placement = self.held.store, self.placement
+        values: Values = dict(zip(store.variables, store.ready(), strict=True))
+        run = Run(
+            self.executor, values, batch.inputs, training=self.training,
+            gradient=self.training,
+        ).forward()  # fmt: skip
+        values |= run.changed
+        result = self.loss_stage(run, values, batch)
+        moved = run.changed | result.values
+        values |= {v: placement.place(v, value) for v, value in moved.items()}
+        if self.optimizer_step is not None:
+            gradients = run.backward(result.ends)
+            for variable, gradient in result.gradients.items():
+                gradients[variable] = (*gradients.get(variable, ()), gradient)
+            values |= self.optimizer_step(values, gradients)
+        store.take([values[v] for v in store.variables])
+        return result.logs
+
+    def programs(self) -> list[Any]:
+        step = self.optimizer_step
+        found = [*self.executor.programs(), *self.loss_stage.programs()]
+        return found + ([] if step is None else step.programs())
+
+
+class StagedPrediction:
+    """The outputs of a model on several devices.
+
+    Args:
+        run: from a batch to the outputs.
+        key: of what it is made: whether it runs op by op, the placement, its stages.
+    """
+
+    def __init__(
+        self, run: Callable[[Any], Any], placement: OnDevices, op_by_op: bool
+    ) -> None:
+        self.run, self.placement = run, placement
+        self.compiled = not op_by_op
+        self.stages = placement.stages()
+        self.key: Any = None  # under which it is known to fit
+
+    def __call__(self, batch: Any) -> Any:
+        return self.run(batch)
+
+    def fits(self, variables: Any, eager: bool, placement: Any) -> bool:
+        """Whether it is for these variables, on these devices."""
+        same = eager is not self.compiled and placement is self.placement
+        return same and self.stages == self.placement.stages()
+
+    def compilations(self) -> int:
+        """How many programs have been compiled; for tests."""
+        programs = [p for s in self.stages for p in s.programs()]
+        return sum(p._cache_size() for p in programs)
+
+
+def through_stages(model: Any, placement: GraphPlacement) -> Callable[[Any], Any]:
+    """Prediction as a chain of stages."""
+    variables = placement.executor().variables
+
+    def run(batch: Any) -> Any:
+        executor = placement.executor()
+        values = peek_settled(placement, variables)
+        known = dict(zip(variables, values, strict=True))
+        inputs = model._flat_inputs(unpack(batch)[0])
+        rows = split_columns(inputs, placement.sizes_of(inputs, False))
+        passed = Run(executor, known, rows).forward()
+        for variable, value in passed.changed.items():
+            variable.assign(value)
+        return model._packed(passed.joined(placement.last)[0])
+
+    return run
+
+
+def on_one_device(
+    model: Any, placement: OnDevices, step: Any, op_by_op: bool
+) -> Callable[[Any], Any]:
+    """Prediction by a step that computes on one device, with layers on theirs.
+
+    Args:
+        step: `((trainable, non_trainable), batch) -> (outputs, non_trainable)`.
+    """
+    trainable, buffers = model.trainable_variables, model.non_trainable_variables
+
+    def run(batch: Any) -> Any:
+        here, cut = placement.last, len(trainable)
+        flat = peek_settled(placement, [*trainable, *buffers])
+        with on_device(here, op_by_op):
+            flat = device_puts(flat, here)
+            outputs, new = step((flat[:cut], flat[cut:]), moved_to(batch, here))
+        for variable, old, value in zip(buffers, flat[cut:], new, strict=True):
+            if value is not old:
+                variable.assign(value)
+        return outputs
+
+    return run
+
+
+# ---- which program a model needs -------------------------------------------------
+
+
+def staged_step(
+    model: Any, name: str, step: Any, held: HeldState, placement: OnDevices
+) -> OnDevicesProgram:
+    """The program of `train_step` or `test_step`.
+
+    Args:
+        step: `(state, batch) -> (logs, state)`.
+    """
+    op_by_op = not model.jit_compile
+    usual = _usual(model, name, "compute_loss_and_updates")
+    graph_placement = placement.of_graph()
+    if op_by_op or graph_placement is None or not (usual and _is_plain(model)):
+        if usual and name == "train_step" and not op_by_op:
+            step = step_in_parts(model, held)
+        return WholeStep(model, held, placement, step, op_by_op)
+    return StagedProgram(model, held, graph_placement, name == "train_step")
+
+
+def staged_prediction(
+    model: Any, step: Any, placement: OnDevices, op_by_op: bool
+) -> StagedPrediction:
+    """The program of `predict_step`."""
+    graph_placement = placement.of_graph()
+    usual = _usual(model, "predict_step") and _is_plain(model)
+    if op_by_op or graph_placement is None or not usual:
+        run = on_one_device(model, placement, step, op_by_op)
+    else:
+        run = through_stages(model, graph_placement)
+    return StagedPrediction(run, placement, op_by_op)
+
+
+def _is_plain(model: Any) -> bool:
+    """Whether a call of the model is that of its graph, and nothing else."""
+    return model._calls_graph() and model.activity_regularizer is None
+
+
+def _usual(model: Any, *names: str) -> bool:
+    """Whether the model's class computes these as every model does."""
+    return all(getattr(type(model), n) is getattr(Steps, n) for n in names)
