@@ -1,9 +1,10 @@
 """What a row of the contract table is, and the rows of most layers.
 
 A row is a class name, its arguments, the shape of its input (a list of shapes for
-several inputs; None for sizes that may vary) and what is special about it. The tests in
-`test_contract.py` run every row against Keras; other files named `cases_*.py` in this
-folder add theirs with a list `CASES` of their own.
+several inputs; None for sizes that may vary) and what is special about it: also what
+its constructor refuses, and in which words. The tests in `test_contract.py` run every
+row against Keras; other files named `cases_*.py` in this folder add theirs with a list
+`CASES` of their own.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ class Case:
     gradients: bool = True
     tolerance: float = 1e-5
     config_only_ours: tuple[str, ...] = ()  # keys that Keras does not have
+    wrong: tuple[tuple[dict[str, Any], str], ...] = ()  # in place of its arguments
 
     def make(self, library: Any, **more: Any) -> Any:
         """The layer, of Keras or ours."""
         given = self.arguments
         given = given(library) if callable(given) else given
-        return getattr(library.layers, self.name)(**given, **more)
+        return getattr(library.layers, self.name)(**given | more)
 
     def __str__(self) -> str:
         given = "…" if callable(self.arguments) else self.arguments
@@ -60,7 +62,16 @@ def _dense_inside(k: Any) -> dict[str, Any]:
 
 
 CORE = [
-    Case("Dense", {"units": 3}),
+    Case(
+        "Dense",
+        {"units": 3},
+        wrong=(
+            ({"units": 0}, "Dense got units=0; expected an integer above 0"),
+            ({"units": None}, "units=None; expected an integer above 0"),
+            ({"activation": "rleu"}, "Did you mean 'relu'"),
+            ({"kernel_regularizer": "l3"}, "Unknown regularizer 'l3'"),
+        ),
+    ),
     Case("Dense", {"units": 3, "activation": "relu"}, (None, None, 4), masks=True),
     Case("Dense", {"units": 2, "use_bias": False}, (2, 3, 5, 4)),
     Case("Dense", {"units": 3, **REGULARIZED}),
@@ -113,7 +124,12 @@ ACTIVATION = [
 ]
 
 CONVOLUTION = [
-    Case("Conv1D", {"filters": 5, "kernel_size": 3}, (None, None, 4)),
+    Case(
+        "Conv1D",
+        {"filters": 5, "kernel_size": 3},
+        (None, None, 4),
+        wrong=(({"strides": 2, "dilation_rate": 2}, "expected one of them to be 1"),),
+    ),
     Case(
         "Conv1D",
         {"filters": 5, "kernel_size": 3, "padding": "causal", "dilation_rate": 2},
@@ -124,7 +140,16 @@ CONVOLUTION = [
         {"filters": 6, "kernel_size": 2, "groups": 2, "data_format": FIRST, **SAME},
         (None, 4, 9),
     ),
-    Case("Conv2D", {"filters": 5, "kernel_size": 3}, IMAGE),
+    Case(
+        "Conv2D",
+        {"filters": 5, "kernel_size": 3},
+        IMAGE,
+        wrong=(
+            ({"groups": 2}, "filters to be a multiple"),
+            ({"kernel_size": (2, 2, 2)}, "kernel_size got .*2 of them"),
+            ({"padding": "causal"}, "'valid', 'same'"),
+        ),
+    ),
     Case("Conv2D", {"filters": 5, "kernel_size": 1, "strides": 2}, IMAGE),
     Case("Conv2D", {"filters": 3, "kernel_size": (3, 2), **SAME}, (None, None, 7, 4)),
     Case(
@@ -149,7 +174,12 @@ CONVOLUTION = [
         {"filters": 5, "kernel_size": 3, "depth_multiplier": 2, **SAME},
         IMAGE,
     ),
-    Case("Conv1DTranspose", {"filters": 3, "kernel_size": 3, **SAME}, SEQUENCE),
+    Case(
+        "Conv1DTranspose",
+        {"filters": 3, "kernel_size": 3, **SAME},
+        SEQUENCE,
+        wrong=(({"output_padding": 2}, "below its stride"),),
+    ),
     Case("Conv2DTranspose", {"filters": 3, "kernel_size": 3}, IMAGE),
     Case(
         "Conv2DTranspose",
@@ -202,6 +232,7 @@ NORMALIZATION = [
         "BatchNormalization",
         {"renorm": True, "renorm_clipping": {"rmax": 1.2, "rmin": 0.9, "dmax": 0.1}},
         training=True,
+        wrong=(({"renorm_clipping": {"max": 1}}, "expected the keys 'rmin'"),),
     ),
     Case("LayerNormalization", {}, (None, 6, 4), masks=True),
     Case("LayerNormalization", {"axis": [1, 2], "epsilon": 1e-5}, (None, 6, 4)),
@@ -216,16 +247,31 @@ RESHAPING = [
     Case("Flatten", {}, (None, 2, 3, 4)),
     Case("Flatten", {"data_format": FIRST}, (None, 4, None, 3)),
     Case("Flatten", {}, (None,)),
-    Case("Reshape", {"target_shape": (2, -1)}, (None, 3, 4)),
+    Case(
+        "Reshape",
+        {"target_shape": (2, -1)},
+        (None, 3, 4),
+        wrong=(({"target_shape": (-1, -1)}, "at most one -1"),),
+    ),
     Case("Reshape", {"target_shape": (-1, 2)}, (None, None, 4)),
-    Case("Permute", {"dims": (3, 1, 2)}, (None, 2, None, 4)),
+    Case(
+        "Permute",
+        {"dims": (3, 1, 2)},
+        (None, 2, None, 4),
+        wrong=(({"dims": (0, 1)}, "the numbers from 1 to"),),
+    ),
     Case("RepeatVector", {"n": 3}),
     Case("Cropping1D", {"cropping": (1, 2)}, (None, None, 4)),
     Case("Cropping2D", {"cropping": ((1, 0), (2, 1))}, IMAGE),
     Case("Cropping2D", {"cropping": 1, "data_format": FIRST}, (None, 4, 8, 7)),
     Case("Cropping3D", {}, VOLUME),
     Case("ZeroPadding1D", {}, SEQUENCE),
-    Case("ZeroPadding2D", {"padding": (1, 2), "data_format": FIRST}, IMAGE),
+    Case(
+        "ZeroPadding2D",
+        {"padding": (1, 2), "data_format": FIRST},
+        IMAGE,
+        wrong=(({"padding": (1, 2, 3)}, "an integer, or 2 integers"),),
+    ),
     Case("ZeroPadding2D", {"padding": ((1, 0), (2, 1))}, (None, None, 7, 4)),
     Case("ZeroPadding3D", {}, VOLUME),
     Case("UpSampling1D", {}, SEQUENCE),
@@ -235,7 +281,17 @@ RESHAPING = [
 ]
 
 NOISE = [
-    Case("Dropout", {"rate": 0.4, "seed": 3}, (None, 6, 4), training=True, masks=True),
+    Case(
+        "Dropout",
+        {"rate": 0.4, "seed": 3},
+        (None, 6, 4),
+        training=True,
+        masks=True,
+        wrong=(
+            ({"rate": 1.5}, "rate=1.5; expected a number from 0 to 1"),
+            ({"noise_shape": "a"}, "a tuple of positive integers"),
+        ),
+    ),
     Case(
         "Dropout",
         {"rate": 0.4, "seed": 3, "noise_shape": (None, 1, 4)},
@@ -271,7 +327,12 @@ MERGING = [
     Case("Subtract", {}, TWO),
     Case("Concatenate", {}, [(None, 3, 4), (None, 3, 2)]),
     Case("Concatenate", {"axis": 1}, [(None, None, 4), (None, 5, 4)], masks=True),
-    Case("Dot", {"axes": 1}, [(None, 4), (None, 4)]),
+    Case(
+        "Dot",
+        {"axes": 1},
+        [(None, 4), (None, 4)],
+        wrong=(({"axes": 0}, "not 0, the batch axis"),),
+    ),
     Case("Dot", {"axes": (2, 1), "normalize": True}, [(None, 3, 4), (None, 4, 5)]),
     Case("Dot", {"axes": -1}, [(None, 3, 4), (None, 4)]),
 ]

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 
+import carnyx
 from carnyx import activations, layers
 from carnyx._core.masks import get_mask
 from carnyx.layers import Layer
@@ -295,6 +296,28 @@ def test_arguments_have_the_order_of_keras(name):
     for argument, default in theirs.items():
         if default is not inspect.Parameter.empty:
             assert str(ours[argument]).lower() == str(default).lower(), argument
+
+
+@every_case
+def test_wrong_arguments(index):
+    """Refused when given, in the words of the row."""
+    case = CASES[index]
+    for arguments, message in case.wrong:
+        with pytest.raises(ValueError, match=message):
+            case.make(OURS, **arguments)
+
+
+@every_case
+def test_a_file_gives_the_layer_back(index, tmp_path):
+    """One row a class: what is particular to arguments is in their configs."""
+    case = CASES[index]
+    if next(i for i, c in enumerate(CASES) if c.name == case.name) != index:
+        return
+    inputs = symbols(OURS, case)
+    model = carnyx.Model(inputs, case.make(OURS)(front(OURS, case, inputs)))
+    model.save(tmp_path / "model.keras")
+    again = carnyx.models.load_model(tmp_path / "model.keras")
+    assert_close(again(data(case)), model(data(case)))
 
 
 BASES = {"Layer", "Wrapper", "InputLayer"}
