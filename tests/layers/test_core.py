@@ -66,7 +66,7 @@ WRONG = {
     ),
     "too small": (
         lambda: layers.Conv1D(4, 6)(ones(1, 5, 3)),
-        "smaller than the kernel",
+        "in which it does not fit",
     ),
     "rebuilt": (
         lambda: [d := layers.Dense(2), d(ones(2, 3)), d(ones(2, 4))],
