@@ -3,12 +3,12 @@
     CarnyxError
     ├── ShapeError          (ValueError)    sizes or ranks that do not fit
     ├── DTypeError          (TypeError)     a dtype that does not fit
-    ├── NoValueError        (TypeError)     a value asked for where none is computed
     ├── ArgumentError       (ValueError)    an argument outside its range
     ├── UnknownArgumentError (TypeError, ValueError)  an argument that is not there
     ├── UnknownNameError    (ValueError)    a name that is not registered
     │   └── UnknownKeyError (KeyError)      a key of a dict that nothing has
     ├── GraphError          (ValueError)    layers connected wrongly
+    │   └── NoValueError    (TypeError)     a value asked for where none is computed
     ├── NotBuiltError       (ValueError)    weights asked for before they exist
     ├── AbstractError       (ValueError)    values asked for of an abstract model
     ├── NotCompiledError    (ValueError)    training before `compile`
@@ -46,10 +46,6 @@ class DTypeError(CarnyxError, TypeError):
     """A dtype that does not fit."""
 
 
-class NoValueError(CarnyxError, TypeError):
-    """A tensor's value asked for while a step is being compiled."""
-
-
 class ArgumentError(CarnyxError, ValueError):
     """An argument outside its range."""
 
@@ -70,6 +66,10 @@ class UnknownKeyError(UnknownNameError, KeyError):
 
 class GraphError(CarnyxError, ValueError):
     """Layers connected wrongly."""
+
+
+class NoValueError(GraphError, TypeError):
+    """The value asked for of a symbolic tensor, or of one in what is compiled."""
 
 
 class NotBuiltError(CarnyxError, ValueError):
@@ -114,9 +114,8 @@ class RecordError(UnsafeModelError, TypeError):
     """A record in a model file of which a part has the wrong type."""
 
 
-for _error in (
-    CarnyxError, *CarnyxError.__subclasses__(), UnknownKeyError, RecordError
-):  # fmt: skip
+_LOWER = NoValueError, UnknownKeyError, RecordError
+for _error in (CarnyxError, *CarnyxError.__subclasses__(), *_LOWER):
     _error.__module__ = "carnyx"  # tracebacks print the public name
 
 

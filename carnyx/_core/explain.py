@@ -17,10 +17,11 @@ import jax
 import jax.errors
 import numpy as np
 
+from carnyx._core.jax_errors import in_own_words
 from carnyx._core.scope import current
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
-from carnyx.errors import ArgumentError, CarnyxError, DTypeError, GraphError, ShapeError
+from carnyx.errors import ArgumentError, CarnyxError, DTypeError, ShapeError
 
 UNKNOWN = "unknown_size_"
 """What the names of JAX's symbols begin with; a message has None there."""
@@ -79,7 +80,7 @@ def of_op(
 
 def of_layer(error: Exception, name: str, tensors: dict[str, Any]) -> Exception | None:
     """What a layer raises instead of an error of JAX; None: it is no such error."""
-    if not _is_foreign(error) and not isinstance(error, _OF_VALUES):
+    if not _is_foreign(error) and in_own_words(error) is None:
         return None
     given = ", ".join(_described(key, value) for key, value in tensors.items())
     return _told(error, f"{name} got {given}")
@@ -91,13 +92,9 @@ def _is_foreign(error: Exception) -> bool:
 
 
 def _told(error: Exception, what: str) -> Exception:
-    if isinstance(error, _OF_VALUES):
-        return GraphError(
-            f"{what}, and asked for the value of a tensor, which is not known yet: a "
-            "graph or a compiled function is being traced. For an `if` on values use "
-            "ops.cond or ops.where, for a loop ops.while_loop or ops.scan, and "
-            "functions of carnyx.ops for those of NumPy."
-        )
+    clear = in_own_words(error)
+    if clear is not None:
+        return type(clear)(f"{what}. {clear}")
     return ShapeError(f"{what}, which do not fit: {sentence(error)}")
 
 

@@ -48,6 +48,9 @@ _ASKED: tuple[tuple[type[Exception], str, str], ...] = (
 _NO_ATTRIBUTE = re.compile(
     r"\w*(?:Tracer|ArrayImpl)\w*'?(?: object)? has no attribute '?(\w+)"
 )
+_NOT_A_TENSOR = re.compile(
+    r"returned a value of type <class '([\w.]+)'>,? .*which is not a valid JAX type"
+)
 _FOOTER = "JAX_TRACEBACK_FILTERING"
 
 
@@ -62,6 +65,17 @@ def in_own_words(error: Exception) -> Exception | None:
             f"{_WHEN}, and used after that. Return it, or keep it in a weight: "
             "self.add_weight in build(), then assign."
         )
+    if "JAX arrays are immutable" in str(error):
+        return NoValueError(
+            "A tensor cannot be changed in place (x[i] = y). Make a new one: x = "
+            "x.at[i].set(y), ops.slice_update or ops.scatter_update, ops.where."
+        )
+    wrong = _NOT_A_TENSOR.search(str(error))
+    if isinstance(error, TypeError) and wrong:
+        return NoValueError(
+            f"A layer or function that is compiled returned a {wrong[1]}; expected "
+            "tensors, or nested lists and dicts of them."
+        )
     missing = _NO_ATTRIBUTE.search(str(error))
     if isinstance(error, AttributeError) and missing:
         return AttributeError(
@@ -72,7 +86,7 @@ def in_own_words(error: Exception) -> Exception | None:
 
 
 def _sentence(words: str) -> str:
-    return words[0].upper() + words[1:] if words[0].isalpha() else words
+    return words if words.startswith("int()") else words[0].upper() + words[1:]
 
 
 def drop_footers(error: BaseException | None) -> None:

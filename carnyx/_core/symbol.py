@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +10,7 @@ from carnyx._core import masks
 from carnyx._core.naming import auto_name
 from carnyx._core.operators import OPS, Operators
 from carnyx.dtype_policies import standardize_dtype
-from carnyx.errors import GraphError, ShapeError
+from carnyx.errors import GraphError, NoValueError, ShapeError
 
 if TYPE_CHECKING:
     from carnyx._core.node import Node
@@ -112,8 +113,8 @@ class KerasTensor(Operators):
             f"name={self.name}>"
         )
 
-    def _refuse(self, wanted: str) -> GraphError:
-        return GraphError(
+    def _refuse(self, wanted: str, kind: type[GraphError] = NoValueError) -> GraphError:
+        return kind(
             f"Symbolic tensor {self!r} has no value, so it cannot be {wanted}. "
             "Inside a model use carnyx.ops or layers (ops.cond for a choice that "
             "depends on values); outside, call the model on an array first."
@@ -128,7 +129,8 @@ class KerasTensor(Operators):
         # of no use to who called it.
         raise self._refuse(
             "given to a function of JAX (take the one of that name in keras.ops: "
-            "keras.ops.exp for jnp.exp)"
+            "keras.ops.exp for jnp.exp)",
+            GraphError,  # of a TypeError, JAX would make one of its own
         )
 
     def __bool__(self) -> bool:
@@ -156,7 +158,7 @@ def standardize_shape(shape: Any) -> tuple[int | None, ...]:
     if isinstance(shape, int):
         raise ShapeError(f"Got {shape} as a shape; a shape is a tuple: ({shape},).")
     try:
-        sizes = tuple(None if d is None else int(d) for d in shape)
+        sizes = tuple(None if d is None else operator.index(d) for d in shape)
     except TypeError:
         raise ShapeError(
             f"Got {shape!r} as a shape; expected a tuple of integers and None."

@@ -51,12 +51,25 @@ def common_size(named: list[tuple[str, Any]]) -> int:
         empty = next(name for name, size in sizes.items() if not size)
         raise DataError(f"{empty} has no samples: it is empty.")
     if len(set(sizes.values())) > 1:
+        if len(sizes) > 6:
+            _tell_of_rows(named)
         listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
         raise DataError(
             f"The numbers of samples differ: {listed}. Every input, target "
             "and weight needs one row for each sample."
         )
     return next(iter(sizes.values()))
+
+
+def _tell_of_rows(named: list[tuple[str, Any]]) -> None:
+    """Refuse a list of samples that stands where an array of them is expected."""
+    rows = [leaf for name, leaf in named if name.startswith("x[")]
+    rest = [leaf.shape[0] for name, leaf in named if not name.startswith("x[")]
+    if len({row.shape for row in rows}) == 1 and set(rest) <= {len(rows)}:
+        raise DataError(
+            f"x is a list of {len(rows)} arrays of shape {rows[0].shape}, which are "
+            "several inputs. If they are samples, stack them: numpy.stack(x)."
+        )
 
 
 def three_parts(item: Any) -> tuple[Any, Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,11 @@ def adapt(
     indexed = hasattr(x, "__getitem__") and (
         hasattr(x, "__len__") or hasattr(x, "num_batches")
     )
+    if inspect.isfunction(x):
+        raise DataError(
+            f"x is the function {x.__name__!r}; call it: what it returns, a generator "
+            "or a dataset, is what gives batches."
+        )
     if isinstance(x, str | bytes) or not (indexed or hasattr(x, "__iter__")):
         raise DataError(
             f"x is {x!r}; expected arrays (NumPy, JAX, pandas, polars, SciPy, HDF5; "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from carnyx import losses as losses_lib
 from carnyx import metrics as metrics_lib
@@ -35,6 +37,9 @@ class CompiledLoss:
     def __init__(
         self, loss: Any, loss_weights: Any = None, output_names: Any = None
     ) -> None:
+        losses = "a name, a function or an object"
+        _check("loss", loss, lambda x: x is None or _is_loss(x), losses)
+        _check("loss_weights", loss_weights, _is_weight, "a number")
         self.given, self.given_weights = loss, loss_weights
         self.output_names = output_names
         self.outputs: list[Output] = []
@@ -52,7 +57,7 @@ class CompiledLoss:
             self.given_weights,
             outputs,
             what="loss_weights",
-            is_leaf=lambda w: isinstance(w, int | float),
+            is_leaf=_is_weight,
             shared=_is_loss(self.given),
         )
         self.weights = [weights.get(o) for o in outputs]
@@ -126,6 +131,23 @@ def _value(loss: Any, output: Output, target: Any, prediction: Any, weight: Any)
 
 def _batch_size(x: Any) -> int:
     return x.shape[0] if x.shape else 1
+
+
+def _check(what: str, given: Any, fits: Callable[[Any], bool], words: str) -> None:
+    """Refuse what no output can be given, in dicts and lists too."""
+    if fits(given):
+        return
+    if isinstance(given, Mapping | list | tuple):
+        for one in given.values() if isinstance(given, Mapping) else given:
+            _check(what, one, fits, words)
+        return
+    raise ArgumentError(
+        f"compile() got {what}={given!r}; expected {words}, or a list or dict of such."
+    )
+
+
+def _is_weight(given: Any) -> bool:
+    return given is None or isinstance(given, int | float | np.number | jax.Array)
 
 
 def _is_loss(given: Any) -> bool:

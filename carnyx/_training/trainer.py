@@ -30,6 +30,7 @@ from carnyx._training.profiling import profile
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.together import own_rows, single_batch, together
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
+from carnyx.errors import DataError
 
 
 class Trainer(ModelPrograms):
@@ -196,6 +197,11 @@ class Trainer(ModelPrograms):
         if validation_data is not None:
             with naming("validation_data"):
                 vx, vy, vw = three_parts(validation_data)
+            if y is not None and vy is None and hasattr(vx, "shape"):
+                raise DataError(
+                    f"validation_data got an array of shape {tuple(vx.shape)} alone; "
+                    "expected (x, y) or (x, y, sample_weight)."
+                )
                 validation_feed = adapt(
                     vx, vy, vw, batch_size=validation_batch_size or batch_size,
                     steps=validation_steps, shuffle=False,
@@ -409,6 +415,8 @@ def _plain(freq: Any) -> Any:
 def _whole(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
     """A feed of one batch with all samples."""
     leaves = [v for v in tree.flatten(x) if v is not None]
+    if not leaves:
+        raise DataError("x is None, so there is no batch; expected an array.")
     first = leaves[0]  # a sparse matrix has no length, a list no shape
     shape = getattr(first, "shape", ()) or (len(first),)
     size = max(shape[0], 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -131,9 +131,10 @@ class Layer(HoldsWeights, Operation):
                 f"{type(self).__name__} has no {name!r} yet: call super().__init__() "
                 "at the start of its __init__()."
             )
+        later = "" if self.built else " It is not built: call it on data first."
         raise AttributeError(
-            f"{type(self).__name__} has no attribute {name!r}."
-            f"{hint_for_attribute(name)}"
+            f"{type(self).__name__} {self.name!r} has no attribute {name!r}."
+            f"{hint_for_attribute(name) or later}"
         )
 
     # ---- what subclasses write -------------------------------------------------
@@ -509,16 +510,24 @@ def _input_shape(kwargs: dict[str, Any]) -> Any:
     """The shape given to a first layer (`input_shape=`, `input_dim=`), or None."""
     batch_size = kwargs.pop("batch_size", None)
     kwargs.pop("input_dtype", None)
-    if "batch_input_shape" in kwargs:
-        return tuple(kwargs.pop("batch_input_shape"))
-    if "batch_shape" in kwargs:
-        return tuple(kwargs.pop("batch_shape"))
+    for name in ("batch_input_shape", "batch_shape"):
+        if name in kwargs:
+            return _sizes(name, kwargs.pop(name))
     if "input_shape" in kwargs:
-        return (batch_size, *kwargs.pop("input_shape"))
+        return (batch_size, *_sizes("input_shape", kwargs.pop("input_shape")))
     if "input_dim" in kwargs:
         length = (kwargs.pop("input_length"),) if "input_length" in kwargs else ()
         return (batch_size, *length, kwargs.pop("input_dim"))
     return None
+
+
+def _sizes(name: str, given: Any) -> tuple[Any, ...]:
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        one = f"({given},)" if isinstance(given, int) else "(28, 28)"
+        raise ArgumentError(
+            f"{name} got {given!r}; expected a tuple of sizes, such as {one}."
+        )
+    return tuple(given)
 
 
 def _build_once(build: Callable[..., None]) -> Callable[..., None]:

@@ -272,6 +272,11 @@ def _check_arguments(layer: Any, merge_mode: Any, backward_layer: Any) -> None:
             raise ArgumentError(
                 f"Bidirectional got {name}={value!r}; expected {wanted}."
             )
+        if value is not None and not hasattr(value, "return_sequences"):
+            raise ArgumentError(
+                f"Bidirectional got {name}={value!r}; expected a recurrent layer, such "
+                "as LSTM or RNN, which has go_backwards and return_sequences."
+            )
     if merge_mode not in MERGES:
         raise ArgumentError(
             f"Bidirectional got merge_mode={merge_mode!r}; expected one of "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from carnyx import registry, tree
@@ -65,6 +65,11 @@ class Sequential(Model):
         self._devices: dict[int, Any] = {}  # of layers that were added inside scopes
         self._asked: dict[int, str] = {}  # devices of a file that are not here
         self._body: Functional | None = None
+        if not isinstance(layers, Iterable | None):
+            raise ArgumentError(
+                f"Sequential got {layers!r}; expected a list of layers: "
+                "Sequential([layer, ...])."
+            )
         for layer in layers or []:
             self.add(layer, rebuild=False)
         self._rebuild()
@@ -220,6 +225,10 @@ class Sequential(Model):
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         if self._body is not None:
             return self._body.call(inputs, training=training, mask=mask)
+        if not self.layers:
+            raise GraphError(
+                f"{self.name!r} has no layers, so it computes nothing; add() some."
+            )
         for layer in self.layers:
             inputs = layer(inputs)
         return inputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ def save_model(
         overwrite: False asks before a file is replaced.
         include_optimizer: `.h5` only; whether to save the state of training.
     """
+    _check_path("save_model", filepath)
     suffix = Path(filepath).suffix
     if zipped is False or suffix not in (".keras", *_HDF5):
         raise ArgumentError(
@@ -64,6 +66,14 @@ def save_model(
         description.compile_config, description.optimizer = None, {}
     writer = legacy_h5 if suffix in _HDF5 else keras_v3
     _write(filepath, overwrite, description, writer.write)
+
+
+def _check_path(what: str, filepath: Any) -> None:
+    if not isinstance(filepath, str | os.PathLike):
+        raise ArgumentError(
+            f"{what} got filepath={filepath!r}; expected a path, such as "
+            "'model.keras'. For a buffer save to a file first, and read it."
+        )
 
 
 def describe(

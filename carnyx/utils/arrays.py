@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -77,6 +77,10 @@ def pad_sequences(
     for name, choice in (("padding", padding), ("truncating", truncating)):
         if choice not in ("pre", "post"):
             raise ArgumentError(f"{name} got {choice!r}; expected 'pre' or 'post'.")
+    if not isinstance(sequences, Iterable):
+        raise ArgumentError(
+            f"pad_sequences got {sequences!r}; expected a sequence of sequences."
+        )
     rows = []
     for i, sequence in enumerate(sequences):
         if not hasattr(sequence, "__len__"):
