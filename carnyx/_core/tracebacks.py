@@ -28,8 +28,9 @@ def show_user_lines(fn: F) -> F:
         try:
             return fn(*args, **kwargs)
         except Exception as error:
-            if isinstance(error, TypeError) and kwargs:
+            if isinstance(error, TypeError):
                 _refuse_unknown(fn, kwargs)
+                _without_class(error, fn)
             drop_footers(error)
             filtering = _settings.get("traceback_filtering")
             if filtering:
@@ -55,6 +56,13 @@ def _refuse_unknown(fn: Callable[..., Any], kwargs: dict[str, Any]) -> None:
                 f"{fn.__name__}() got an unknown argument {name!r}."
                 f"{hint(name, parameters)}"
             ) from None
+
+
+def _without_class(error: TypeError, fn: Callable[..., Any]) -> None:
+    """Call `Trainer.fit()` in Python's message `fit()`: users know no Trainer."""
+    text, qualified = str(error), f"{fn.__qualname__}()"
+    if text.startswith(qualified):
+        error.args = (text.replace(qualified, f"{fn.__name__}()", 1),)
 
 
 def _filtered(traceback: TracebackType | None) -> TracebackType | None:

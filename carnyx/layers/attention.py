@@ -131,6 +131,7 @@ class ProjectedAttention(Layer):
             bias_axes="nh" if self.use_bias else None,
             **self._shared(name),
         )
+        layer.supports_masking = True  # the attention sees to masks
         layer.build(shape)
         return layer
 

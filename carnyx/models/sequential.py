@@ -9,7 +9,7 @@ from carnyx import registry, tree
 from carnyx._core.devices import saved_device, saved_devices
 from carnyx._core.scope import current, scoped
 from carnyx._core.symbol import is_symbolic
-from carnyx.errors import ArgumentError, NotBuiltError
+from carnyx.errors import ArgumentError, GraphError, NotBuiltError
 from carnyx.layers import InputLayer
 from carnyx.layers.base import Layer
 from carnyx.models.functional import Functional

@@ -125,6 +125,17 @@ class Around(layers.Layer):
         return self.inner(x)
 
 
+class Attends(layers.Layer):
+    supports_masking = True
+
+    def __init__(self):
+        super().__init__()
+        self.inner = layers.MultiHeadAttention(1, 2)
+
+    def call(self, x):
+        return x + self.inner(x, x)
+
+
 def weighted(class_weight, y=Y):
     fitted(dense(), X, y, class_weight=class_weight)
 
@@ -237,6 +248,7 @@ MEANT = {
     "mask taken": lambda: masked(Takes()),
     "mask kept": lambda: masked(Keeps()),
     "mask taken inside": lambda: masked(Around()),
+    "attention": lambda: masked(Attends()),
     "a stack": lambda: masked(keras.Sequential([layers.Dense(2), layers.LSTM(2)])),
 }
 

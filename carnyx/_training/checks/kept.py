@@ -39,6 +39,8 @@ class Kept:
         if began < self._again_at or not on() or self.model._placed() is not None:
             return
         variables = variables_of(self.model)
+        if any(v.abstract for v in variables):
+            return  # the step says so
         if sum(v.nbytes for v in variables) > _MOST_BYTES:
             self._again_at = float("inf")
             return
