@@ -57,7 +57,9 @@ class Optimizer(_Stateful):
             + (1 - ema_momentum) · w; it replaces the weights every
             `ema_overwrite_frequency` steps and when training ends.
         loss_scale_factor: the loss is multiplied by it, the gradients divided.
-        gradient_accumulation_steps: update once in so many steps, with the mean.
+        gradient_accumulation_steps: update once in so many steps, with the mean:
+            schedules, averages and constraints go by updates, so that the small
+            steps equal one big one.
 
     >>> import jax.numpy as jnp
     >>> from carnyx import Variable
@@ -171,7 +173,7 @@ class Optimizer(_Stateful):
     def _get_learning_rate(self) -> Any:
         rate = self._learning_rate
         if isinstance(rate, LearningRateSchedule):
-            return rate(self._iterations)
+            return rate(self.iterations)
         return rate if isinstance(rate, Variable) else rate()
 
     def _set_learning_rate(self, value: Any) -> None:
@@ -234,12 +236,7 @@ class Optimizer(_Stateful):
             if self.gradient_accumulation_steps:
                 self._accumulate(grads, variables)
             else:
-                self._step(grads, variables)
-            if self.use_ema:
-                self._average()
-            for v in variables:
-                if v.constraint is not None:
-                    v.assign(v.constraint(v.value))
+                self._update(grads, variables)
         self._iterations.assign_add(1)
 
     def stateless_apply(
@@ -343,7 +340,7 @@ class Optimizer(_Stateful):
                 s.assign(total)
 
         def update() -> None:
-            self._step([total / steps for total in totals], variables)
+            self._update([total / steps for total in totals], variables)
             for s in sums:
                 s.assign(jnp.zeros(s.shape, s.dtype))
 
@@ -358,6 +355,15 @@ class Optimizer(_Stateful):
         _, new = jax.lax.cond(condition, then, otherwise, [v.value for v in held])
         for v, value in zip(held, new):
             v.assign(value)
+
+    def _update(self, grads: list[Any], variables: list[Variable]) -> None:
+        """One update, and what follows it: averages, constraints."""
+        self._step(grads, variables)
+        if self.use_ema:
+            self._average()
+        for v in variables:
+            if v.constraint is not None:
+                v.assign(v.constraint(v.value))
 
     def _step(self, grads: list[Any], variables: list[Variable]) -> None:
         grads = self._clip(grads)

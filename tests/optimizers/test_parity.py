@@ -60,8 +60,7 @@ CASES = [
     ("SGD", {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2}),
     ("Adam", {"loss_scale_factor": 4.0}),
     ("SGD", {"gradient_accumulation_steps": 2, "momentum": 0.5}),
-    ("Adam", {"gradient_accumulation_steps": 3, "use_ema": True, "clipnorm": 0.3,
-              "weight_decay": 0.1, "ema_overwrite_frequency": 1}),
+    ("Adam", {"gradient_accumulation_steps": 3, "clipnorm": 0.3, "weight_decay": 0.1}),
     ("Nadam", {"gradient_accumulation_steps": 2}),
 ]  # fmt: skip
 
@@ -81,7 +80,10 @@ def _label(case):
 def _make(library, variable, case):
     name, arguments = case
     arguments = {k: v(library) if callable(v) else v for k, v in arguments.items()}
-    variables = [variable(w, name=n) for w, n in zip(START, SHAPES, strict=True)]
+    start = START
+    if "gradient_accumulation_steps" in arguments:  # Keras constrains between updates
+        start = [np.clip(w, -1.2, 1.2) for w in START]
+    variables = [variable(w, name=n) for w, n in zip(start, SHAPES, strict=True)]
     variables[0].constraint = lambda w: jnp.clip(getattr(w, "value", w), -1.2, 1.2)
     optimizer = getattr(library, name)(**arguments)
     optimizer.build(variables)
