@@ -72,6 +72,7 @@ _WITHOUT_NAME = {
     "input": "A model takes inputs and outputs today.",
     "output": "A model takes inputs and outputs today.",
     "sample_weight_mode": "Weights of every shape are taken as they are today.",
+    "target_tensors": "Targets are given to fit(x, y) today.",
 }
 _METHODS = {
     "fit_generator": "fit(generator)",

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 import numpy as np
 
-from carnyx import registry
+from carnyx import _reads, registry
 from carnyx._numbers import REFUSED, as_integer, as_number, plain
 from carnyx._spellings import hint, hint_for_missing
 from carnyx.errors import ArgumentError, UnknownArgumentError
@@ -59,7 +59,8 @@ class Field:
         self.name = name
         self.number = _number(inspect.get_annotations(owner).get(name)) or self.number
 
-    def put(self, instance: Any, value: Any) -> None:
+    def settled(self, instance: Any, value: Any) -> Any:
+        """What an object keeps of the value that it is given."""
         problem, given, value = None, value, plain(value)
         if self.number is not None:
             value = self.number.of(value)
@@ -71,7 +72,7 @@ class Field:
                 f"{type(instance).__name__} got {self.name}={given!r}; "
                 f"expected {problem}."
             )
-        setattr(instance, self.name, self.convert(value) if self.convert else value)
+        return self.convert(value) if self.convert else value
 
 
 class _Number(NamedTuple):
@@ -173,6 +174,7 @@ def one_of(*allowed: Any) -> Callable[[Any], str | None]:
 
 # `field` is no field specifier: a checker would see only defaults given by keyword.
 @dataclass_transform()
+@_reads.watch
 class Configurable:
     """Base of everything that has a config."""
 
@@ -192,6 +194,15 @@ class Configurable:
 
     def __post_init__(self) -> None:
         """Runs after the fields are set; for checks across them."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A field is checked and converted whenever it is set; compiled programs that
+        read an attribute are traced anew when it is set to something else."""
+        declared = self._fields.get(name)
+        if declared is not None:
+            value = declared.settled(self, value)
+        _reads.note_set(self, name, value)
+        object.__setattr__(self, name, value)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal object, as plain data."""
@@ -265,8 +276,8 @@ def _init_from_fields(cls: type[Configurable]) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         given = _bind(cls, positional, fields, args, kwargs, takes_more)
         base.__init__(self, **kwargs) if takes_more else object.__init__(self)
-        for name, declared in fields.items():
-            declared.put(self, given[name])
+        for name in fields:
+            setattr(self, name, given[name])
         self.__post_init__()
 
     __init__.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

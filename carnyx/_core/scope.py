@@ -21,6 +21,7 @@ from jax.core import Tracer
 from carnyx.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from carnyx._core.traces import Trace
     from carnyx._core.variable import Variable
 
 
@@ -46,6 +47,7 @@ class State:
         self.outer = current().state
         # nothing is computed: abstract variables may be read
         self.shapes_only: bool = self.outer is not None and self.outer.shapes_only
+        self.trace: Trace | None = None if self.outer is None else self.outer.trace
         for variable, value in values:
             self.values[id(variable)] = value
             self.variables[id(variable)] = variable
@@ -59,6 +61,33 @@ class State:
         }
         return state
 
+    @classmethod
+    def of_program(
+        cls, trace: Trace, held: Sequence[Variable], values: Sequence[Any]
+    ) -> State:
+        """The outermost state of a program: variables that it was given are read (and
+        assigned by functions inside), captured ones are read and assigned."""
+        state = cls(zip(trace.captured, trace.values, strict=True))
+        state.values |= {id(v): value for v, value in zip(held, values, strict=True)}
+        state.trace, state.shapes_only = trace, False
+        return state
+
+    def missing(self, variable: Variable) -> Any:
+        """The value of a variable that no state has, or None: its own."""
+        if self.shapes_only:  # nobody keeps the array
+            return variable.peek()
+        return None if self.trace is None else self.trace.meet(variable)
+
+    def gives(self, variable: Variable) -> bool:
+        """Whether code here may assign the variable, for whoever made the state."""
+        key, state = id(variable), self
+        while state is not None and state.closed:
+            if key in state.variables:
+                trace = state.trace
+                return trace is None or key not in trace.places
+            state = state.outer
+        return state is not None
+
     def look(self, key: int) -> Any:
         """The value of the variable with that id here, or further out, or None."""
         value = self.values.get(key)
@@ -67,15 +96,27 @@ class State:
         return value
 
     def write(self, variable: Variable, value: Any) -> None:
-        if self.closed and id(variable) not in self.variables:
+        key, state = id(variable), self
+        while state.closed and key not in state.variables:
+            if state.outer is None or key in state.values:
+                state = self._met(variable)
+                break
+            state = state.outer
+        state.variables[key] = variable
+        state.values[key] = value
+
+    def _met(self, variable: Variable) -> State:
+        """Where to keep what is assigned to a variable that no state gives."""
+        known = self.look(id(variable)) is not None
+        if self.trace is None or known:
             raise ArgumentError(
                 f"Variable {variable.path!r} is assigned in a function that is being "
                 "compiled and was not given it: the value would be lost. Keep it as an "
                 "attribute of the layer, metric or model that assigns it, made in its "
                 "__init__ or build; a function of your own gets it by `variables`."
             )
-        self.variables[id(variable)] = variable
-        self.values[id(variable)] = value
+        self.trace.met[id(variable)] = variable
+        return self
 
 
 class Context(NamedTuple):
@@ -89,6 +130,7 @@ class Context(NamedTuple):
     platform: str | None = None  # for which to trace, where it is not the one there
     abstract: bool = False  # variables are made without values
     device: Any = None  # tag for nodes made inside a device scope
+    frozen: Any = None  # what is trainable as of `compile`
     path: tuple[str, ...] = ()  # names of the scopes around
     layer: Any = None  # the innermost layer being called or built
     watch: Any = None  # is told of every operation and layer called: see checks
@@ -172,7 +214,8 @@ class StatelessScope:
         collect_losses: bool = False,
         initialize_variables: bool = True,
     ) -> None:
-        self.state = State(state_mapping or (), closed=False)
+        pairs = [_checked_pair(pair) for pair in state_mapping or ()]
+        self.state = State(pairs, closed=False)
         self.collect_losses = collect_losses
         self.initialize_variables = initialize_variables
 
@@ -200,6 +243,23 @@ class StatelessScope:
 
     def __exit__(self, *error: Any) -> None:
         self._stack.close()
+
+
+def _checked_pair(pair: Any) -> tuple[Variable, Any]:
+    """A pair of a variable and a value that it could have."""
+    variable, value = pair if isinstance(pair, tuple | list) else (pair, None)
+    if not hasattr(variable, "assign") or not hasattr(variable, "path"):
+        raise ArgumentError(
+            f"StatelessScope got {pair!r} in state_mapping; expected pairs of a "
+            "Variable and its value."
+        )
+    value = jnp.asarray(getattr(value, "value", value), variable.dtype)
+    if value.shape != variable.shape:
+        raise ArgumentError(
+            f"StatelessScope got a value of shape {value.shape} for variable "
+            f"{variable.path!r}; expected {variable.shape}."
+        )
+    return variable, value
 
 
 def in_program() -> bool:

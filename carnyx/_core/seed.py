@@ -11,12 +11,21 @@ import numpy as np
 
 from carnyx import registry
 from carnyx._core.naming import name_scope, on_clear
+from carnyx._core.scope import current, is_tracer
 from carnyx._core.variable import Variable
 from carnyx._numbers import integer
 from carnyx.configurable import Configurable
 from carnyx.errors import ArgumentError, nearest
 
 _global: dict[str, Any] = {}
+_UNSEEDED = (
+    "A random number is drawn without a seed, or from a generator that was not given, "
+    "inside a function that computes with given values (jax.jit, scan, stateless_call, "
+    "carnyx.pure, …): every call would give the same numbers. Pass seed=, a number or "
+    "a SeedGenerator that a layer keeps; for a function of your own, give "
+    "carnyx.pure the generator's `state`, or take a key as an argument: "
+    "keras.random.normal(shape, seed=key)."
+)
 
 
 class SeedGenerator(Configurable):
@@ -66,8 +75,16 @@ class SeedGenerator(Configurable):
 
     def next(self, ordered: bool = True) -> jax.Array:
         """A key for `jax.random`; every call gives another."""
+        state = current().state
+        if state is not None and not state.gives(self.state):
+            if state.trace is None:
+                raise ArgumentError(_UNSEEDED)
+            return state.trace.draw(self.state, state)
         key = self.state.value
-        self.state.assign(key + jnp.array([0, 1], "uint32"))
+        following = key + jnp.array([0, 1], "uint32")
+        if state is None and is_tracer(following):
+            raise ArgumentError(_UNSEEDED)
+        self.state.assign(following)
         return key
 
     def get_config(self) -> dict[str, Any]:

@@ -6,10 +6,20 @@ long as the counter stands still.
 
 from __future__ import annotations
 
-PLAIN = (str, bytes, int, float, bool, type(None))
-"""Types of attributes that hold no variables."""
+from typing import Any
+
+_PLAIN = (str, bytes, int, float, bool, type(None))
 
 _count = 0
+
+
+def may_hold(value: Any) -> bool:
+    """Whether an attribute of this value may hold variables, or layers that do.
+
+    A class says with `holds_variables = False` that its objects do not: `fit` sets
+    `model.history` every time.
+    """
+    return not isinstance(value, _PLAIN) and getattr(value, "holds_variables", True)
 
 
 def touch() -> None:

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from carnyx import _reads
 from carnyx._core import across, placement, structure
 from carnyx._core.abstract import Spec, refuse, stand_in
 from carnyx._core.devices import ensure_device
 from carnyx._core.naming import auto_name, current_path
 from carnyx._core.operators import Operators
-from carnyx._core.scope import current, scoped
+from carnyx._core.scope import current, is_tracer, scoped
 from carnyx.dtype_policies import is_float, standardize_dtype
 from carnyx.errors import ArgumentError, ShapeError
 
@@ -159,6 +160,7 @@ class Variable(Operators):
         self.constraint: Any = None
         self.overwrite_with_gradient = False
         self.place = 0
+        self.baked = False  # some program decided something by the value
         self._pending: Any = None  # the initializer of an abstract variable
         value = self._first_value(initializer, shape, dtype)
         self.shape: tuple[int, ...] = tuple(value.shape)
@@ -250,8 +252,8 @@ class Variable(Operators):
         value = None
         if context.state is not None:
             value = context.state.look(id(self))
-            if value is None and context.state.shapes_only:  # nobody keeps the array
-                value = self.peek()
+            if value is None:
+                value = context.state.missing(self)
             if type(value) is Spec:
                 value = stand_in(self, value, context.state)
         if value is None:
@@ -282,6 +284,16 @@ class Variable(Operators):
         if state is not None:
             state.write(self, value)
             return value
+        if is_tracer(value):
+            raise ArgumentError(
+                f"Variable {self.path!r} is assigned a value inside a function that "
+                "JAX traces (jax.jit, grad, vmap, scan, …), where the value would be "
+                "lost. Use layer.stateless_call, carnyx.pure or keras.StatelessScope, "
+                "which give new values back."
+            )
+        if self.baked:  # a program took the value itself
+            self.baked = False
+            _reads.move()
         if self.abstract:
             self._fill(value)
             return value
@@ -310,14 +322,20 @@ class Variable(Operators):
         """A copy as a NumPy array."""
         state = current().state
         kept = None if state is None else state.look(id(self))
+        if state is not None and state.trace is not None:
+            if kept is None:
+                state.trace.meet(self)
+            own = state.trace.number(self)
+            kept = kept if own is None else own
         if kept is None and self.abstract:
             refuse([self])
         return np.array(across.on_host(self.peek() if kept is None else kept))
 
     @property
     def trainable(self) -> bool:
-        """Whether training may change it."""
-        return self._trainable
+        """Whether training may change it; in a step, whether it might at `compile`."""
+        frozen = current().frozen
+        return self._trainable if frozen is None else frozen.of(self)
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
@@ -357,17 +375,25 @@ class Variable(Operators):
     def __iter__(self) -> Any:
         return iter(self.value)
 
+    def _number(self) -> Any:
+        """The value, for Python to decide by; see `Trace.number`."""
+        value, state = self.value, current().state
+        if state is not None and state.trace is not None:
+            own = state.trace.number(self)
+            value = value if own is None else own
+        return value
+
     def __float__(self) -> float:
-        return float(self.value)
+        return float(self._number())
 
     def __int__(self) -> int:
-        return int(self.value)
+        return int(self._number())
 
     def __bool__(self) -> bool:
-        return bool(self.value)
+        return bool(self._number())
 
     def __index__(self) -> int:
-        return self.value.__index__()
+        return self._number().__index__()
 
     def __getattr__(self, name: str) -> Any:
         # The methods of an array: sum, reshape, T, at, astype, …

@@ -8,7 +8,7 @@ from carnyx import metrics as metrics_lib
 from carnyx._core.placement import current_placement
 from carnyx._training.compiled_loss import CompiledLoss
 from carnyx._training.compiled_metrics import CompiledMetrics
-from carnyx._training.state import HeldState
+from carnyx._training.state import Frozen, HeldState
 
 
 class Compiled:
@@ -28,6 +28,8 @@ class Compiled:
         self.held: HeldState | None = None
         self.held_key: Any = None  # under which `held` is known to be right
         self.placement = current_placement()
+        self.frozen = Frozen()
+        self.told_of = -1  # for which structure the user was told what is frozen
         self.ready = False
         self.expectations: Any = None  # of data: see checks
         self.told: set[str] = set()  # what checks have warned of

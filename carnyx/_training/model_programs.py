@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+from carnyx import tree
 from carnyx._core import structure
 from carnyx._core.infer import infer
 from carnyx._core.placement import current_placement
+from carnyx._core.scope import scoped
 from carnyx._data import Feed
 from carnyx._training import simple_steps
 from carnyx._training.checks.first_batches import SINGLE_BATCHES, look_at
 from carnyx._training.checks.watched import expectations_of
+from carnyx._training.compile import Compiled
 from carnyx._training.outputs import trimmed
 from carnyx._training.predicting import PredictProgram
-from carnyx._training.programs import StepProgram
+from carnyx._training.programs import StepProgram, sized
 from carnyx._training.stages.placements import InnerPlacement
 from carnyx._training.stages.plan import Plan
 from carnyx._training.state import HeldState, TrainState
@@ -85,6 +89,12 @@ class ModelPrograms(Steps):
     ) -> None:
         """Build model, losses, metrics and optimizer for batches like `spec`."""
         compiled = self._need_compiled("fit" if training else "evaluate")
+        with scoped(frozen=compiled.frozen):
+            self._prepare_as(compiled, spec, training, batch_size)
+
+    def _prepare_as(
+        self, compiled: Compiled, spec: Any, training: bool, batch_size: int | None
+    ) -> None:
         if training and batch_size and self._placement is not None:
             self._placement.check_batch(batch_size)
         name = "train_step" if training else "test_step"
@@ -122,7 +132,7 @@ class ModelPrograms(Steps):
 
     def _predicted_spec(self, x: Any) -> Any:
         """Symbolic outputs for symbolic inputs; builds the model on the way."""
-        return infer(lambda x: self(x, training=False), x)  # type: ignore[operator]
+        return infer(lambda x: self._predictions(x, training=False), x)
 
     def _held(self) -> HeldState:
         """The state of all variables, as one store."""
@@ -140,17 +150,55 @@ class ModelPrograms(Steps):
             slots = simple_steps.extra_variables(self)
         else:
             slots = self.optimizer.variables if self.optimizer.built else []
-        parts = TrainState(
-            self.trainable_variables,  # type: ignore[attr-defined]
-            self.non_trainable_variables,  # type: ignore[attr-defined]
-            list(slots),
-            self.metrics_variables,
-        )
+        compiled.frozen.take(self)
+        with scoped(frozen=compiled.frozen):
+            parts = TrainState(
+                self.trainable_variables,  # type: ignore[attr-defined]
+                self.non_trainable_variables,  # type: ignore[attr-defined]
+                list(slots),
+                self.metrics_variables,
+            )
+        if slots and not simple:
+            self._check_optimizer(parts.trainable_variables)
         held, same = compiled.held, HeldState.key_of(parts)
         if held is None or held.key != same or held.placement is not placement:
             held = compiled.held = HeldState(parts, placement)
             compiled.programs.clear()
         return held
+
+    def _check_optimizer(self, trainable: list[Any]) -> None:
+        """Whether the optimizer was built on what is to be trained."""
+        known = {id(v) for v in self.optimizer._trainable_variables}
+        other = [v.path for v in trainable if id(v) not in known]
+        if other or len(trainable) != len(known):
+            raise ArgumentError(
+                f"The optimizer {self.optimizer.name!r} was built for {len(known)} "
+                f"trainable variables, and {self.name!r} has {len(trainable)}"  # type: ignore[attr-defined]
+                + (f", among them {other[:3]}" if other else "")
+                + ": it is of another model, or layers were added, frozen or unfrozen "
+                "since. Call compile() with a new optimizer."
+            )
+
+    def _tell_of_trainable(self) -> None:
+        """Warn where `trainable` was set after `compile`, and is not in force."""
+        compiled = self._need_compiled("fit")
+        if compiled.told_of == structure.version():
+            return
+        compiled.told_of = structure.version()
+        others = compiled.frozen.others()
+        inside = {id(v) for x in others if hasattr(x, "call") for v in x.variables}
+        names = [
+            x.name if hasattr(x, "call") else x.path
+            for x in others
+            if id(x) not in inside
+        ]
+        if names:
+            warnings.warn(
+                f"trainable of {names[:5]}{' …' if names[5:] else ''} was changed "
+                f"after {self.name!r} was compiled, and is not in force: training "  # type: ignore[attr-defined]
+                "goes by what it was at compile(). Call compile() again.",
+                stacklevel=4,
+            )
 
     def training_variables(self) -> list[Any]:
         """What a training step changes, metrics apart: weights, buffers, seeds, the
@@ -165,6 +213,7 @@ class ModelPrograms(Steps):
             if simple_steps.is_simple(self, name):
                 step = simple_steps.checked_logs(getattr(self, name))
                 step = simple_steps.pure_step(step, held.store.variables, held.cuts)
+            step = self._as_compiled(step)
             programs[key] = self._made_program(name, step, held)
         return programs[key]
 
@@ -175,6 +224,26 @@ class ModelPrograms(Steps):
         if held.placement is None:
             return usual()
         return held.placement.make_program(self, name, step, held, usual)
+
+    def _as_compiled(self, step: Any) -> Any:
+        """The step, in which is trainable what was so at `compile`."""
+        frozen = self._need_compiled("fit").frozen
+
+        def run(state: Any, data: Any) -> Any:
+            with scoped(frozen=frozen):
+                return step(state, data)
+
+        return run
+
+    def captured_variables(self) -> list[Any]:
+        """Variables of nobody that the compiled steps read or assign."""
+        programs = self._need_compiled("fit").programs.values()
+        return list(dict.fromkeys(v for p in programs for v in p.captured()))
+
+    def meet(self, feed: Feed) -> None:
+        """Find the `captured_variables` of a training step before there is a batch."""
+        spec, size = trimmed(feed.spec()), feed.batch_size or 1
+        self.train_program().meet(tree.map_structure(lambda s: sized(s, size), spec))
 
     def train_program(self) -> StepProgram:
         """The program of a training step; compiled once, reused by every call."""
@@ -222,7 +291,11 @@ class ModelPrograms(Steps):
 
     def finish_training(self, trained: bool) -> None:
         """After the last epoch: averaged weights take their place, if so chosen."""
-        if trained and simple_steps.is_simple(self, "train_step"):
+        if not trained:
+            return
+        if simple_steps.is_simple(self, "train_step"):
             simple_steps.finish(self)
-        elif trained:
-            self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
+            return
+        with scoped(frozen=self._need_compiled("fit").frozen):
+            trainable = self.trainable_variables  # type: ignore[attr-defined]
+        self.optimizer.finalize_variable_values(trainable)

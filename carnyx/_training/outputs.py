@@ -88,6 +88,11 @@ def spread(
         )
     if isinstance(given, Mapping):
         return _by_key(given, outputs, what)
+    if not isinstance(given, list | tuple):
+        raise ArgumentError(
+            f"{what} got {given!r}; expected one for all outputs, a list of them or a "
+            f"dict by name, for {_names(outputs)}."
+        )
     flat = list(given) if len(given) == len(outputs) else tree.flatten(given)
     if len(flat) == len(outputs):
         return dict(zip(outputs, flat, strict=True))

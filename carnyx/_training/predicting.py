@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 
 from carnyx._core.placement import Placement, peek_settled
 from carnyx._core.scope import scoped
+from carnyx._core.traces import Traces, Variants
 from carnyx._core.variable import Variable
 
 
@@ -31,8 +33,7 @@ class PredictProgram:
         self.placement = placement if compiled else None
         self.flat = [*variables[0], *variables[1]]
         self.key: Any = None  # under which it is known to fit
-        self._changed: list[int] = []
-        self._run = jax.jit(self._flat) if compiled else self._flat
+        self._variants = Variants(lambda: _Function(self))
 
     def fits(
         self,
@@ -50,32 +51,50 @@ class PredictProgram:
             and len(variables[0]) == len(self.variables[0])
         )
 
-    def _flat(self, values: list[Any], batch: Any) -> tuple[Any, list[Any]]:
+    def run(
+        self, traces: Traces, values: list[Any], captured: list[Any], batch: Any
+    ) -> tuple[Any, dict[int, Any], dict[int, Any]]:
+        """Outputs, and by their places the values that are others than before; most
+        models change nothing here."""
         cut = len(self.variables[0])
-        before = values[cut:]
-        if self.placement is not None:
-            batch = self.placement.whole(batch)
-        with scoped(placement=self.placement):
+        before, placement = values[cut:], self.placement
+        if placement is not None:
+            batch = placement.whole(batch)
+
+        def step() -> Any:
             outputs, after = self.step((values[:cut], before), batch)
-        if self.placement is not None:
-            outputs = self.placement.shown(outputs)
-        # Most models change nothing here; only what changed need come back.
-        self._changed = [
-            cut + i
-            for i, (a, b) in enumerate(zip(before, after, strict=True))
-            if a is not b
-        ]
-        return outputs, [after[i - cut] for i in self._changed]
+            return (outputs if placement is None else placement.shown(outputs)), after
+
+        with scoped(placement=placement):
+            (outputs, after), more = traces.run(step, self.flat, values, captured)
+        pairs = enumerate(zip(before, after, strict=True), cut)
+        return outputs, {i: new for i, (old, new) in pairs if new is not old}, more
 
     def __call__(self, batch: Any) -> Any:
         placement = self.placement
         batch = batch if placement is None else placement.place_batch(batch)
-        values = peek_settled(placement, self.flat)
-        outputs, changed = self._run(values, batch)
-        for index, value in zip(self._changed, changed, strict=True):
-            self.flat[index].assign(value)
+        now = self._variants.now()
+        traces: Traces = now.traces
+
+        def call() -> Any:
+            values = peek_settled(placement, self.flat)
+            return now.run(values, traces.values(placement), batch)
+
+        outputs, changed, more = traces.until_known(call)
+        for place, value in changed.items():
+            self.flat[place].assign(value)
+        traces.keep(more)
         return outputs
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
-        return self._run._cache_size() if self.compiled else 0  # type: ignore[attr-defined]
+        return sum(f.run._cache_size() for f in self._variants.all if self.compiled)
+
+
+class _Function:
+    """The jitted function, and what its traces met."""
+
+    def __init__(self, program: PredictProgram) -> None:
+        self.traces = Traces(program.compiled)
+        run = functools.partial(program.run, self.traces)
+        self.run: Any = jax.jit(run) if program.compiled else run

@@ -51,10 +51,10 @@ def _compiling(program: Any, batch: Any) -> dict[str, Any]:
     """Seconds to trace and to compile; memory and work as the compiler sees them."""
     if not program.compiled:
         return {"trace": 0.0, "compile": 0.0, "flops": None, "memory": {}}
-    if not hasattr(program, "_run"):
+    if not hasattr(program, "lower"):
         return _compiling_parts(program, batch)
     begin = time.perf_counter()
-    lowered = program._run.lower(program.held.store.ready(), program.put(batch))
+    lowered = program.lower(batch)
     middle = time.perf_counter()
     compiled = lowered.compile()
     end = time.perf_counter()

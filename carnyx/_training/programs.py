@@ -7,6 +7,7 @@ not depend on how a run was cut into chunks, and a resumed run repeats them exac
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,9 @@ from jax import lax
 
 from carnyx import tree
 from carnyx._core.costs import inner_programs, work_of
-from carnyx._core.scope import State, scoped
+from carnyx._core.scope import scoped
+from carnyx._core.traces import Met, Traces, Variants
+from carnyx._core.variable import Variable
 from carnyx._training.state import HeldState
 
 Step = Callable[[Any, Any], tuple[dict[str, Any], Any]]
@@ -33,6 +36,10 @@ _CHUNK_FLOPS_ELSEWHERE = 2e11
 class StepProgram:
     """A step, compiled; `(values, batch) -> (logs, values)` on a held state.
 
+    Variables that the step reads and nobody gave it are inputs, too (see
+    `_core/traces.py`); attributes that its trace read make it be traced anew when they
+    are set to something else.
+
     Args:
         step: `(state, batch) -> (logs, state)`, traceable.
         held: whose variables the values belong to.
@@ -42,35 +49,46 @@ class StepProgram:
     def __init__(self, step: Step, held: HeldState, compiled: bool = True) -> None:
         self.step, self.held, self.compiled = step, held, compiled
         self.placement = held.placement if compiled else None
-        self._run = self._packed(self._flat)
-        self._run_many = self._packed(self._loop)
-        self._run_one = self._packed(self._one)
         self._places: dict[tuple[int, ...], Any] = {}
-        self._costs: dict[Any, float | None] = {}
+        self._variants = Variants(lambda: Functions(self))
 
-    def _packed(self, fn: Callable[..., Any]) -> Any:
-        """The function on the arrays of the store, compiled."""
+    @property
+    def now(self) -> Functions:
+        """The functions for attributes as they are."""
+        return self._variants.now()
+
+    def packed(self, traces: Traces, fn: Callable[..., Any]) -> Any:
+        """The function on the arrays of the store and of captured variables,
+        compiled: gives logs, the store's arrays, and what captured ones became."""
         store = self.held.store
         options: dict[str, Any] = {}
         if self.placement is not None:
-            options["out_shardings"] = None, store.shardings()
+            options["out_shardings"] = None, store.shardings(), None
 
-        def packed(values: list[Any], *args: Any) -> tuple[Any, list[Any]]:
-            logs, flat = fn(store.opened(values), *args)
-            return logs, store.closed(flat)
+        def packed(values: list[Any], captured: list[Any], *args: Any) -> Any:
+            flat = store.opened(values)
+            logs, flat, changed = fn(traces, flat, captured, *args)
+            return logs, store.closed(flat), changed
 
         if not self.compiled:
             return packed
         return jax.jit(packed, donate_argnums=0, **options)
 
-    def _flat(self, values: list[Any], batch: Any) -> tuple[dict[str, Any], list[Any]]:
+    def flat(
+        self, traces: Traces, values: list[Any], captured: list[Any], batch: Any
+    ) -> tuple[dict[str, Any], list[Any], dict[int, Any]]:
+        """One step, on a value for each variable."""
         placement = self.placement
         batch = batch if placement is None else placement.whole(batch)
-        known = State.to_read(self.held.store.variables, values)
-        with scoped(fast_gradients=self.compiled, placement=placement, state=known):
+
+        def step() -> tuple[dict[str, Any], list[Any]]:
             logs, state = self.step(self.held.split(values), batch)
             logs = logs if placement is None else placement.shown(logs)
             return logs, self.held.join(state)
+
+        with scoped(fast_gradients=self.compiled, placement=placement):
+            out, changed = traces.run(step, self.held.store.variables, values, captured)
+        return *out, changed
 
     def put(self, batch: Any, axis: int = 0) -> Any:
         """A batch (samples along `axis`) where the program wants it."""
@@ -84,9 +102,24 @@ class StepProgram:
 
     def start(self, batch: Any) -> dict[str, Any]:
         """Run one step on a batch that was put where the program wants it."""
-        store = self.held.store
-        logs, values = self._run(store.ready(), batch)
+        now = self._variants.now()
+        return self._called(now, now.run, batch)
+
+    def _called(self, now: Functions, function: Any, *args: Any) -> dict[str, Any]:
+        """Run one of the functions; the variables have the new values afterwards."""
+        store, traces = self.held.store, now.traces
+        try:
+            captured = traces.values(self.placement) if traces.captured else []
+            logs, values, changed = function(store.ready(), captured, *args)
+        except Met as met:
+            traces.add(met)
+            return self._called(now, function, *args)
+        except jax.errors.UnexpectedTracerError as error:
+            traces.explain(error)
+            raise
         store.take(values)
+        if changed:
+            traces.keep(changed)
         return logs
 
     def is_idle(self) -> bool:
@@ -100,22 +133,25 @@ class StepProgram:
         """How many steps on batches like this to run in one program; 1: do not fuse."""
         if not self.compiled:
             return 1
-        key = _shapes(batch)
-        if key not in self._costs:
-            self._costs[key] = self._fusable_cost(batch)
-        cost = self._costs[key]
+        key, now = _shapes(batch), self.now
+        if key not in now.costs:
+            now.costs[key] = now.traces.until_known(
+                lambda: self._fusable_cost(now.traces, batch)
+            )
+        cost = now.costs[key]
         if cost is None:
             return 1
         limit = _CHUNK_FLOPS.get(jax.default_backend(), _CHUNK_FLOPS_ELSEWHERE)
         most = max(2, min(MOST_STEPS, int(limit / max(cost, 1.0))))
         return 1 << (most.bit_length() - 1)
 
-    def _fusable_cost(self, batch: Any) -> float | None:
+    def _fusable_cost(self, traces: Traces, batch: Any) -> float | None:
         """Floating-point operations of a step on a device, or None: run it alone."""
         platform = jax.default_backend()
         store = self.held.store
         values = jax.eval_shape(store.opened, store.values)
-        jaxpr = jax.make_jaxpr(self._flat)(values, batch)
+        flat = functools.partial(self.flat, traces)
+        jaxpr = jax.make_jaxpr(flat)(values, traces.values(self.placement), batch)
         if platform == "cpu" and _has_convolution(jaxpr.jaxpr):
             return None  # XLA's CPU convolution inside a loop is many times slower
         flops = work_of(jaxpr.eqns).all
@@ -133,17 +169,13 @@ class StepProgram:
 
     def start_chunk(self, batches: Any, first: int, end: int) -> dict[str, Any]:
         """Run the steps of some batches of a stack that was put where it is wanted."""
-        return self._on_stack(self._run_many, batches, first, end)
+        now = self._variants.now()
+        return self._called(now, now.run_many, batches, self._numbers((first, end)))
 
     def start_one(self, batches: Any, index: int) -> dict[str, Any]:
         """Run the step of one batch of a stack, in a program without a loop."""
-        return self._on_stack(self._run_one, batches, index)
-
-    def _on_stack(self, program: Any, batches: Any, *places: int) -> dict[str, Any]:
-        store = self.held.store
-        logs, values = program(store.ready(), batches, self._numbers(places))
-        store.take(values)
-        return logs
+        now = self._variants.now()
+        return self._called(now, now.run_one, batches, self._numbers((index,)))
 
     def _numbers(self, places: tuple[int, ...]) -> Any:
         """Numbers on the devices; moving them there takes as long as a short step."""
@@ -157,32 +189,93 @@ class StepProgram:
                 )
         return self._places[places]
 
-    def _one(
-        self, values: list[Any], batches: Any, places: Any
-    ) -> tuple[dict[str, Any], list[Any]]:
+    def one(
+        self, traces: Traces, values: list[Any], captured: list[Any], batches: Any,
+        places: Any,
+    ) -> Any:  # fmt: skip
+        """The step of one batch of a stack."""
+
         def at(x: Any) -> Any:
             return lax.dynamic_index_in_dim(x, places[0], keepdims=False)
 
-        return self._flat(values, jax.tree_util.tree_map(at, batches))
+        batch = jax.tree_util.tree_map(at, batches)
+        return self.flat(traces, values, captured, batch)
 
-    def _loop(
-        self, values: list[Any], batches: Any, places: Any
-    ) -> tuple[dict[str, Any], list[Any]]:
+    def loop(
+        self, traces: Traces, values: list[Any], captured: list[Any], batches: Any,
+        places: Any,
+    ) -> Any:  # fmt: skip
+        """The steps of some batches of a stack."""
+
         def body(index: Any, carry: Any) -> Any:
-            return self._one(carry[1], batches, index[None])
+            _, values, captured = carry
+            logs, values, new = self.one(traces, values, captured, batches, index[None])
+            return logs, values, [new.get(i, v) for i, v in enumerate(captured)]
 
-        logs, _ = jax.eval_shape(lambda: self._one(values, batches, places))
+        logs, _, changed = jax.eval_shape(
+            lambda: self.one(traces, values, captured, batches, places)
+        )
         empty = tree.map_structure(lambda s: jnp.zeros(s.shape, s.dtype), logs)
-        return lax.fori_loop(places[0], places[1], body, (empty, values))
+        carry = empty, values, captured
+        logs, values, captured = lax.fori_loop(places[0], places[1], body, carry)
+        return logs, values, {i: captured[i] for i in changed}
 
     def lower(self, batch: Any) -> Any:
         """The step on batches like this, lowered: its text, its costs."""
-        return self._run.lower(self.held.store.settled(), self.put(batch))  # type: ignore[attr-defined]
+        now, values = self.now, self.held.store.settled()
+        batch = self.put(batch)
+        return now.traces.until_known(
+            lambda: now.run.lower(values, now.traces.values(self.placement), batch)
+        )
+
+    def captured(self) -> list[Variable]:
+        """Variables that the step works with beside those it was given."""
+        return self.now.traces.captured
+
+    def meet(self, batch: Any) -> None:
+        """Find out what the step works with, from the shapes of a batch alone."""
+        now, store = self.now, self.held.store
+        values = jax.eval_shape(store.opened, store.settled())
+        flat = functools.partial(self.flat, now.traces)
+        now.traces.until_known(
+            lambda: jax.eval_shape(
+                flat, values, now.traces.values(self.placement), batch
+            )
+        )
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
-        jitted = [self._run, self._run_many, self._run_one] if self.compiled else []
-        return sum(f._cache_size() for f in jitted)
+        return sum(self.compiled_sizes().values())
+
+    def compiled_sizes(self) -> dict[str, int]:
+        """How many programs each way to run has; for tests."""
+        names = ("run", "run_many", "run_one") if self.compiled else ()
+        return {
+            name: sum(getattr(v, name)._cache_size() for v in self._variants.all)
+            for name in names
+        }
+
+
+class Functions:
+    """A step's jitted functions, and what their traces met."""
+
+    def __init__(self, program: StepProgram) -> None:
+        self.traces = Traces(program.compiled)
+        self.run = program.packed(self.traces, program.flat)
+        self.run_many = program.packed(self.traces, program.loop)
+        self.run_one = program.packed(self.traces, program.one)
+        self.costs: dict[Any, float | None] = {}
+
+
+_UNKNOWN = 8  # stands in for a size that is found out later
+
+
+def sized(symbol: Any, batch_size: int) -> Any:
+    """A symbolic tensor as the shape of an array; None stays None."""
+    if symbol is None:
+        return None
+    sizes = [batch_size, *(_UNKNOWN if n is None else n for n in symbol.shape[1:])]
+    return jax.ShapeDtypeStruct(tuple(sizes), symbol.dtype)
 
 
 def _shapes(batch: Any) -> Any:

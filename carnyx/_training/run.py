@@ -26,6 +26,8 @@ from carnyx.errors import ArgumentError, FileError, ProcessError
 from carnyx.saving import backup
 from carnyx.saving.shards import ShardedArrays, Share, write_shards
 
+_CAPTURED = "/captured "  # begins the names of such variables in a backup
+
 
 class Run:
     """The position of a training run.
@@ -68,6 +70,9 @@ class Run:
         for i, variable in enumerate(variables):
             value = variable.peek()
             arrays[f"{i:05d} {variable.path}"] = across.copied(value)
+        for i, variable in enumerate(self._captured()):
+            value = variable.peek()
+            arrays[f"{_CAPTURED}{i:05d} {variable.path}"] = across.copied(value)
         states = [
             {
                 "class": type(c).__name__,
@@ -99,6 +104,7 @@ class Run:
         _check_same_model(saved, variables, names)
         for variable, name in zip(variables, names, strict=True):
             variable.assign(_placed(saved.arrays, name, variable.peek()))
+        self._restore_captured(saved)
         self._restore_callbacks(saved)
         self.feed.restore(_own_position(saved))
         self.epoch, self.step = content["epoch"], content["step"]
@@ -113,6 +119,26 @@ class Run:
         seed = global_seed_generator().state
         rest = [] if any(v is seed for v in held.store.variables) else [seed]
         return [*held.store.variables, *rest]
+
+    def _captured(self) -> list[Any]:
+        """Variables of nobody that the steps work with."""
+        known = {id(v) for v in self._variables()}
+        return [v for v in self.model.captured_variables() if id(v) not in known]
+
+    def _restore_captured(self, saved: backup.Backup) -> None:
+        """Their values; the step is looked at first, as it has not met them yet."""
+        names = sorted(n for n in saved.arrays if n.startswith(_CAPTURED))
+        if not names:
+            return
+        self.model.meet(self.feed)
+        found = self._captured()
+        by_path = {v.path: v for v in found}
+        for index, name in enumerate(names):
+            path = name.removeprefix(_CAPTURED).split(" ", 1)[1]
+            variable = by_path.get(path, found[index] if index < len(found) else None)
+            value = saved.arrays[name]
+            if variable is not None and variable.shape == value.shape:
+                variable.assign(value)
 
     def _restore_callbacks(self, saved: backup.Backup) -> None:
         waiting = list(saved.content["callbacks"])

@@ -121,7 +121,8 @@ def value_and_grad(
 def _inner(outer: State, variables: Sequence[Variable], values: Sequence[Any]) -> State:
     state = State(zip(variables, values, strict=True), closed=outer.closed)
     state.outer = outer
-    state.variables = outer.variables | state.variables
+    captured = [] if outer.trace is None else outer.trace.captured
+    state.variables |= {id(v): v for v in captured} | outer.variables
     return state
 
 

@@ -22,6 +22,41 @@ class TrainState(NamedTuple):
     metrics_variables: list[Any]
 
 
+class Frozen:
+    """What may be trained, as of `compile`.
+
+    Setting `trainable` afterwards is for the next `compile`, perhaps of another model
+    that shares layers (a discriminator, compiled and then frozen inside a GAN).
+    """
+
+    def __init__(self) -> None:
+        self._flags: list[tuple[Any, bool]] = []
+        self._known: dict[int, bool] = {}
+
+    def take(self, model: Any) -> None:
+        """Remember what is not known yet; layers and variables made later, too."""
+        for item in (*model._flatten_layers(), *model.variables):
+            if id(item) not in self._known:
+                self._flags.append((item, item._trainable))
+                self._known[id(item)] = item._trainable
+
+    def of(self, item: Any) -> bool:
+        """Whether a layer or variable is trainable."""
+        known = self._known.get(id(item))
+        return item._trainable if known is None else known
+
+    def others(self) -> list[Any]:
+        """Layers and variables of which `trainable` is another now."""
+        return [item for item, flag in self._flags if item._trainable is not flag]
+
+    def __getstate__(self) -> list[tuple[Any, bool]]:
+        return self._flags  # in a copy, ids are others
+
+    def __setstate__(self, flags: list[tuple[Any, bool]]) -> None:
+        self._flags = flags
+        self._known = {id(item): flag for item, flag in flags}
+
+
 class HeldState:
     """Every variable of a training run, their values in one store.
 

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 
 from carnyx import config, tree
 from carnyx._core.scope import pure
+from carnyx._core.traces import assign_carried, carrying
 from carnyx._training import simple_steps
 from carnyx._training.checks.watched import watched_step
 from carnyx._training.compile import Compiled
 from carnyx._training.outputs import unpack
 from carnyx._training.overrides import call_override
 from carnyx._training.state import TrainState
-from carnyx.errors import ArgumentError, NotCompiledError
+from carnyx.errors import ArgumentError, NotCompiledError, ShapeError
 from carnyx.layers._children import owned
 from carnyx.metrics import Metric
 
@@ -167,6 +168,12 @@ class Steps:
                 f"compute_loss() of {type(self).__name__} {self.name!r} returned "  # type: ignore[attr-defined]
                 "None. End it with `return loss`."
             )
+        if training and jnp.ndim(loss):
+            raise ShapeError(
+                f"The loss of {type(self).__name__} {self.name!r} has shape "  # type: ignore[attr-defined]
+                f"{jnp.shape(loss)}; training minimises one number. Take its mean, or "
+                "give the loss a reduction such as 'sum_over_batch_size'."
+            )
         return loss
 
     def train_step(self, state: Any, data: Any) -> tuple[dict[str, Any], Any]:
@@ -190,11 +197,12 @@ class Steps:
         """`train_step` by these two: how gradients are applied, metrics updated."""
         x, y, sample_weight = unpack(data)
         trainable, buffers, slots, metrics = state
-        gradient = jax.value_and_grad(self.compute_loss_and_updates, has_aux=True)
-        (_, (loss, y_pred, buffers, metrics)), gradients = gradient(
+        objective = carrying(self.compute_loss_and_updates)
+        (_, aux), gradients = jax.value_and_grad(objective, has_aux=True)(
             trainable, buffers, metrics, x, y, sample_weight,
             training=True, optimizer_variables=slots,
         )  # fmt: skip
+        loss, y_pred, buffers, metrics = assign_carried(aux)
         trainable, slots = apply(slots, gradients, trainable)
         logs, metrics = update(metrics, loss, x, y, y_pred, sample_weight)
         return logs, TrainState(trainable, buffers, slots, metrics)

@@ -91,6 +91,7 @@ class Trainer(ModelPrograms):
             if not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
                 self.optimizer = optimizers.LossScaleOptimizer(self.optimizer)
         self._compiled = Compiled(given, getattr(self, "output_names", None))
+        self._compiled.frozen.take(self)
         self.loss = loss
         self.run_eagerly, self.jit_compile = bool(run_eagerly), jit_compile
         self.steps_per_execution = steps_per_execution
@@ -193,6 +194,7 @@ class Trainer(ModelPrograms):
         )  # fmt: skip
         self._prepare(feed.spec(), training=True, batch_size=feed.batch_size)
         self._look_at(feed)
+        self._tell_of_trainable()
         validation_feed: Any = None
         if validation_data is not None:
             with naming("validation_data"):

@@ -44,6 +44,7 @@ class Callback(Configurable):
 
     params: dict[str, Any] | None = None
     every_batch = False
+    holds_variables = False  # that a model would have to know of
     _model: Any = None
     _state: tuple[str, ...] = ()
 

@@ -117,8 +117,10 @@ class Layer(HoldsWeights, Operation):
             cls.build = _build_once(vars(cls)["build"])
 
     def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-        if name == "_trainable" or not isinstance(value, structure.PLAIN):
+        before = vars(self).get(name)
+        super().__setattr__(name, value)
+        may_hold = structure.may_hold(value) or structure.may_hold(before)
+        if name == "_trainable" or (may_hold and value is not before):
             structure.touch()
 
     def __delattr__(self, name: str) -> None:

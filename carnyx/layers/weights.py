@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from carnyx import constraints, dtype_policies, initializers, regularizers
+from carnyx._core.scope import current
 from carnyx._core.variable import Variable
 from carnyx.dtype_policies import is_float
 from carnyx.errors import NotBuiltError, ShapeError
@@ -156,8 +157,11 @@ class HoldsWeights:
 
     @property
     def trainable(self) -> bool:
-        """Whether training may change the weights; sets all layers inside."""
-        return self._trainable
+        """Whether training may change the weights; sets all layers inside.
+
+        In a compiled model's steps it is what it was at `compile`."""
+        frozen = current().frozen
+        return self._trainable if frozen is None else frozen.of(self)
 
     @trainable.setter
     def trainable(self, value: bool) -> None:

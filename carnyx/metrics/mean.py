@@ -11,7 +11,8 @@ from carnyx import losses, registry
 from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.naming import to_snake_case
 from carnyx.configurable import Field, field
-from carnyx.losses.base import apply_mask, squeeze_or_expand_to_same_rank
+from carnyx.losses.base import apply_mask
+from carnyx.losses.shapes import fit_weight, squeeze_or_expand_to_same_rank
 from carnyx.metrics.base import Metric
 from carnyx.ops.core import convert_to_tensor
 from carnyx.ops.numpy import divide_no_nan
@@ -29,6 +30,7 @@ def samplewise(values: Any, weight: Any, reduce: Callable, dtype: Any) -> Any:
         values, weight = squeeze_or_expand_to_same_rank(values, weight)
         if values.ndim > weight.ndim:
             values = reduce(values, tuple(range(weight.ndim, values.ndim)))
+        values, weight = fit_weight(values, weight)
         weight = jnp.broadcast_to(weight, values.shape)
         values = values * weight
         if weight.ndim > 1:

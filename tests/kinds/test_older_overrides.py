@@ -90,6 +90,54 @@ def test_what_returns_nothing(cls: type[Plain], loss: Any, message: str) -> None
         m.fit(X, Y, verbose=0)
 
 
+class Vector(Plain):
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None) -> Any:
+        return y_pred - y
+
+
+@pytest.mark.parametrize(
+    ("cls", "loss"),
+    [(Vector, None), (Plain, keras.losses.MeanSquaredError(reduction="none"))],
+    ids=["compute_loss", "reduction"],
+)
+def test_a_loss_of_many_numbers_is_not_trained_on(cls: Any, loss: Any) -> None:
+    m = cls()
+    m.compile("sgd", loss)
+    with pytest.raises(ValueError, match=r"has shape \(4.*Take its mean"):
+        m.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"loss": 5}, "loss got 5; expected one for all"),
+        ({"loss": "mse", "loss_weights": "a"}, "loss_weights got 'a'; expected"),
+        ({"loss": "mean_square_error"}, "Did you mean 'mean_squared_error'"),
+        ({"loss": "mse", "metrics": ["acuracy"]}, "Did you mean 'accuracy'"),
+        ({"optimizer": "adm"}, "Did you mean 'adam'"),
+    ],
+    ids=str,
+)
+def test_what_compile_does_not_know(given: dict[str, Any], message: str) -> None:
+    m = Plain()
+    with pytest.raises(ValueError, match=message):
+        m.compile(**given)
+        m.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("old", "message"),
+    [
+        ("sample_weight_mode", "Weights of every shape"),
+        ("target_tensors", r"Targets are given to fit\(x, y\)"),
+    ],
+)
+def test_old_arguments_of_compile_say_the_new_way(old: str, message: str) -> None:
+    compile_: Any = Plain().compile
+    with pytest.raises(TypeError, match=message):
+        compile_("sgd", "mse", **{old: None})
+
+
 def test_jit_compile_can_be_set_at_any_time() -> None:
     m = Plain()
     m.jit_compile = False

@@ -121,6 +121,12 @@ def test_a_weight_a_sample_is_not_one_a_step(steps: int) -> None:
         keras.losses.MeanSquaredError()(y_true, y_true, np.ones(5))
 
 
+def test_weights_of_metrics_are_for_samples_too() -> None:
+    metric = keras.metrics.MeanSquaredError()
+    with pytest.raises(ValueError, match=r"weight or mask has shape \(1, 4\)"):
+        metric(np.ones((4, 2)), np.ones((4, 2)), sample_weight=np.ones((1, 4)))
+
+
 @pytest.mark.parametrize("metric", ["AUC", "Precision", "Recall", "F1Score"])
 def test_class_numbers_for_a_metric_of_scores_say_what_to_do(metric: str) -> None:
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])

