@@ -199,11 +199,11 @@ class Trainer(ModelPrograms):
         if validation_data is not None:
             with naming("validation_data"):
                 vx, vy, vw = three_parts(validation_data)
-            if y is not None and vy is None and hasattr(vx, "shape"):
-                raise DataError(
-                    f"validation_data got an array of shape {tuple(vx.shape)} alone; "
-                    "expected (x, y) or (x, y, sample_weight)."
-                )
+                if y is not None and vy is None and hasattr(vx, "shape"):
+                    raise DataError(
+                        f"validation_data got an array of shape {tuple(vx.shape)}; "
+                        "expected (x, y) or (x, y, sample_weight)."
+                    )
                 validation_feed = adapt(
                     vx, vy, vw, batch_size=validation_batch_size or batch_size,
                     steps=validation_steps, shuffle=False,

@@ -91,6 +91,33 @@ class Clock(layers.Layer):
         return x * (time.time() % 1)
 
 
+def stranger(kept):
+    class Own(layers.Layer):
+        def call(self, x):
+            inner = layers.Dense(4, name="inner")
+            if kept:
+                self.inner = inner
+            return inner(x)
+
+    model = keras.Sequential([keras.Input((4,)), Own(), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    fitted(model, X, X[:, :1])
+
+
+def lazily():
+    class Own(layers.Layer):
+        inner = None
+
+        def call(self, x):
+            if self.inner is None:
+                self.inner = layers.Dense(4)
+            return self.inner(x)
+
+    model = keras.Sequential([keras.Input((4,)), Own(), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    fitted(model, X, X[:, :1])
+
+
 def clock():
     model = keras.Sequential([keras.Input((4,)), Clock(), layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -211,6 +238,8 @@ WARNINGS = {
     "random": (lambda: frozen(lambda s, x: x * random.random()), "'noisy'.*random"),
     "own generator": (lambda: frozen(lambda s, x: x * s.rng.normal()), "self.rng"),
     "time": (clock, "time.time"),
+    "a layer made in call": (lambda: stranger(False), "'.*inner' is called.*no part"),
+    "made anew in call": (lambda: stranger(True), "'.*inner' is called.*no part"),
 } | {
     f"mask: {type(layer).__name__}": (
         lambda layer=layer: masked(layer), f"'{layer.name}' was given.* mask.*drops it"
@@ -245,6 +274,7 @@ MEANT = {
     ),
     "all classes": lambda: weighted({0: 1, 1: 2, 2: 3}),
     "random layers": lambda: frozen(lambda s, x: keras.random.dropout(x, 0.5, seed=1)),
+    "a layer made in the first call": lazily,
     "mask taken": lambda: masked(Takes()),
     "mask kept": lambda: masked(Keeps()),
     "mask taken inside": lambda: masked(Around()),

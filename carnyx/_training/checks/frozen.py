@@ -28,10 +28,12 @@ class Frozen:
         self.told = told
         own = [x for x in model._flatten_layers() if not _is_ours(x)]
         self._own = {id(layer): _generators(layer) for layer in own}
-        self._before = {g: _state(g) for g in self._all()}
+        self.begin()
 
-    def _all(self) -> list[str]:
-        return ["numpy.random", "random"] if self._own else []
+    def begin(self) -> None:
+        """From now on; what was drawn before is not looked at."""
+        shared = ["numpy.random", "random"] if self._own else []
+        self._before = {name: _state(name) for name in shared}
 
     def look(self, layer: Any) -> None:
         """A layer was called."""

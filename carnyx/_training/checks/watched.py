@@ -14,9 +14,10 @@ from carnyx._training.checks.first_batches import Expectations, expectations
 from carnyx._training.checks.frozen import Frozen
 from carnyx._training.checks.losses import expected_by
 from carnyx._training.checks.predictions import judge_predictions
-from carnyx._training.checks.told import on
+from carnyx._training.checks.told import on, warn_once
 from carnyx._training.checks.watching import Watch
 from carnyx.layers import Embedding, Masking
+from carnyx.layers.input_spec import label
 
 
 def expectations_of(
@@ -56,11 +57,27 @@ class StepWatch(Watch):
     def __init__(self, model: Any, told: set[str], frozen: Frozen | None) -> None:
         super().__init__(model)
         self.told, self.frozen = told, frozen
+        self._parts = set(map(id, model._flatten_layers()))
 
     def layer(self, layer: Any, inputs: dict[str, Any], outputs: Any) -> None:
         super().layer(layer, inputs, outputs)
+        if id(layer) not in self._parts and layer.weights:
+            self._tell_of_stranger(layer)
         if self.frozen is not None:
             self.frozen.look(layer)
+
+    def _tell_of_stranger(self, layer: Any) -> None:
+        """A layer with weights that is no part of the model; told at the outermost."""
+        self._parts |= set(map(id, layer._flatten_layers()))
+        if self.frozen is not None:
+            self.frozen.begin()  # its first weights were drawn by Python's random
+        warn_once(
+            self.told,
+            f"{label(layer)} is called in {self.model.name!r} and is no part of it: it "
+            "was made inside of a call(), or is kept outside of the layers. Its "
+            "weights are not trained and not saved. Make it in __init__ or build() as "
+            "an attribute (self.inner = ...), and only use it in call().",
+        )
 
     def meets(self, loss: Any, output: str, prediction: Any) -> None:
         """A compiled loss is given an output."""
