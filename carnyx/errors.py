@@ -13,6 +13,7 @@
     ├── AbstractError       (ValueError)    values asked for of an abstract model
     ├── NotCompiledError    (ValueError)    training before `compile`
     ├── DataError           (ValueError)    batches that do not fit the model
+    ├── OutOfMemoryError    (MemoryError)   an array larger than what is free
     ├── DeviceError         (RuntimeError)  a device that is not there
     ├── ProcessError        (RuntimeError)  another process that died or failed
     ├── FileError           (OSError, ValueError)  a file missing, damaged or refused
@@ -86,6 +87,10 @@ class NotCompiledError(CarnyxError, ValueError):
 
 class DataError(CarnyxError, ValueError):
     """Batches that do not fit the model."""
+
+
+class OutOfMemoryError(CarnyxError, MemoryError):
+    """An array that is larger than the memory that is free; it was not made."""
 
 
 class DeviceError(CarnyxError, RuntimeError):

@@ -16,6 +16,7 @@ import numpy as np
 
 from carnyx import registry
 from carnyx._core.devices import ensure_device
+from carnyx._core.memory import ensure_room
 from carnyx._core.scope import is_tracer
 from carnyx._core.seed import SeedGenerator, draw_seed, make_default_seed
 from carnyx.configurable import Configurable, above_zero, field, one_of
@@ -52,6 +53,7 @@ def _sample(
     with the same numbers.
     """
     shape, dtype = tuple(shape), standardize_dtype(dtype)
+    ensure_room(shape, dtype, "The initial value", RandomInitializer.copies_made)
     ensure_device()
     with jax.ensure_compile_time_eval():
         key = draw_seed(seed)
@@ -106,6 +108,8 @@ class RandomInitializer(Initializer):
             is drawn for None; a `SeedGenerator` gives others each time.
     """
 
+    copies_made = 5  # of the array in memory while it is made, bits included
+
     seed: Any = _seed_field()
 
     def __post_init__(self) -> None:
@@ -129,6 +133,7 @@ class Zeros(Initializer):
     """0 everywhere."""
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike = None) -> Tensor:
+        ensure_room(shape, standardize_dtype(dtype), "The initial value")
         return _on_device(np.zeros(shape, bool), dtype)
 
 
@@ -136,6 +141,7 @@ class Ones(Initializer):
     """1 everywhere."""
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike = None) -> Tensor:
+        ensure_room(shape, standardize_dtype(dtype), "The initial value")
         return _on_device(np.ones(shape, bool), dtype)
 
 
@@ -149,6 +155,7 @@ class Constant(Initializer):
     value: Any = field(0.0, registry.deserialize_keras_object)
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike = None) -> Tensor:
+        ensure_room(shape, standardize_dtype(dtype), "The initial value")
         return _on_device(np.broadcast_to(np.asarray(self.value), tuple(shape)), dtype)
 
 
@@ -163,6 +170,7 @@ class Identity(Initializer):
     def __call__(self, shape: Sequence[int], dtype: DTypeLike = None) -> Tensor:
         if len(shape) != 2:
             raise ShapeError(f"Identity got shape {tuple(shape)}; expected a matrix's.")
+        ensure_room(shape, "float64", "The initial value")
         return _on_device(self.gain * np.eye(shape[0], shape[1]), dtype)
 
 
@@ -204,6 +212,7 @@ class STFT(Initializer):
             density = self.scaling == "density"
             norm = np.sqrt((window**2).sum()) if density else np.abs(window).sum()
             kernel = kernel * window / (norm if self.scaling else 1)
+        ensure_room(shape, standardize_dtype(dtype), "The initial value")
         return _on_device(np.broadcast_to(kernel, shape), dtype)
 
     def _window(self, size: int) -> np.ndarray:

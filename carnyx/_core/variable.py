@@ -13,6 +13,7 @@ from carnyx import _reads
 from carnyx._core import across, placement, structure
 from carnyx._core.abstract import Spec, refuse, stand_in
 from carnyx._core.devices import ensure_device
+from carnyx._core.memory import ensure_room
 from carnyx._core.naming import auto_name, current_path
 from carnyx._core.operators import Operators
 from carnyx._core.scope import current, is_tracer, scoped
@@ -185,6 +186,8 @@ class Variable(Operators):
                 if current().abstract:
                     self._pending = initializer
                     return Spec(tuple(shape), jnp.dtype(dtype))
+                copies = getattr(initializer, "copies_made", 2)
+                ensure_room(shape, dtype, f"Weight {self.path!r}", copies)
                 return as_array(initializer(tuple(shape), dtype=dtype), dtype)
             if dtype is None and not hasattr(initializer, "dtype"):
                 initializer = np.asarray(initializer)

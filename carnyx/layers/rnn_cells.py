@@ -29,6 +29,7 @@ from carnyx.layers._fields import arrange
 from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
 from carnyx.ops import recurrent
+from carnyx.ops._creation import zeros
 from carnyx.typing import Shape, Tensor
 
 
@@ -95,7 +96,7 @@ class Cell(Layer):
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
         """Zeros, one array a state."""
         sizes = tree.flatten(self.state_size)
-        return [jnp.zeros((batch_size, n), self.compute_dtype) for n in sizes]
+        return [zeros((batch_size, n), self.compute_dtype) for n in sizes]
 
     # ---- dropout
 
@@ -391,7 +392,7 @@ def initial_state(cell: Any, batch_size: Any, dtype: Any) -> Any:
     if make is not None:
         return make(batch_size=batch_size)
     return tree.map_structure(
-        lambda size: jnp.zeros((batch_size, size), dtype), cell.state_size
+        lambda size: zeros((batch_size, size), dtype), cell.state_size
     )
 
 

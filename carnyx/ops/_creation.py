@@ -9,6 +9,7 @@ from jax import export
 
 from carnyx import config
 from carnyx._core.devices import ensure_device
+from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError, DTypeError, ShapeError
@@ -27,28 +28,32 @@ __all__ = [
 
 def zeros(shape: ShapeLike | int, dtype: DTypeLike = None) -> Tensor:
     """Zeros in `dtype`, or floatx."""
-    return jnp.zeros(_shape(shape), standardize_dtype(dtype))
+    return jnp.zeros(*_checked(shape, dtype))
 
 
 def ones(shape: ShapeLike | int, dtype: DTypeLike = None) -> Tensor:
     """Ones in `dtype`, or floatx."""
-    return jnp.ones(_shape(shape), standardize_dtype(dtype))
+    return jnp.ones(*_checked(shape, dtype))
 
 
 def empty(shape: ShapeLike | int, dtype: DTypeLike = None) -> Tensor:
     """Values yet to be written in `dtype`, or floatx; under JAX they are zeros."""
-    return jnp.empty(_shape(shape), standardize_dtype(dtype))
+    return jnp.empty(*_checked(shape, dtype))
 
 
-def _shape(shape: ShapeLike | int) -> Any:
+def _checked(shape: Any, dtype: DTypeLike) -> tuple[Any, str]:
+    """A shape that there is room for, and the dtype."""
     ensure_device()  # these may be the first arrays of all
-    return tuple(shape) if isinstance(shape, list) else shape
+    dtype = standardize_dtype(dtype)
+    ensure_room(shape, dtype, "An array")
+    return tuple(shape) if isinstance(shape, list) else shape, dtype
 
 
 @op
 def full(shape: ShapeLike | int, fill_value: Tensor, dtype: DTypeLike = None) -> Tensor:
     """`fill_value` everywhere, in `dtype` or floatx."""
-    return jnp.full(_shape(shape), tensor(fill_value), standardize_dtype(dtype))
+    sizes, dtype = _checked(shape, dtype)
+    return jnp.full(sizes, tensor(fill_value), dtype)
 
 
 @op
@@ -90,17 +95,18 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: DTypeLike = None) -> Te
     for size in (N, M):
         if jnp.issubdtype(getattr(size, "dtype", type(size)), jnp.floating):
             raise DTypeError(f"eye got the size {size!r}; sizes are integers.")
-    return jnp.eye(N, M, k, standardize_dtype(dtype))
+    dtype = _checked((N, N if M is None else M), dtype)[1]
+    return jnp.eye(N, M, k, dtype)
 
 
 def identity(n: int, dtype: DTypeLike = None) -> Tensor:
     """The n by n identity matrix."""
-    return jnp.identity(n, standardize_dtype(dtype))
+    return jnp.identity(n, _checked((n, n), dtype)[1])
 
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: DTypeLike = None) -> Tensor:
     """Ones on and below the k-th diagonal of an N by M (None: N by N) matrix."""
-    return jnp.tri(N, M, k, standardize_dtype(dtype))
+    return jnp.tri(N, M, k, _checked((N, N if M is None else M), dtype)[1])
 
 
 @op

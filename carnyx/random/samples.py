@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from carnyx import config
+from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
 from carnyx._core.seed import draw_seed
 from carnyx._numbers import integer
@@ -33,6 +34,11 @@ def _sizes(shape: Sizes) -> tuple[int, ...]:
 
 def _dtype(dtype: DTypeLike) -> str:
     return config.floatx() if dtype is None else standardize_dtype(dtype)
+
+
+def _sizes(shape: Sizes) -> tuple[int, ...]:
+    ensure_room(shape, "float32", "An array of random numbers")
+    return tuple(shape)
 
 
 @op

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,17 @@ from carnyx.errors import (
 from carnyx.saving import hdf5, jsons, shared, walk
 from carnyx.saving.by_layer import restore_by_name
 from carnyx.saving.description import ModelDescription
-from carnyx.saving.files import PathLike, damaged, existing
+from carnyx.saving.files import PathLike, as_path, damaged, existing
 from carnyx.saving.formats import keras_v3, legacy_h5
+from carnyx.saving.limits import MAX_LAYERS, check_layers
 from carnyx.saving.restore import restore
 
 _HDF5 = (".h5", ".hdf5")
+_FORMATS = ("keras", "h5", "hdf5")
+_ONLY_BY_PATH = (
+    "{} got objects_to_skip for {!r}; that is for files that go by path, which end in "
+    ".weights.h5."
+)
 
 
 def save_model(
@@ -38,6 +43,8 @@ def save_model(
     zipped: bool | None = None,
     *,
     include_optimizer: bool = True,
+    save_format: str | None = None,
+    **others: Any,
 ) -> None:
     """Save architecture, weights, and the state of training.
 
@@ -47,9 +54,12 @@ def save_model(
         filepath: ends in `.keras`, or `.h5` for the layout that Keras 2 reads.
         overwrite: False asks before a file is replaced.
         include_optimizer: `.h5` only; whether to save the state of training.
+        save_format: deprecated; the name says it.
     """
-    _check_path("save_model", filepath)
-    suffix = Path(filepath).suffix
+    _need_none(others, "save_model")
+    suffix = Path(as_path(filepath, "save_model")).suffix
+    if save_format is not None:
+        _check_format(save_format, suffix)
     if zipped is False or suffix not in (".keras", *_HDF5):
         raise ArgumentError(
             f"save_model got {str(filepath)!r}; expected a file ending in .keras (the "
@@ -68,16 +78,33 @@ def save_model(
     _write(filepath, overwrite, description, writer.write)
 
 
-def _check_path(what: str, filepath: Any) -> None:
-    if not isinstance(filepath, str | os.PathLike):
+def _need_none(others: dict[str, Any], function: str) -> None:
+    if others:
         raise ArgumentError(
-            f"{what} got filepath={filepath!r}; expected a path, such as "
-            "'model.keras'. For a buffer save to a file first, and read it."
+            f"{function} got the arguments {sorted(others)}, which it does not have."
         )
 
 
+def _check_format(save_format: str, suffix: str) -> None:
+    """As Keras 2's argument: kept where the name of the file says the same."""
+    if save_format not in _FORMATS or suffix not in (".keras", *_HDF5):
+        raise ArgumentError(
+            f"save_model got save_format={save_format!r} for a file ending in "
+            f"{suffix!r}; leave save_format out and give a name that ends in .keras or "
+            ".h5. What SavedModel was for is model.export."
+        )
+    warnings.warn(
+        "save_format is deprecated: the ending of the file's name says the format.",
+        DeprecationWarning,
+        stacklevel=4,
+    )
+
+
 def describe(
-    model: Any, by_layer: bool = False, config: bool = True
+    model: Any,
+    by_layer: bool = False,
+    config: bool = True,
+    skip: Collection[Any] = (),
 ) -> ModelDescription:
     """The model as data, ready to be written."""
     description = ModelDescription("memory", by="layer" if by_layer else "path")
@@ -91,7 +118,7 @@ def describe(
         if optimizer is not None:
             description.optimizer[""] = walk.collect_optimizer(optimizer, model)
     else:
-        description.weights = walk.collect(model)
+        description.weights = walk.collect(model, skip)
     return description
 
 
@@ -102,6 +129,7 @@ def load_model(
     safe_mode: bool = True,
     *,
     devices: str | None = None,
+    max_layers: int = MAX_LAYERS,
 ) -> Any:
     """The model in a file, ready to go on training.
 
@@ -114,13 +142,16 @@ def load_model(
         safe_mode: True; there is no other.
         devices: `"strict"` makes it an error when layers were placed on devices that
             are not there; by default that is ignored, with a warning.
+        max_layers: a file that describes more layers is refused before any is made.
 
     Raises:
+        OutOfMemoryError: for weights larger than the memory that is free.
         DeviceError: for devices that are not there, where that matters.
         UnsafeModelError: for a file that asks for more than data.
         UnknownNameError: for a class or function that is not registered.
         FileError: for a file that is missing, damaged, or in no known format.
     """
+    filepath = as_path(filepath, "load_model")
     if devices not in (None, "strict"):
         raise ArgumentError(
             f"load_model got devices={devices!r}; expected 'strict' or None."
@@ -133,6 +164,7 @@ def load_model(
             )
         if not compile:
             description.compile_config = None
+        check_layers(description.config, description.source, max_layers)
         with _naming_the_file(description.source), registry.object_sharing():
             model = fresh_model(description, custom_objects, safe_mode)
             with registry.custom_object_scope(custom_objects or {}):
@@ -157,15 +189,24 @@ def fresh_model(
 
 
 def save_weights(
-    model: Any, filepath: PathLike, overwrite: bool = True, max_shard_size: Any = None
+    model: Any,
+    filepath: PathLike,
+    overwrite: bool = True,
+    max_shard_size: Any = None,
+    *,
+    objects_to_skip: Collection[Any] | None = None,
+    **others: Any,
 ) -> None:
     """Save the weights, and the optimizer's state.
 
     Args:
+        objects_to_skip: layers (or others with weights) to leave out, with all that is
+            in them; `.weights.h5` only.
         filepath: ends in `.weights.h5`, or in `.h5` for the layout that Keras 2 reads
             (that one without the optimizer).
     """
-    name = str(filepath)
+    name = str(as_path(filepath, "save_weights"))
+    _need_none(others, "save_weights")
     if max_shard_size is not None:
         raise ArgumentError("max_shard_size is not supported; files are of one piece.")
     if not name.endswith(_HDF5):
@@ -179,7 +220,10 @@ def save_weights(
             "first, or build(input_shape)."
         )
     by_path = name.endswith(".weights.h5")
-    description = describe(model, by_layer=not by_path, config=False)
+    if objects_to_skip and not by_path:
+        raise ArgumentError(_ONLY_BY_PATH.format("save_weights", name))
+    skip = objects_to_skip or ()
+    description = describe(model, by_layer=not by_path, config=False, skip=skip)
     if not by_path:
         description.optimizer = {}
     writer = keras_v3.write_weights if by_path else legacy_h5.write
@@ -191,6 +235,9 @@ def load_weights(
     filepath: PathLike,
     skip_mismatch: bool = False,
     by_name: bool = False,
+    *,
+    objects_to_skip: Collection[Any] | None = None,
+    **others: Any,
 ) -> None:
     """Give a model of the same structure the weights of a file.
 
@@ -200,7 +247,11 @@ def load_weights(
         filepath: a `.weights.h5`, `.keras` or `.h5` file.
         skip_mismatch: warn about weights that do not fit, and load the others.
         by_name: for the layout of Keras 2: load the layers whose names the file has.
+        objects_to_skip: layers (or others with weights) that keep what they have, with
+            all that is in them; `.weights.h5` and `.keras` only.
     """
+    _need_none(others, "load_weights")
+    filepath = as_path(filepath, "load_weights")
     if not model.built:
         raise NotBuiltError(
             f"{model.name!r} has no weights to load into: it is not built. Call it on "
@@ -212,15 +263,18 @@ def load_weights(
                 f"{filepath} has its weights by path, so by_name=True means nothing; "
                 "it is for HDF5 files of the Keras 2 layout."
             )
+        if objects_to_skip and description.by == "layer":
+            raise ArgumentError(_ONLY_BY_PATH.format("load_weights", filepath))
         if by_name:
             restore_by_name(model, description, skip_mismatch)
         else:
-            restore(model, description, skip_mismatch)
+            restore(model, description, skip_mismatch, objects_to_skip or ())
 
 
 def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
     """The model that `to_json` described, with fresh weights."""
     record = jsons.parse(json_string, "the JSON text", "the model")
+    check_layers(record, "The JSON text", MAX_LAYERS)
     with registry.object_sharing():
         return registry.deserialize_keras_object(
             record, custom_objects=custom_objects, family="models"

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from carnyx.errors import FileError, UnsafeModelError
+from carnyx._core.memory import readable as readable
+from carnyx.errors import ArgumentError, FileError, UnsafeModelError
 
 PathLike = str | os.PathLike[str]
 
@@ -97,6 +98,17 @@ def read_record(path: Path) -> Any:
         raise FileError(f"{path} is damaged: {error}.") from None
 
 
+def as_path(given: Any, function: str) -> PathLike:
+    """What was given, if it is the path of a file."""
+    if not isinstance(given, str | os.PathLike) or isinstance(os.fspath(given), bytes):
+        raise ArgumentError(
+            f"{function} got {given!r}; expected a path: the name of a file as a "
+            "string, or a pathlib.Path. For bytes in memory, use a file in a temporary folder "
+            "(tempfile) and read or write its bytes."
+        )
+    return given
+
+
 def existing(path: PathLike) -> Path:
     """The path of a file that is there and is a plain file."""
     file = Path(path)
@@ -131,17 +143,3 @@ def refused(file: object, member: str, rule: str, remedy: str) -> UnsafeModelErr
 def budget(size: int) -> int:
     """The bytes that a file of `size` bytes may unfold to."""
     return 2 * size + (64 << 20)
-
-
-def readable(size: int) -> str:
-    """A size for messages.
-
-    >>> readable(3 << 30)
-    '3.0 GiB'
-    """
-    amount = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 from carnyx.errors import ShapeError
@@ -10,28 +11,49 @@ from carnyx.layers.base import Layer
 from carnyx.saving.by_layer import plan_by_layer
 from carnyx.saving.description import Group, ModelDescription
 from carnyx.saving.plan import Restoring, misfit
-from carnyx.saving.walk import is_optimizer, objects, trained_by, variables_of
+from carnyx.saving.walk import (
+    is_optimizer,
+    objects,
+    paths_to,
+    trained_by,
+    variables_of,
+)
 
 # ---- By path -----------------------------------------------------------------
 
 
-def restore(model: Any, description: ModelDescription, skip_mismatch: bool) -> None:
-    """Give a model the weights of a file, and its optimizer the state."""
+def restore(
+    model: Any,
+    description: ModelDescription,
+    skip_mismatch: bool,
+    skip: Collection[Any] = (),
+) -> None:
+    """Give a model the weights of a file, and its optimizer the state.
+
+    Args:
+        skip: parts that keep what they have.
+    """
     restoring = Restoring(description, skip_mismatch)
     if description.by == "path":
-        _plan_by_path(restoring, model, description)
+        _plan_by_path(restoring, model, description, skip)
     else:
         plan_by_layer(restoring, model, description)
-    if description.optimizer:
+    if description.optimizer and getattr(model, "optimizer", None) not in list(skip):
         _plan_optimizer(restoring, model, description)
     restoring.carry_out()
 
 
 def _plan_by_path(
-    restoring: Restoring, model: Any, description: ModelDescription
+    restoring: Restoring,
+    model: Any,
+    description: ModelDescription,
+    skip: Collection[Any],
 ) -> None:
     left = dict(description.weights)
-    for path, item in objects(model):
+    for place in paths_to(model, skip) if skip else ():
+        for path in [p for p in left if p == place or p.startswith(f"{place}/")]:
+            del left[path]
+    for path, item in objects(model, skip):
         if path == "optimizer" or path.startswith("optimizer/"):
             continue
         group = left.pop(path, None) or Group()

@@ -26,9 +26,13 @@ from carnyx.saving.matching import weights_in_order
 _NEVER = frozenset({"_given", "_inbound_nodes", "_functional", "_stack"})
 
 
-def objects(root: Any) -> Iterator[tuple[str, Any]]:
-    """Each part that has variables of its own or might, with its path."""
-    seen: dict[int, Any] = {}  # kept alive: an id must not be given out again
+def objects(root: Any, skip: Iterable[Any] = ()) -> Iterator[tuple[str, Any]]:
+    """Each part that has variables of its own or might, with its path.
+
+    Args:
+        skip: parts to leave out, with what is reached through them.
+    """
+    seen = {id(item): item for item in skip}  # alive: no id may be given out again
     waiting = [("", root)]  # a stack: models may be deeper than Python's recursion
     while waiting:
         path, item = waiting.pop()
@@ -113,10 +117,16 @@ def variables_of(item: Any) -> list[Any] | None:
     return list(item.variables) if is_optimizer(item) else None
 
 
-def collect(root: Any) -> dict[str, Group]:
+def paths_to(root: Any, items: Iterable[Any]) -> tuple[str, ...]:
+    """Where these parts stand."""
+    wanted = {id(item) for item in items}
+    return tuple(path for path, item in objects(root) if id(item) in wanted)
+
+
+def collect(root: Any, skip: Iterable[Any] = ()) -> dict[str, Group]:
     """The arrays of a model by path."""
     groups = {}
-    for path, item in objects(root):
+    for path, item in objects(root, skip):
         store: dict[str, Any] = {}
         if isinstance(item, SeedGenerator):
             store["0"] = item.state

@@ -1,0 +1,30 @@
+"""How much a file may ask for before anything of it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carnyx.saving.files import refused
+
+MAX_LAYERS = 10_000
+
+
+def check_layers(record: Any, source: str, most: int) -> None:
+    """Count the layers that a config describes, those of models inside it too.
+
+    Raises:
+        UnsafeModelError: for more than `most`.
+    """
+    count, waiting = 0, [record]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            layers = value.get("layers")
+            count += len(layers) if isinstance(layers, list) else 0
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += [v for v in value if isinstance(v, dict | list)]
+    if count > most:
+        what = f"describes {count} layers, more than {most}"
+        remedy = f"If you trust it: load_model(..., max_layers={count})."
+        raise refused(source, "the config", what, remedy)
