@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from carnyx.callbacks.base import Callback
@@ -26,12 +26,12 @@ class CSVLogger(Callback):
     separator: str = field(",")
     append: bool = field(False)
 
-    _columns: list[str]
+    _columns: Sequence[str] = ()
     _size = 0  # bytes of the file that are this run's, or to be kept before it
     _state = ("_columns", "_size")
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._columns, self._size = [], 0
+        self._columns, self._size = (), 0
         if not is_first():
             return
         # Nothing is emptied before there is a line: a finished job may be run again.
@@ -77,7 +77,7 @@ def _size(file: IO[str]) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _missing(logs: dict[str, Any], columns: list[str]) -> list[str]:
+def _missing(logs: dict[str, Any], columns: Sequence[str]) -> list[str]:
     """Names that have no column; with a first validation, those of all its results."""
     new = sorted(set(logs) - set(columns))
     first = not any(name.startswith("val_") for name in columns)
