@@ -103,8 +103,8 @@ def as_path(given: Any, function: str) -> PathLike:
     if not isinstance(given, str | os.PathLike) or isinstance(os.fspath(given), bytes):
         raise ArgumentError(
             f"{function} got {given!r}; expected a path: the name of a file as a "
-            "string, or a pathlib.Path. For bytes in memory, use a file in a temporary folder "
-            "(tempfile) and read or write its bytes."
+            "string, or a pathlib.Path. For bytes in memory, use a file in a temporary "
+            "folder (tempfile) and read or write its bytes."
         )
     return given
 
