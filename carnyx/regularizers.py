@@ -83,7 +83,7 @@ class OrthogonalRegularizer(Regularizer):
         n = x.shape[0]
         cosines = matmul(x, transpose(x)) * (1 - eye(n, dtype=x.dtype))
         # Every pair stands there twice.
-        return self.factor * sum(absolute(cosines)) / (n * (n - 1))
+        return self.factor * sum(absolute(cosines)) / max(n * (n - 1), 1)
 
 
 l1 = registry.add_builtin(L1, "regularizers", "l1")

@@ -200,26 +200,55 @@ class ProjectedAttention(Layer):
         self, query: Tensor, value: Tensor, masks: tuple[Any, ...], causal: bool
     ) -> Tensor | None:
         """All that masks, as one array that broadcasts to (b, t, s)."""
-        query_mask, value_mask, key_mask, attention_mask = (
+        query_mask, *others, attention_mask = (
             None if m is None else jnp.asarray(m, bool) for m in masks
         )
-        parts = [
-            None if query_mask is None else query_mask[..., None],
-            None if value_mask is None else value_mask[..., None, :],
-            None if key_mask is None else key_mask[..., None, :],
-            attention_mask,
-        ]
-        # position of the query less that of the key
-        ahead = jnp.arange(query.shape[1])[:, None] - jnp.arange(value.shape[1])
+        parts = [self._on_attended(query_mask, query.ndim, of_query=True)]
+        parts += [self._on_attended(m, query.ndim, of_query=False) for m in others]
+        if attention_mask is not None:
+            parts = [self._with_heads(p, attention_mask.ndim) for p in parts]
+            rank = query.ndim - 1 + len(self.attention_axes)
+            parts.append(self._with_heads(attention_mask, rank))
         if causal:
-            parts.append(ahead[None] >= 0)
+            parts.append(self._ahead(query, value) >= 0)
         if self.sliding_window is not None:
-            parts.append(jnp.abs(ahead)[None] < self.sliding_window)
+            parts.append(jnp.abs(self._ahead(query, value)) < self.sliding_window)
         mask = None
         for part in parts:
             if part is not None:
                 mask = part if mask is None else mask & part
         return mask
+
+    def _on_attended(self, mask: Any, rank: int, of_query: bool) -> Any:
+        """A mask of steps as one of scores without heads: (batch…, query…, key…).
+
+        Shapes: (b, …) as the inputs without features, or (b, attended…)
+        """
+        if mask is None:
+            return None
+        axes = self.attention_axes
+        if mask.ndim == rank - 1:
+            mask = jnp.moveaxis(mask, axes, range(-len(axes), 0))
+        elif mask.ndim == 1 + len(axes):
+            mask = jnp.expand_dims(mask, tuple(range(1, rank - 1 - len(axes))))
+        place = mask.ndim if of_query else mask.ndim - len(axes)
+        return jnp.expand_dims(mask, tuple(range(place, place + len(axes))))
+
+    def _with_batch(self, mask: Any, rank: int) -> Any:
+        """With an axis for the heads where the mask that it meets has one."""
+        return (
+            mask if mask is None or mask.ndim >= rank else self._with_heads(mask, rank)
+        )
+
+    def _ahead(self, query: Tensor, value: Tensor) -> Tensor:
+        """Position of the query less that of the key, on the attended axes.
+
+        Several axes are read row by row. Shapes: -> (1, query…, key…)
+        """
+        axes = self.attention_axes
+        sizes = [[x.shape[a] for a in axes] for x in (query, value)]
+        own, others = (jnp.arange(math.prod(s)).reshape(s) for s in sizes)
+        return (own.reshape(own.shape + (1,) * len(axes)) - others)[None]
 
     def _compute_attention(
         self,

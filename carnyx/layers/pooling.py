@@ -144,7 +144,7 @@ class GlobalAveragePooling1D(_GlobalPooling, rank=1, reduce=ops.mean):
         counts = ops.expand_dims(ops.cast(mask, "bool"), 3 - time)
         total = ops.sum(ops.where(counts, inputs, 0), time, keepdims=self.keepdims)
         steps = ops.sum(ops.cast(counts, total.dtype), time, keepdims=self.keepdims)
-        return total / steps
+        return total / ops.maximum(steps, 1)  # of padding only the mean is 0
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
         return None

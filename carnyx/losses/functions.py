@@ -258,7 +258,7 @@ def categorical_focal_crossentropy(
     _warn_of_one_class(y_pred, "categorical_focal_crossentropy")
     y_true = _smoothed(y_true, label_smoothing, y_true.shape[axis])
     p = ops.softmax(y_pred, axis) if from_logits else y_pred
-    p = p / ops.sum(p, axis=axis, keepdims=True)
+    p = ops.divide_no_nan(p, ops.sum(p, axis=axis, keepdims=True))
     p = ops.clip(p, config.epsilon(), 1 - config.epsilon())
     return -ops.sum(alpha * ops.power(1 - p, gamma) * y_true * ops.log(p), axis=axis)
 

@@ -14,6 +14,7 @@ from carnyx.metrics.base import Metric
 from carnyx.metrics.mean import Mean, _MeanOf, metric_function
 from carnyx.ops.core import convert_to_tensor
 from carnyx.ops.nn import normalize
+from carnyx.ops.numpy import divide_no_nan, std
 from carnyx.typing import Tensor
 
 
@@ -34,10 +35,10 @@ def cosine_similarity(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
 
 @metric_function
 def pearson_correlation(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
-    """cov(y_true, y_pred) / (σ(y_true) · σ(y_pred)) along an axis."""
+    """cov(y_true, y_pred) / (σ(y_true) · σ(y_pred)) along an axis, 0 where a σ is."""
     pair = _alike(y_true, y_pred, "pearson_correlation")
     a, b = (y - jnp.mean(y, axis, keepdims=True) for y in pair)
-    a, b = (y / jnp.std(y, axis, keepdims=True) for y in (a, b))
+    a, b = (divide_no_nan(y, std(y, axis, keepdims=True)) for y in (a, b))
     return jnp.mean(a * b, axis)
 
 
@@ -145,13 +146,15 @@ class R2Score(Metric):
         self.num_samples.assign_add(y_true.size)
 
     def result(self) -> Any:
-        total = self.squared_sum.value - self.sum.value**2 / self.count.value
-        scores = 1 - self.total_mse.value / total
-        scores = jnp.where(jnp.isinf(scores), 0.0, scores)
+        mean = divide_no_nan(self.sum.value, self.count.value)
+        total = self.squared_sum.value - self.sum.value * mean
+        scores = 1 - divide_no_nan(self.total_mse.value, total)
+        exact = (self.total_mse.value == 0) & (self.count.value > 0)
+        scores = jnp.where((total == 0) & ~exact, 0.0, scores)
         if self.class_aggregation == "uniform_average":
             scores = jnp.mean(scores)
         elif self.class_aggregation is not None:
-            scores = jnp.sum(total * scores) / jnp.sum(total)
+            scores = divide_no_nan(jnp.sum(total * scores), jnp.sum(total))
         n, p = self.num_samples.value, self.num_regressors
         adjusted = 1 - (1 - scores) * (n - 1) / (n - p - 1)
         return jnp.where((p > 0) & (n - p - 1 > 0), adjusted, scores)

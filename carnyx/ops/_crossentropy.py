@@ -9,6 +9,7 @@ from carnyx import config
 from carnyx._core.op import op
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import given_dtype, tensor, to_float
+from carnyx.ops._safe import divisor
 from carnyx.typing import DTypeLike, Tensor
 
 # fmt: off
@@ -30,7 +31,7 @@ def _same_shape(name: str, target: jax.Array, output: jax.Array) -> None:
 def _log_probabilities(output: jax.Array, from_logits: bool, axis: int) -> jax.Array:
     if from_logits:
         return jax.nn.log_softmax(output, axis)
-    return jnp.log(_clipped(output / output.sum(axis, keepdims=True)))
+    return jnp.log(_clipped(output / divisor(output.sum(axis, keepdims=True))))
 
 
 def _clipped(p: jax.Array) -> jax.Array:

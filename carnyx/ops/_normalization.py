@@ -190,5 +190,6 @@ def normalize(
     if order == 2:  # over any number of axes, with a finite gradient at 0
         squares = jnp.square(_wide(x)).sum(over, keepdims=True)
         return (x * lax.rsqrt(jnp.maximum(squares, epsilon**2))).astype(x.dtype)
-    norm = jnp.linalg.norm(x, order, over, keepdims=True)
-    return x / jnp.maximum(norm, epsilon)
+    nothing = (x == 0).all(over, keepdims=True)  # there a power has no gradient
+    norm = jnp.linalg.norm(jnp.where(nothing, 1, x), order, over, keepdims=True)
+    return x / jnp.maximum(jnp.where(nothing, 0, norm), epsilon)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from carnyx._core.op import op
 from carnyx.ops._dtypes import float_dtype, given_dtype, result_type, tensor, to_float
 from carnyx.ops._once import once
+from carnyx.ops._safe import root
 from carnyx.ops._thin import axes, named, reduction
 from carnyx.typing import Axis, DTypeLike, Tensor
 
@@ -107,8 +108,8 @@ def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @op
 def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """sqrt(var(x))."""
-    return jnp.real(_moment(jnp.std, x, axis, keepdims))
+    """sqrt(var(x)); of equal entries its gradient is 0."""
+    return jnp.real(_moment(lambda *a, **k: root(jnp.var(*a, **k)), x, axis, keepdims))
 
 
 @op

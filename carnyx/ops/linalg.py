@@ -14,6 +14,7 @@ from carnyx._core.scope import is_tracer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import tensor, to_float
 from carnyx.ops._once import once
+from carnyx.ops._safe import root
 from carnyx.ops._thin import axes as hashable
 from carnyx.typing import Axis, Tensor
 
@@ -108,6 +109,8 @@ def norm(
 ) -> Tensor:  # fmt: skip
     """The norm of vectors (one axis) or matrices (two), as `numpy.linalg.norm`.
 
+    The gradient of a length of 0 is 0.
+
     >>> float(norm([3.0, 4.0]))
     5.0
     """
@@ -115,6 +118,9 @@ def norm(
     over = range(x.ndim) if over is None else np.atleast_1d(over)
     if ord in (np.inf, -np.inf) or (ord in (1, -1) and len(over) == 2):
         return _extreme_norm(x, ord, [int(a) for a in over], keepdims)
+    if ord is None or (ord == 2 and len(over) == 1):
+        squares = jnp.real(x * jnp.conj(x))
+        return root(jnp.sum(squares, tuple(int(a) for a in over), keepdims=keepdims))
     return jnp.linalg.norm(x, ord, hashable(axis), keepdims)
 
 

@@ -18,6 +18,7 @@ from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops import _signal
 from carnyx.ops._dtypes import tensor, to_float
 from carnyx.ops._once import once
+from carnyx.ops._safe import root
 from carnyx.ops._signal import *  # noqa: F403
 from carnyx.ops._thin import axes as hashable
 from carnyx.ops._thin import unary
@@ -137,7 +138,7 @@ def cdist(x: Tensor, y: Tensor) -> Tensor:
         )
     # From differences: the expansion |x|² - 2xy + |y|² loses digits of near points.
     difference = x[..., :, None, :] - y[..., None, :, :]
-    return jnp.sqrt(jnp.square(difference).sum(-1))
+    return root(jnp.square(difference).sum(-1))
 
 
 _unary = functools.partial(unary, prepare=to_float, module="carnyx.ops.math")

@@ -150,7 +150,7 @@ ERRORS = [
     ("expected floats", "rgb_to_hsv", (BYTES,), {}),
     ("expected one of", "resize", (IMG, (2, 2), "cubical"), {}),
     ("not both", "resize", (IMG, (2, 2)), dict(crop_to_aspect_ratio=True, pad_to_aspect_ratio=True)),  # noqa: E501
-    ("expected \\(height, width\\)", "resize", (IMG, (2,)), {}),
+    ("at least 1, or 2 of them", "resize", (IMG, (2,)), {}),
     ("expected \\(8,\\)", "affine_transform", (IMG, MOVE[:6]), {}),
     ("expected both", "perspective_transform", (IMG, START, END[:3]), {}),
     ("exactly two", "pad_images", (IMG, 1), {}),
