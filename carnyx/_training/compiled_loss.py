@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -67,13 +67,27 @@ class CompiledLoss:
             for o, entry in zip(outputs, entries, strict=True)
         ]
         targets = match_targets(y_true, self.outputs, what="y")
-        rows = zip(entries, outputs, targets, tree.flatten(y_pred), strict=True)
-        self.losses = [_single(entry, o.name, y, p) for entry, o, y, p in rows]
+        rows = zip(entries, targets, tree.flatten(y_pred), strict=True)
+        self.losses = [_one_loss(*row) for row in rows]
+        self._share_weights()
         if not any(self.losses):
             raise ArgumentError("Every loss is None; give one output a loss at least.")
         order = given if isinstance(y_pred, Mapping) else outputs
         self._make_metrics([o.path for o in order])
         self.built = True
+
+    def _share_weights(self) -> None:
+        """Weights for the several losses of one output go to each of them."""
+        for i, (loss, weight) in enumerate(zip(self.losses, self.weights, strict=True)):
+            if isinstance(weight, list | tuple):
+                if not isinstance(loss, SeveralLosses) or len(weight) != len(
+                    loss.losses
+                ):
+                    raise ArgumentError(
+                        f"loss_weights has {weight!r} for the output "
+                        f"{self.outputs[i].name!r}; expected a number for each loss."
+                    )
+                loss.weights, self.weights[i] = weight, None
 
     def _make_metrics(self, order: list[tuple[Any, ...]]) -> None:
         """A running mean of each of several losses; `metrics` in `order`."""
@@ -158,15 +172,26 @@ def _is_loss(given: Any) -> bool:
     )
 
 
-def _single(given: Any, name: str, y_true: Any, y_pred: Any) -> Any:
+class SeveralLosses(losses_lib.Loss):
+    """The sum of the losses that one output was given in a list."""
+
+    def __init__(self, losses: Sequence[Any]) -> None:
+        super().__init__(name="_".join(loss.name for loss in losses))
+        self.losses = losses
+        self.weights: Sequence[float] = [1.0] * len(losses)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        total: Any = 0.0
+        for loss, weight in zip(self.losses, self.weights, strict=True):
+            total = total + weight * loss(y_true, y_pred, sample_weight)
+        return total
+
+
+def _one_loss(given: Any, y_true: Any, y_pred: Any) -> Any:
     """The loss object for what was given for one output."""
     if isinstance(given, list | tuple):
-        if len(given) != 1:
-            raise ArgumentError(
-                f"Output {name!r} got {len(given)} losses {given!r}; give one function "
-                "that adds them up."
-            )
-        given = given[0]
+        found = [_one_loss(g, y_true, y_pred) for g in given if g is not None]
+        return found[0] if len(found) == 1 else SeveralLosses(found)
     if isinstance(given, str) and given.lower() in ("crossentropy", "ce"):
         found = losses_lib.get(_CROSSENTROPIES[target_kind(y_true, y_pred)])
     else:

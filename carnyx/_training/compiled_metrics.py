@@ -41,10 +41,10 @@ class CompiledMetrics:
 
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Find each output's metrics; `"accuracy"` depends on the shapes."""
-        if self.loss is not None and not self.loss.built:
-            self.loss.build(y_true, y_pred)
-        known = None if self.loss is None else self.loss.outputs
-        self.outputs = known or list_outputs(y_pred, self.output_names)
+        outputs = list_outputs(y_pred, self.output_names)
+        known = [] if self.loss is None else self.loss.outputs
+        same = [o.path for o in known] == [o.path for o in outputs]
+        self.outputs = known if same else outputs  # compute_loss may have made others
         targets = match_targets(y_true, self.outputs, what="y")
         predictions = tree.flatten(y_pred)
         taken: set[str] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
@@ -104,11 +105,15 @@ class ModelPrograms(Steps):
                 simple_steps.prepare(self, step, trimmed(spec), batch_size)
                 compiled.tried.add(name)
             return
-        x, y, _ = spec
+        x, y, weights = spec
         if not compiled.ready:
             y_pred = self._predicted_spec(x)
             if compiled.loss is not None and not compiled.loss.built:
-                compiled.loss.build(y, y_pred)
+                if type(self).compute_loss is Steps.compute_loss:
+                    compiled.loss.build(y, y_pred)
+                else:  # it may give the loss other outputs than the model has
+                    loss = functools.partial(self._loss, training=training)
+                    infer(loss, x, y, y_pred, weights)
             if compiled.metrics is not None and not compiled.metrics.built:
                 compiled.metrics.build(y, y_pred)
                 # some metrics have their state from their first batch on

@@ -172,7 +172,8 @@ class Functional(Model):
 
     def _flat_inputs(self, inputs: Any) -> list[Any]:
         """The values for the inputs, in order."""
-        return match_inputs(self._inputs, inputs, self.input_names, label(self))
+        told = self.__dict__.setdefault("_told", set())
+        return match_inputs(self._inputs, inputs, self.input_names, label(self), told)
 
     def _entered(self, value: Any, symbol: KerasTensor) -> Any:
         """A value for an input as the first layers get it: cast, of the right rank."""

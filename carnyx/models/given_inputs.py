@@ -11,7 +11,7 @@ from carnyx.errors import ShapeError
 
 
 def match_inputs(
-    wanted: Any, given: Any, names: Sequence[str], where: str
+    wanted: Any, given: Any, names: Sequence[str], where: str, told: set[str]
 ) -> list[Any]:
     """The values for the inputs, flat, in the order of `wanted`.
 
@@ -23,31 +23,44 @@ def match_inputs(
         wanted: the inputs in the structure that the model was made of.
         names: of the inputs, flat.
         where: what the model is called in errors.
+        told: the warnings that were given already, each once.
 
     Raises:
         ShapeError: where something is missing, or it is not clear what is for which.
     """
     if isinstance(given, Mapping) and not isinstance(wanted, Mapping):
         by_name: Any = dict.fromkeys(names)
-        return [_pick(by_name, given, name, where) for name in names]
-    return _matched(wanted, given, names, where)
+        return [_pick(by_name, given, name, where, told) for name in names]
+    return _matched(wanted, given, names, where, told)
 
 
-def _matched(wanted: Any, given: Any, names: Sequence[str], where: str) -> list[Any]:
+def _matched(
+    wanted: Any, given: Any, names: Sequence[str], where: str, told: set[str]
+) -> list[Any]:
     if isinstance(wanted, Mapping) and isinstance(given, Mapping):
-        pairs = [(wanted[k], _pick(wanted, given, k, where)) for k in sorted(wanted)]
+        pairs = [
+            (wanted[k], _pick(wanted, given, k, where, told)) for k in sorted(wanted)
+        ]
     elif _is_list(wanted) and _is_list(given) and len(wanted) == len(given):
         pairs = list(zip(wanted, given, strict=True))
     else:
-        return _dealt(wanted, given, names, where)
-    return [v for one, part in pairs for v in _matched(one, part, names, where)]
+        return _dealt(wanted, given, names, where, told)
+    return [v for one, part in pairs for v in _matched(one, part, names, where, told)]
+
+
+def _tell(message: str, told: set[str]) -> None:
+    if message not in told:
+        told.add(message)
+        warnings.warn(message, stacklevel=2)
 
 
 def _is_list(x: Any) -> bool:
     return isinstance(x, list | tuple)
 
 
-def _pick(wanted: Mapping[str, Any], given: Mapping, key: str, where: str) -> Any:
+def _pick(
+    wanted: Mapping[str, Any], given: Mapping, key: str, where: str, told: set[str]
+) -> Any:
     if key not in given:
         raise ShapeError(
             f"{where} got no input {key!r}; it got {sorted(map(str, given))}, and "
@@ -55,16 +68,18 @@ def _pick(wanted: Mapping[str, Any], given: Mapping, key: str, where: str) -> An
         )
     extra = [k for k in given if k not in wanted]
     if extra and key == min(wanted):  # once for all keys
-        warnings.warn(
+        _tell(
             f"{where} got the inputs {extra} beside those that it takes, "
             f"{list(wanted)}. They are not used: leave them out, or look for a "
             "misspelled name.",
-            stacklevel=2,
+            told,
         )
     return given[key]
 
 
-def _dealt(wanted: Any, given: Any, names: Sequence[str], where: str) -> list[Any]:
+def _dealt(
+    wanted: Any, given: Any, names: Sequence[str], where: str, told: set[str]
+) -> list[Any]:
     """What has another structure, in order, where that can be right."""
     values, count = tree.flatten(given), len(tree.flatten(wanted))
     if len(values) != count:
@@ -83,10 +98,10 @@ def _dealt(wanted: Any, given: Any, names: Sequence[str], where: str) -> list[An
                 f"{said}; its order could be that of the dict or of the sorted keys. "
                 "Pass a dict with these keys."
             )
-        warnings.warn(
+        _tell(
             f"{said}, taken in this order. Pass a dict, so that it is clear which is "
             "which.",
-            stacklevel=2,
+            told,
         )
     return values
 

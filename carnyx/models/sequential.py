@@ -9,7 +9,7 @@ from carnyx import registry, tree
 from carnyx._core.devices import saved_device, saved_devices
 from carnyx._core.scope import current, scoped
 from carnyx._core.symbol import is_symbolic
-from carnyx.errors import ArgumentError, GraphError, NotBuiltError
+from carnyx.errors import ArgumentError, GraphError, NotBuiltError, ShapeError
 from carnyx.layers import InputLayer
 from carnyx.layers.base import Layer
 from carnyx.models.functional import Functional
@@ -160,8 +160,11 @@ class Sequential(Model):
         For a structure of shapes, or a layer that does not say what comes out of it,
         there is no graph: the layers are called one after another.
         """
-        if self._body is not None or not self._stack:
-            self.built = bool(self._stack)
+        if not self._stack:
+            raise NotBuiltError(f"{self.name!r} has no layers. Add some: add(layer).")
+        if self._body is not None:
+            self._check_shape(input_shape)
+            self.built = True
             return
         first, stack = self._stack[0], self._stack
         if isinstance(first, InputLayer):
@@ -187,6 +190,20 @@ class Sequential(Model):
         body._owner = self
         self._body = body
         self.built = True
+
+    def _check_shape(self, wanted: Any) -> None:
+        """Raises a ShapeError where the input is known to have another shape."""
+        known = self._stack[0].batch_shape  # type: ignore[attr-defined]
+        if wanted is None or not _is_one_shape(wanted):
+            return
+        pairs = zip(known, wanted, strict=False)
+        if len(known) != len(wanted) or any(
+            None not in p and p[0] != p[1] for p in pairs
+        ):
+            raise ShapeError(
+                f"{self.name!r} takes inputs of shape {known}, so it cannot be built "
+                f"for {tuple(wanted)}. Make another model for these."
+            )
 
     def _chained(self, x: Any, stack: list[Layer]) -> Any:
         """The layers, one after another, where each was added."""

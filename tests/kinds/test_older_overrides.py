@@ -110,8 +110,8 @@ def test_a_loss_of_many_numbers_is_not_trained_on(cls: Any, loss: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"loss": 5}, "loss got 5; expected one for all"),
-        ({"loss": "mse", "loss_weights": "a"}, "loss_weights got 'a'; expected"),
+        ({"loss": 5}, "loss=5; expected a name"),
+        ({"loss": "mse", "loss_weights": "a"}, "loss_weights=.a.; expected a number"),
         ({"loss": "mean_square_error"}, "Did you mean 'mean_squared_error'"),
         ({"loss": "mse", "metrics": ["acuracy"]}, "Did you mean 'accuracy'"),
         ({"optimizer": "adm"}, "Did you mean 'adam'"),

@@ -8,7 +8,7 @@ The key wins everywhere; a list has the layers' names. Expected values are Keras
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -178,3 +178,28 @@ def test_crossentropy_finds_its_kind(units: int, y: Any, name: str, short: str) 
     found = m.evaluate(x, y, verbose=0)
     m.compile("sgd", name)
     assert found == pytest.approx(m.evaluate(x, y, verbose=0))
+
+
+@pytest.mark.parametrize("weights", [None, [2.0, [0.5, 3.0]]], ids=str)
+def test_several_losses_of_one_output_add_up(weights: Any) -> None:
+    m = model(pair)
+    loss = ["mse", ["mse", "mae"]]
+    logs = evaluated(m, [ZEROS, ZEROS], loss=loss, loss_weights=weights)
+    own = 4.0 + 2.0 if weights is None else 0.5 * 4.0 + 3.0 * 2.0
+    total = own + (1.0 if weights is None else 2.0)
+    assert logs == {"loss": total, "p_loss": 1.0, "q_loss": own}
+
+
+def test_compute_loss_may_make_other_outputs() -> None:
+    class Halves(keras.Model):
+        def compute_loss(
+            self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+        ) -> Any:
+            return super().compute_loss(x, y, (y_pred, y_pred + 1), sample_weight)
+
+    x = keras.Input((3,))
+    m: Any = cast("Any", Halves)(x, constant(1.0, "p")(x))
+    m.compile("sgd", ["mse", "mae"])
+    logs = m.evaluate(X, (ZEROS, ZEROS), verbose=0, return_dict=True)
+    assert logs == {"loss": 3.0, "mse_loss": 1.0, "mae_loss": 2.0}
+    assert m.fit(X, (ZEROS, ZEROS), verbose=0).history["loss"] == [3.0]

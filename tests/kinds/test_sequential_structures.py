@@ -107,3 +107,16 @@ def test_what_only_a_graph_has_is_no_attribute_before(name: str) -> None:
             getattr(model, name)
     model.build((None, 2))
     assert hasattr(model, name)
+
+
+def test_it_is_not_built_for_another_shape() -> None:
+    model = Sequential([keras.Input((2,), batch_size=3), Dense(2)])
+    model.build((3, 2))
+    model.build((None, 2))
+    with pytest.raises(ValueError, match=r"takes inputs of shape \(3, 2\)"):
+        model.build((3, 4))
+
+
+def test_a_stack_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no layers"):
+        Sequential()(A)
