@@ -97,7 +97,8 @@ def test_an_unknown_key_is_named(form: Any, what: str) -> None:
         "metrics": {"a": ["mae"], "b": ["mae"]},
     }
     y: dict[str, Any] = dict(BOTH)
-    (y if what == "y" else given[what])["c"] = ZEROS if what == "y" else "mse"
+    extra = {"y": ZEROS, "loss_weights": 1.0}.get(what, "mse")
+    (y if what == "y" else given[what])["c"] = extra
     with pytest.raises(ValueError, match=f"{what} has the key 'c'.*'a', 'b'"):
         evaluated(m, y, **given)
 
