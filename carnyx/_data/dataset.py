@@ -15,6 +15,7 @@ from carnyx import tree
 from carnyx._core.seed import make_default_seed
 from carnyx._data.sequences import SequenceFeed
 from carnyx._data.threads import in_threads
+from carnyx._data.transformations import Transformations
 from carnyx.errors import ArgumentError, DataError
 
 
@@ -26,7 +27,7 @@ class TensorSpec:
     dtype: str
 
 
-class Dataset:
+class Dataset(Transformations):
     """Elements that have an index: samples, or batches after `batch`.
 
     The order of pass `number` over it is a function of its seeds and of `number`, so
@@ -48,6 +49,8 @@ class Dataset:
         self._shuffles: list[_Shuffle] = []
         self._batched = self._varying = False
         self._last_batch: tuple[Dataset, Callable[[Dataset], Dataset]] | None = None
+        self._redo: tuple[Dataset, Callable[[Dataset], Dataset]] | None = None
+        self._shuffled_from: tuple[Dataset, Callable[[Dataset], Dataset]] | None = None
         self._passes = 0
         self.workers = os.cpu_count() or 1
         self.ahead = self.workers
@@ -74,8 +77,14 @@ class Dataset:
         new = copy.copy(self)
         new.file_paths = None  # they no longer stand in this order
         new._length, new._get, new._passes = length, get, 0
-        new._shuffles, new._last_batch = list(self._shuffles), None
+        new._shuffles = list(self._shuffles)
+        new._last_batch = new._redo = new._shuffled_from = None
         return new
+
+    def _done_by(self, parent: Dataset, again: Callable[[Dataset], Dataset]) -> Dataset:
+        """Remember what makes this dataset of another one."""
+        self._redo = parent, again
+        return self
 
     # ---- transformations
 
@@ -95,7 +104,7 @@ class Dataset:
         if num_parallel_calls is not None and num_parallel_calls > 0:
             new.workers = num_parallel_calls
             new.ahead = max(new.ahead, new.workers)
-        return new
+        return new._done_by(self, lambda d: d.map(func, num_parallel_calls))
 
     def batch(self, batch_size: int, drop_remainder: bool = False) -> Dataset:
         """`batch_size` elements along a new first axis; the last batch may be less."""
@@ -126,7 +135,7 @@ class Dataset:
             self,
             lambda inner: inner._in_batches(batch_size, drop_remainder, stack),
         )
-        return new
+        return new._done_by(*new._last_batch)
 
     def shuffle(
         self,
@@ -143,15 +152,28 @@ class Dataset:
         get = self.get
         new = self._with(len(self), lambda n, i: get(n, order(n, i)))
         new._shuffles.append(order)
+        new._shuffled_from = (
+            self,
+            lambda d: d.shuffle(buffer_size, order.seed, reshuffle_each_iteration),
+        )
         return new
 
     def cache(self) -> Dataset:
-        """Keep elements in memory once they are made."""
+        """Keep elements in memory once they are made.
+
+        After a shuffle, the elements as they were before it are kept, so that every
+        pass still has an order of its own.
+        """
         if self._shuffles:
-            raise ArgumentError(
-                "cache after shuffle would keep the order of the first pass. Cache "
-                "first, then shuffle."
-            )
+            if self._redo is None:  # it was shuffled last, or joined
+                raise ArgumentError(
+                    "cache right after shuffle would keep the order of the first pass. "
+                    "Cache first, then shuffle."
+                )
+            parent, again = self._redo
+            new = again(parent._cached_below())
+            new.class_names, new.file_paths = self.class_names, self.file_paths
+            return new
         get, kept = self.get, {}
 
         def cached(number: int, index: int) -> Any:
@@ -161,24 +183,33 @@ class Dataset:
 
         return self._with(len(self), cached)
 
+    def _cached_below(self) -> Dataset:
+        """This dataset with a cache under its shuffle, where that was its last step."""
+        if self._shuffled_from is None:
+            return self.cache()
+        source, shuffle = self._shuffled_from
+        return shuffle(source._cached_below() if source._shuffles else source.cache())
+
     def prefetch(self, buffer_size: int | None = None) -> Dataset:
         """Make up to `buffer_size` elements ahead; by default one a processor."""
         get = self.get
         new = self._with(len(self), get)
         wanted = self.workers if buffer_size is None or buffer_size < 1 else buffer_size
         new.ahead, new._last_batch = wanted, self._last_batch
-        return new
+        return new._done_by(self, lambda d: d.prefetch(buffer_size))
 
     def take(self, count: int) -> Dataset:
         """The first elements of every pass; -1 is all of them."""
         count = len(self) if count < 0 else min(count, len(self))
-        return self._with(count, self.get)
+        new = self._with(count, self.get)
+        return new._done_by(self, lambda d: d.take(count))
 
     def skip(self, count: int) -> Dataset:
         """Without the first elements of every pass."""
         count = len(self) if count < 0 else min(count, len(self))
         get = self.get
-        return self._with(len(self) - count, lambda n, i: get(n, i + count))
+        new = self._with(len(self) - count, lambda n, i: get(n, i + count))
+        return new._done_by(self, lambda d: d.skip(count))
 
     def select(self, indices: Any) -> Dataset:
         """The elements with these indices, in their order."""
