@@ -153,3 +153,10 @@ def test_jit_compile_can_be_set_at_any_time() -> None:
         assert len(ran) == (runs if not jit else 0)
     with pytest.raises(ValueError, match="jit_compile got 'often'"):
         m.jit_compile = "often"
+
+
+def test_a_loss_that_is_nan_is_looked_into_with_an_older_override() -> None:
+    m = BeforeTraining()
+    m.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="became nan"):
+        m.fit(X, np.full_like(Y, np.nan), verbose=0)

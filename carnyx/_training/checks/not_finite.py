@@ -140,7 +140,7 @@ def _by_update(model: Any, last: Step | None) -> str:
 
     def loss() -> Any:
         y_pred = model(x, training=True)
-        return model.compute_loss(x, y, y_pred, weight, training=True)
+        return model._loss(x, y, y_pred, weight, training=True)
 
     value, gradients = model.value_and_grad(loss, trained)
     wrong = [v for v, g in zip(trained, gradients, strict=True) if not _finite(g)]
@@ -164,7 +164,7 @@ def _by_layer(model: Any, step: Step) -> str:
         y_pred = model(x, training=True)
     if watch.text:
         return f"On {step}: {watch.text} {_size_of_weights(model) or _LOOK}"
-    loss = model.compute_loss(x, y, y_pred, weight, training=True)
+    loss = model._loss(x, y, y_pred, weight, training=True)
     if _finite(loss):
         return f"It did on {step}, in the compiled step alone: op by op it is finite."
     ranges = ", ".join(_range(t) for t in tree.flatten(y_pred))
