@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 import numpy as np
@@ -179,6 +179,11 @@ class Configurable:
     """Base of everything that has a config."""
 
     _fields: dict[str, Field] = {}
+    field_order: tuple[Any, ...] = (...,)
+    """The positional order of a class and those made from it: names of fields, and
+    `...` for all that are not named, those inherited first. Names of fields that a
+    class does not have are passed over; one that a subclass restates stands where it
+    does so."""
 
     def __init_subclass__(cls, register: bool = True, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -246,11 +251,28 @@ def _declare(cls: type[Configurable], own: dict[str, Field]) -> None:
         else:  # a default that is read before __init__ ran, or on the class
             setattr(cls, name, declared.default)
     # a restated field moves to its new place in the positional order
-    cls._fields = {n: f for n, f in cls._fields.items() if n not in own} | own
+    inherited = {n: f for n, f in cls._fields.items() if n not in own}
+    order = cls.field_order
+    if "field_order" not in vars(cls):
+        order = tuple(n for n in order if n in inherited or n not in cls._fields)
+    known = inherited | own
+    cls._fields = {name: known[name] for name in _ordered(known, order)}
     if "__init__" in vars(cls):
         cls.__init__ = _recorded(cls, vars(cls)["__init__"])
     else:
         cls.__init__ = _init_from_fields(cls)
+
+
+def _ordered(names: Iterable[str], order: tuple[Any, ...]) -> list[str]:
+    """Names as an order says, in which `...` stands for those it does not name.
+
+    >>> _ordered(["x", "name", "y"], (..., "name", "dtype"))
+    ['x', 'y', 'name']
+    """
+    names = list(names)
+    others = [name for name in names if name not in order]
+    places = [others if place is ... else [place] for place in order]
+    return [name for place in places for name in place if name in names]
 
 
 def _init_from_fields(cls: type[Configurable]) -> Callable[..., None]:

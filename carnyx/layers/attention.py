@@ -24,7 +24,6 @@ from carnyx import (
 from carnyx._core.seed import SeedGenerator
 from carnyx.configurable import field, fraction, one_of, positive, whole_numbers
 from carnyx.errors import ArgumentError, ShapeError
-from carnyx.layers._fields import arrange
 from carnyx.layers.activation import Softmax
 from carnyx.layers.base import Layer
 from carnyx.layers.core import EinsumDense
@@ -78,15 +77,16 @@ class ProjectedAttention(Layer):
     use_gate: bool = field(False)
     seed: Any = field(None)
 
+    field_order = (
+        "num_heads", "key_dim", "value_dim", "head_dim", "num_query_heads",
+        "num_key_value_heads", "dropout", "use_bias", "output_shape",
+        "attention_axes", ...,
+    )  # fmt: skip
     supports_masking = True
     heads = 0  # of queries
     kv_heads = 0  # of keys and values; a divisor of the above
     size = value_size = 0  # of a head's query and key, and of its value
     attention_axes: Any = ()
-
-    def __init_subclass__(cls, after: dict[str, str] | None = None, **keywords: Any):
-        arrange(cls, cls._fields, after or {})
-        super().__init_subclass__(**keywords)
 
     def __post_init__(self) -> None:
         flash = self.flash_attention or config.is_flash_attention_enabled()
@@ -311,10 +311,7 @@ def _tuple(value: Any) -> tuple[int, ...] | None:
     return (value,) if isinstance(value, int) else tuple(int(v) for v in value)
 
 
-class MultiHeadAttention(
-    ProjectedAttention,
-    after={"output_shape": "use_bias", "attention_axes": "output_shape"},
-):
+class MultiHeadAttention(ProjectedAttention):
     """Each head attends by itself: W_o [softmax(q k' / sqrt(h)) v], q = W_q query.
 
     Shapes: query (b, t, d), value (b, s, d'), key (b, s, d'') -> (b, t, d)

@@ -28,6 +28,11 @@ class ConvLSTMCell(LSTMGates):
     References: Shi et al. 2015, arXiv:1506.04214
     """
 
+    field_order = (
+        "filters", "kernel_size", "strides", "padding", "data_format",
+        "dilation_rate", *LSTMGates.field_order,
+    )  # fmt: skip
+
     filters: int = field(check=positive)
     kernel_size: tuple[int, ...] = field()
     strides: Any = field(1)
@@ -89,7 +94,7 @@ class ConvLSTMCell(LSTMGates):
         return self._product(h, self.recurrent_kernel, masks, self._conv_h)
 
 
-class ConvLSTM(RNN, cell=ConvLSTMCell, after={"unroll": "stateful"}):
+class ConvLSTM(RNN, cell=ConvLSTMCell):
     """`RNN` over `ConvLSTMCell`."""
 
     unroll: bool = field(False, kw_only=True)

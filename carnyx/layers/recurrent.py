@@ -21,7 +21,6 @@ from carnyx._core.naming import to_snake_case
 from carnyx._core.variable import Variable
 from carnyx.configurable import Field, field, one_of
 from carnyx.errors import ArgumentError, ShapeError
-from carnyx.layers._fields import arrange
 from carnyx.layers._steps import Loop
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import InputSpec, label
@@ -125,13 +124,11 @@ class RNN(Layer):
     def __init_subclass__(
         cls,
         cell: type[Layer] | None = None,
-        after: dict[str, str] | None = None,
         **keywords: Any,
     ) -> None:
         if cell is not None:
             cls.cell_class = cell
-            arrange(cls, _fields_with(cell), after or {})
-            cls._fields = {}  # all are the class's own now, and `cell` is none of them
+            cls._fields = _fields_with(cell)
         super().__init_subclass__(**keywords)
 
     def __post_init__(self) -> None:
@@ -154,9 +151,8 @@ class RNN(Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        config = {name: getattr(self, name) for name in RNN._fields}
-        if self.cell_class is not None:
-            del config["cell"]
+        fields = RNN._fields if self.cell_class is None else self._fields
+        config = {n: getattr(self, n) for n, f in fields.items() if f.in_config}
         return super().get_config() | registry.serialize_dict(config)
 
     # ---- states
@@ -326,7 +322,10 @@ def _fields_with(cell: type[Layer]) -> dict[str, Field]:
         if name == "bias_regularizer":
             fields["activity_regularizer"] = field(None, regularizers.get)
     fields |= {name: f for name, f in RNN._fields.items() if name != "cell"}
-    return fields | {"zero_output_for_mask": field(False, kw_only=True)}
+    fields["zero_output_for_mask"] = field(False, kw_only=True)
+    for name, declared in fields.items():
+        declared.name = name
+    return fields
 
 
 def _use_cudnn() -> Any:
@@ -338,7 +337,7 @@ def _implementation() -> Any:
     return field(None, check=one_of(0, 1, 2), config=False, kw_only=True)
 
 
-class SimpleRNN(RNN, cell=SimpleRNNCell, after={"seed": "unroll"}):
+class SimpleRNN(RNN, cell=SimpleRNNCell):
     """`RNN` over `SimpleRNNCell`: h = activation(x W + h U + b).
 
     Shapes: (batch, time, features) -> (batch, units), or (batch, time, units)
@@ -353,7 +352,7 @@ class SimpleRNN(RNN, cell=SimpleRNNCell, after={"seed": "unroll"}):
     seed: Any = field(None, config=False)
 
 
-class LSTM(RNN, cell=LSTMCell, after={"use_cudnn": "unroll"}):
+class LSTM(RNN, cell=LSTMCell):
     """`RNN` over `LSTMCell`, by one fused kernel where the arguments allow it.
 
     Shapes: (batch, time, features) -> (batch, units), or (batch, time, units)
@@ -374,9 +373,7 @@ class LSTM(RNN, cell=LSTMCell, after={"use_cudnn": "unroll"}):
     implementation: Any = _implementation()
 
 
-class GRU(
-    RNN, cell=GRUCell, after={"reset_after": "unroll", "use_cudnn": "reset_after"}
-):
+class GRU(RNN, cell=GRUCell):
     """`RNN` over `GRUCell`, by one fused kernel where the arguments allow it.
 
     Shapes: (batch, time, features) -> (batch, units), or (batch, time, units)

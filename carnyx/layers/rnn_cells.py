@@ -25,7 +25,6 @@ from carnyx import (
 from carnyx._core.seed import SeedGenerator
 from carnyx.configurable import field, fraction, positive
 from carnyx.errors import ArgumentError
-from carnyx.layers._fields import arrange
 from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
 from carnyx.ops import recurrent
@@ -56,15 +55,16 @@ class Cell(Layer):
     recurrent_dropout: float = field(0.0, check=fraction)
     seed: Any = field(None)
 
+    field_order = (
+        "units", "activation", "recurrent_activation", "use_bias",
+        "kernel_initializer", "recurrent_initializer", "bias_initializer",
+        "unit_forget_bias", ..., "dropout", "recurrent_dropout", "reset_after", "seed",
+    )  # fmt: skip
     gates = 1
     masks_each_gate = False  # whether inputs too are dropped for each gate anew
     channel_axis = -1
     units: Any = 0
     state_size: Any = 0
-
-    def __init_subclass__(cls, after: dict[str, str] | None = None, **keywords: Any):
-        arrange(cls, cls._fields, after or {})
-        super().__init_subclass__(**keywords)
 
     def __post_init__(self) -> None:
         self.seed_generator = SeedGenerator(self.seed)
@@ -190,13 +190,7 @@ class SimpleRNNCell(Cell):
         return recurrent.simple_rnn(*args, **how)
 
 
-class LSTMGates(
-    Cell,
-    after={
-        "recurrent_activation": "activation",
-        "unit_forget_bias": "bias_initializer",
-    },
-):
+class LSTMGates(Cell):
     """What an LSTM does with its gates, whatever makes them."""
 
     recurrent_activation: Any = field("sigmoid", activations.get)
@@ -246,10 +240,7 @@ class LSTMCell(LSTMGates):
         return recurrent.lstm(*args, recurrent_activation=gate, **how)
 
 
-class GRUCell(
-    Cell,
-    after={"recurrent_activation": "activation", "reset_after": "recurrent_dropout"},
-):
+class GRUCell(Cell):
     """h = z h + (1 - z) n, the gates z, r and the candidate n from x W and h U.
 
     Shapes: (batch, features), [(batch, units)] -> (batch, units), [(batch, units)]

@@ -9,7 +9,7 @@ from carnyx import dtype_policies, initializers, registry
 from carnyx._core.naming import auto_name, name_scope, to_snake_case
 from carnyx._core.scope import pure, scoped
 from carnyx._core.variable import Variable
-from carnyx.configurable import Configurable, Field, field
+from carnyx.configurable import Configurable, field
 from carnyx.errors import ArgumentError
 
 T = TypeVar("T")
@@ -43,10 +43,6 @@ class Metric(Configurable):
     _direction = None  # "up" if more is better, "down" if less is
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        own = {n for n, f in vars(cls).items() if isinstance(f, Field)}
-        for label in ("name", "dtype"):  # Keras has them after a metric's own arguments
-            if own and label not in own:
-                setattr(cls, label, cls._fields[label])
         super().__init_subclass__(**keywords)
         registry.claim(cls, name=to_snake_case(cls.__name__))
 
@@ -181,3 +177,7 @@ class Metric(Configurable):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
+
+
+# Of subclasses; the base itself takes them the other way round, as in Keras.
+Metric.field_order = (..., "name", "dtype")

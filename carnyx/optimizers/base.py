@@ -86,14 +86,12 @@ class Optimizer(_Stateful):
     )
     name: Any = field(None)
 
+    field_order = ("learning_rate", ..., *_OPTIONS)  # a rule's own before the options
+
     slots: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Names of what is kept for each variable; a group's stand together in files."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        if any(isinstance(value, Field) for value in vars(cls).values()):
-            for name in _OPTIONS:  # after a rule's own arguments, as in Keras
-                if name not in vars(cls):
-                    setattr(cls, name, cls._fields[name])
         rate = vars(cls).get("learning_rate")
         if isinstance(rate, Field):
             rate.in_config = False  # Optimizer.get_config has it
