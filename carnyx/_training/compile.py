@@ -33,5 +33,6 @@ class Compiled:
         self.ready = False
         self.expectations: Any = None  # of data: see checks
         self.told: set[str] = set()  # what checks have warned of
+        self.keep_again_at = 0.0  # when to copy the state next: see checks.kept
         self.looked = 0  # at how many single batches
         self.tried: set[str] = set()  # steps in the simple style that have been

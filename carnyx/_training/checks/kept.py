@@ -18,8 +18,9 @@ _PART = 0.005  # of the time between two copies
 class Kept:
     """Copies of small states, at the beginning of epochs.
 
-    A copy is only made anew where the epochs since the last one took long enough: what
-    is kept may be some short epochs old. Of a large model nothing is kept.
+    A copy is only made anew where what was trained since the last one took long enough:
+    what is kept may be some short epochs old, of a short `fit` that follows another
+    there is none. Of a large model nothing is kept.
 
     Attributes:
         epoch, step: where training stood then.
@@ -31,23 +32,25 @@ class Kept:
         self.batches: list[Any] = []  # of what cannot be read twice, the first ones
         self.epoch = self.step = 0
         self.told = False
-        self._again_at = 0.0
 
     def epoch_begins(self, epoch: int, step: int) -> None:
         """Keep the state, if it is time."""
         began = time.perf_counter()
-        if began < self._again_at or not on() or self.model._placed() is not None:
+        compiled = self.model._need_compiled("fit")
+        if began < compiled.keep_again_at or not on():
+            return
+        if self.model._placed() is not None:
             return
         variables = variables_of(self.model)
         if any(v.abstract for v in variables):
             return  # the step says so
         if sum(v.nbytes for v in variables) > _MOST_BYTES:
-            self._again_at = float("inf")
+            compiled.keep_again_at = float("inf")
             return
         self.values, self.batches = copied(variables), []
         self.epoch, self.step = epoch, step
         now = time.perf_counter()
-        self._again_at = now + (now - began) / _PART
+        compiled.keep_again_at = now + (now - began) / _PART
 
     def look_on(self, feed: Feed) -> None:
         """Keep the first batches of what a copy is followed by."""
