@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carnyx import _reads
+from carnyx import _reads, registry
 from carnyx._core import across, placement, structure
 from carnyx._core.abstract import Spec, refuse, stand_in
 from carnyx._core.devices import ensure_device
@@ -18,7 +18,7 @@ from carnyx._core.naming import auto_name, current_path
 from carnyx._core.operators import Operators
 from carnyx._core.scope import current, is_tracer, scoped
 from carnyx.dtype_policies import is_float, standardize_dtype
-from carnyx.errors import ArgumentError, ShapeError
+from carnyx.errors import ArgumentError, DTypeError, ShapeError
 
 
 class Store:
@@ -149,20 +149,24 @@ class Variable(Operators):
         name: str | None = None,
         layout: Any = None,
     ) -> None:
-        name = name or auto_name(type(self).__name__)
-        if "/" in name:
-            raise ArgumentError(f"Variable name {name!r} has a '/', which joins paths.")
-        self.name = name
+        self.name = name = _checked_name(name or auto_name(type(self).__name__))
         self.path = "/".join(p for p in (current_path(), name) if p)
-        self.autocast, self.aggregation = autocast, aggregation
-        self.synchronization, self.layout = synchronization, layout
+        self.autocast, self.layout = bool(autocast), layout
+        self.aggregation = _one_of("aggregation", aggregation, _AGGREGATIONS)
+        self.synchronization = _one_of(
+            "synchronization", synchronization, _SYNCHRONIZATIONS
+        )
         self._trainable = self.born_trainable = bool(trainable)
-        self.regularizer: Any = None
-        self.constraint: Any = None
-        self.overwrite_with_gradient = False
+        self._regularizer: Any = None
+        self._constraint: Any = None
+        self._overwrite_with_gradient = False
         self.place = 0
         self.baked = False  # some program decided something by the value
         self._pending: Any = None  # the initializer of an abstract variable
+        if isinstance(initializer, str | dict):
+            initializer = registry.lookup_callable(
+                initializer, "initializers", kind="initializer"
+            )
         value = self._first_value(initializer, shape, dtype)
         self.shape: tuple[int, ...] = tuple(value.shape)
         self.dtype: str = standardize_dtype(value.dtype)
@@ -182,6 +186,7 @@ class Variable(Operators):
                         f"Variable {self.path!r} has an initializer to call but no "
                         "shape; give both, or a value."
                     )
+                shape = _checked_shape(self.path, shape)
                 dtype = standardize_dtype(dtype)
                 if current().abstract:
                     self._pending = initializer
@@ -346,6 +351,38 @@ class Variable(Operators):
         structure.touch()
 
     @property
+    def regularizer(self) -> Any:
+        """A loss on the value, or None."""
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, value: Any) -> None:
+        self._regularizer = _callable_or_none(self, "regularizer", value)
+
+    @property
+    def constraint(self) -> Any:
+        """What the value goes through after each update, or None."""
+        return self._constraint
+
+    @constraint.setter
+    def constraint(self, value: Any) -> None:
+        self._constraint = _callable_or_none(self, "constraint", value)
+
+    @property
+    def overwrite_with_gradient(self) -> bool:
+        """Whether its gradient is its new value, as of float8 scales."""
+        return self._overwrite_with_gradient
+
+    @overwrite_with_gradient.setter
+    def overwrite_with_gradient(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise DTypeError(
+                f"Variable {self.path!r} got overwrite_with_gradient={value!r}; "
+                "expected True or False."
+            )
+        self._overwrite_with_gradient = value
+
+    @property
     def ndim(self) -> int:
         """The number of axes."""
         return len(self.shape)
@@ -405,6 +442,50 @@ class Variable(Operators):
         if self.abstract and not hasattr(jax.Array, name):
             raise AttributeError(name)
         return getattr(self.value, name)
+
+
+_AGGREGATIONS = "none", "mean", "sum", "only_first_replica"
+_SYNCHRONIZATIONS = "none", "on_read", "on_write", "auto"
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str) or "/" in name:
+        raise ArgumentError(
+            f"A Variable got name={name!r}; expected text without a '/', which joins "
+            "paths."
+        )
+    return name
+
+
+def _one_of(what: str, value: Any, allowed: tuple[str, ...]) -> str:
+    """A choice of Keras's; None is `"none"`."""
+    value = "none" if value is None else value
+    if value not in allowed:
+        raise ArgumentError(
+            f"A Variable got {what}={value!r}; expected one of "
+            f"{', '.join(map(repr, allowed))}."
+        )
+    return value
+
+
+def _checked_shape(path: str, shape: Any) -> tuple[int, ...]:
+    sizes = (shape,) if hasattr(shape, "__index__") else tuple(shape)
+    good = all(hasattr(n, "__index__") and n.__index__() >= 0 for n in sizes)
+    if not good:
+        raise ArgumentError(
+            f"Variable {path!r} got shape={shape!r}; expected a size for each axis, "
+            "all of them known, none below 0."
+        )
+    return tuple(n.__index__() for n in sizes)
+
+
+def _callable_or_none(variable: Variable, what: str, value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise ArgumentError(
+            f"Variable {variable.path!r} got {what}={value!r}; expected a function, an "
+            f"object of carnyx.{what}s, or None."
+        )
+    return value
 
 
 def as_array(value: Any, dtype: Any, copy: bool = False) -> Any:

@@ -30,6 +30,7 @@ from carnyx._core.naming import auto_name
 from carnyx._core.node import Node, Operation
 from carnyx._core.operators import OPS
 from carnyx._core.scope import current, pure, scoped
+from carnyx._core.seed import SeedGenerator
 from carnyx._core.symbol import KerasTensor, any_symbolic, is_symbolic
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._core.variable import Variable
@@ -75,6 +76,7 @@ class Layer(HoldsWeights, Operation):
     supports_jit = True
     build_shapes: Any = None
     _needs_tensors = True  # as the first argument of a call
+    _complete = False  # a call has come to its end: all weights are there
 
     def __init__(
         self,
@@ -91,7 +93,7 @@ class Layer(HoldsWeights, Operation):
                 f"{type(self).__name__} got name={name!r}; expected text."
             )
         self.name = auto_name(type(self).__name__) if name is None else name
-        self.dtype_policy = dtype_policies.get(dtype)
+        self.dtype_policy = dtype
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self._trainable = bool(trainable)
@@ -117,11 +119,26 @@ class Layer(HoldsWeights, Operation):
             cls.build = _build_once(vars(cls)["build"])
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if self._complete and isinstance(value, (Layer, Variable, SeedGenerator)):
+            self._refuse_new(type(value).__name__, value)
         before = vars(self).get(name)
         super().__setattr__(name, value)
         may_hold = structure.may_hold(value) or structure.may_hold(before)
         if name == "_trainable" or (may_hold and value is not before):
             structure.touch()
+
+    def _refuse_new(self, what: str, value: Any = None) -> None:
+        """In `call`, no state is made anew: it would be another at every call."""
+        inside = current().layer is self and "_building" not in self.__dict__
+        known = value is not None and any(
+            value is x for x in owned(self, (type(value),))
+        )
+        if inside and not known:
+            raise ArgumentError(
+                f"{label(self)} makes a {what} in call(), after its first call: there "
+                "would be a new one, with new values, at every call. Make it in "
+                "__init__() or build(), or only if it is not there yet."
+            )
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
@@ -192,6 +209,15 @@ class Layer(HoldsWeights, Operation):
 
     # ---- dtypes and names ------------------------------------------------------
 
+    @property
+    def dtype_policy(self) -> Any:
+        """The dtypes of computation and weights; a name of one may be set."""
+        return self._dtype_policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value: Any) -> None:
+        self._dtype_policy = dtype_policies.get(value)
+
     compute_dtype = property(lambda self: self.dtype_policy.compute_dtype)
     variable_dtype = property(lambda self: self.dtype_policy.variable_dtype)
     dtype = property(lambda self: self.dtype_policy.variable_dtype)
@@ -233,9 +259,11 @@ class Layer(HoldsWeights, Operation):
                 if not self.built:
                     self._maybe_build(call.tensors)
                     self._check_first(call)
-                if any_symbolic((args, kwargs)):
-                    return self._record(call)
-                return self._compute(call)
+                made = self._record if any_symbolic((args, kwargs)) else self._compute
+                outputs = made(call)
+                if not self._complete:
+                    self.__dict__["_complete"] = True
+                return outputs
         except Exception as error:
             clearer = explain.of_layer(error, label(self), call.tensors) or error
             add_note_once(clearer, f"  in {label(self)}, called with {call}")
