@@ -113,8 +113,13 @@ def global_seed_generator() -> SeedGenerator:
 
 
 @on_clear
-def _forget_generator() -> None:
-    _global.pop("generator", None)
+def _begin_anew() -> None:
+    """The one generator again from its seed: compiled programs know it."""
+    generator = _global.get("generator")
+    if generator is not None:
+        seed = _global.get("seed")
+        generator._initial_seed = make_default_seed() if seed is None else seed
+        generator.state.assign(_seed_state(generator._initial_seed))
 
 
 def set_random_seed(seed: int) -> None:
@@ -126,8 +131,8 @@ def set_random_seed(seed: int) -> None:
     seed = integer(seed, "set_random_seed")
     python_random.seed(seed)
     np.random.seed(seed % 2**32)
-    _global.clear()
     _global["seed"] = seed
+    _begin_anew()
 
 
 def draw_seed(seed: Any) -> jax.Array:

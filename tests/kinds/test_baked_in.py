@@ -99,6 +99,7 @@ def test_what_loss_metric_layer_and_schedule_assign_comes_back(eager, batch_size
     assert float(counts["layer"]) == before + 1
 
 
+@pytest.mark.filterwarnings("ignore:.* is no part of it")
 def test_the_weights_of_a_teacher_are_inputs():
     teacher = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 
