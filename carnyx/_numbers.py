@@ -68,6 +68,30 @@ def plain(value: Any) -> Any:
     return value
 
 
+_NARROW = {"int64": "int32", "uint64": "uint32"}
+
+
+def check_narrow(x: Any, name: str) -> None:
+    """Raise ArgumentError where integers of 64 bits do not fit the 32 that JAX keeps.
+
+    >>> check_narrow(np.array([1, 2**31]), "y")
+    Traceback (most recent call last):
+        ...
+    carnyx.ArgumentError: y holds 2147483648, ...
+    """
+    narrow = _NARROW.get(x.dtype.name)
+    if narrow is None or not x.size:
+        return
+    limits = np.iinfo(narrow)
+    for value in (int(x.min()), int(x.max())):
+        if not limits.min <= value <= limits.max:
+            raise ArgumentError(
+                f"{name} holds {value}, which does not fit {narrow}, the widest "
+                "integers here. Make floats of it (x.astype('float32')), or subtract "
+                "what all have in common."
+            )
+
+
 def integer(value: Any, name: str, least: int | None = None) -> int:
     """An integer of at least `least`.
 

@@ -23,6 +23,7 @@ from carnyx._data.feed import Batch, Feed
 from carnyx._data.hosts import is_array, target_dtype
 from carnyx._data.parts import Picked, take
 from carnyx._data.rows import Rows, as_rows, is_lazy
+from carnyx._numbers import check_narrow
 from carnyx.errors import DataError
 
 
@@ -56,6 +57,9 @@ class ArrayFeed(Feed):
         named = named_leaves(batch)
         self.num_samples: int = common_size(named)
         self._leaves, self._form = jax.tree_util.tree_flatten(batch)
+        for name, leaf in named:
+            if isinstance(leaf, np.ndarray) and not isinstance(leaf, np.memmap):
+                check_narrow(leaf, name)
         self._dtypes = [target_dtype(leaf.dtype, name) for name, leaf in named]
         self.shuffle = shuffle
         self.batch_size: int = _batch_size(batch_size, steps, self.num_samples)

@@ -12,6 +12,7 @@ from carnyx import tree
 from carnyx._core.symbol import KerasTensor
 from carnyx._data.class_weights import weigh
 from carnyx._data.hosts import as_array, target_dtype
+from carnyx._numbers import check_narrow
 from carnyx.errors import DataError
 
 PARTS = ("x", "y", "sample_weight")
@@ -21,6 +22,7 @@ def one_batch(x: Any, most: int) -> np.ndarray | None:
     """A plain array of at most `most` samples as a batch; None for anything else."""
     if not isinstance(x, np.ndarray) or x.ndim == 0 or not 0 < len(x) <= most:
         return None
+    check_narrow(x, "x")
     return x.astype(target_dtype(x.dtype, "x"), copy=False)
 
 
@@ -107,6 +109,8 @@ def _ready(leaf: Any, name: str) -> Any:
     if not isinstance(leaf, jax.Array) or leaf.ndim == 0:
         leaf = as_array(leaf, name)
     dtype = target_dtype(leaf.dtype, name)
+    if isinstance(leaf, np.ndarray):
+        check_narrow(leaf, name)
     return leaf if leaf.dtype == dtype else leaf.astype(dtype)
 
 

@@ -34,6 +34,7 @@ from carnyx._core.seed import SeedGenerator
 from carnyx._core.symbol import KerasTensor, any_symbolic, is_symbolic
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._core.variable import Variable
+from carnyx._numbers import check_narrow
 from carnyx._spellings import hint, hint_for_attribute
 from carnyx.dtype_policies import is_float
 from carnyx.errors import (
@@ -282,6 +283,7 @@ class Layer(HoldsWeights, Operation):
                 x = np.asarray(x)  # a scalar of NumPy, a table, another library's
             if isinstance(x, np.ndarray):
                 floating = target and np.issubdtype(x.dtype, np.floating)
+                check_narrow(x, f"{label(self)}: an input")
                 return jnp.asarray(x, target if floating else None)
             if _call.is_tensor(x) and target and is_float(x.dtype):
                 if x.dtype != target:

@@ -11,15 +11,32 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from carnyx import config
+from carnyx._numbers import check_narrow
 from carnyx.config import standardize_dtype
 from carnyx.typing import DTypeLike, Tensor
 
 
 def tensor(x: Tensor) -> jax.Array:
     """`x` as a `jax.Array`; what is one already passes untouched."""
-    return x if isinstance(x, jax.Array) else jnp.asarray(x)
+    if isinstance(x, jax.Array):
+        return x
+    if isinstance(x, np.ndarray | np.generic) and not jax.config.jax_enable_x64:
+        check_narrow(x, "An array")
+    return jnp.asarray(x)
+
+
+def as_dtype(x: Tensor, dtype: str) -> jax.Array:
+    """`x` in another dtype; integers of 64 bits become floats on the host, exactly."""
+    wide = isinstance(x, np.ndarray | np.generic) and x.dtype.name in _WIDE
+    if wide and jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+        return jnp.asarray(np.asarray(x).astype(jnp.dtype(dtype)))
+    return tensor(x).astype(dtype)
+
+
+_WIDE = ("int64", "uint64")
 
 
 def result_type(*types: Any) -> str:

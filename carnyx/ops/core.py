@@ -15,7 +15,7 @@ from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError
-from carnyx.ops._dtypes import given_dtype, tensor
+from carnyx.ops._dtypes import as_dtype, given_dtype, tensor
 from carnyx.typing import DTypeLike, ShapeLike, Tensor
 
 # fmt: off
@@ -171,8 +171,10 @@ def convert_to_tensor(
             f"convert_to_tensor got sparse={sparse}, ragged={ragged}; Carnyx has dense "
             "tensors only."
         )
-    x, dtype = tensor(x), given_dtype(dtype)
-    return x if dtype in (None, x.dtype) else x.astype(dtype)
+    dtype = given_dtype(dtype)
+    if dtype is None:
+        return tensor(x)
+    return x if is_tensor(x) and x.dtype == dtype else as_dtype(x, dtype)
 
 
 def convert_to_numpy(x: Any) -> np.ndarray:
@@ -204,7 +206,7 @@ def dtype(x: Tensor) -> str:
 @op
 def cast(x: Tensor, dtype: DTypeLike) -> Tensor:
     """x in another dtype."""
-    return tensor(x).astype(standardize_dtype(dtype))
+    return as_dtype(x, standardize_dtype(dtype))
 
 
 def _range(dtype: str) -> tuple[float, float]:

@@ -1,0 +1,57 @@
+"""Kind: narrowing without looking.
+
+JAX keeps 32 bits of an integer. NumPy's 64-bit ones were cut on the way in, so that
+2^40 + 7 trained as 7. What becomes a float does so on the host; what stays an integer
+and does not fit is an error that names the value, and the input where it has a name.
+"""
+
+import numpy as np
+import pytest
+
+import carnyx as keras
+from carnyx import layers, ops
+
+BIG = 2**40 + 7
+VALUES = [np.array([1, BIG]), np.array([-BIG, 1]), np.array([1, BIG], "uint64")]
+
+
+@pytest.mark.parametrize("x", VALUES, ids=str)
+def test_to_float_goes_by_the_host(x):
+    expected = x.astype("float32")
+    for made in (ops.cast(x, "float32"), ops.convert_to_tensor(x, "float32")):
+        np.testing.assert_array_equal(made, expected)
+    half = ops.cast(np.array([300]), "bfloat16")
+    assert (half.dtype, float(half[0])) == ("bfloat16", 300.0)
+
+
+@pytest.mark.parametrize("x", VALUES, ids=str)
+@pytest.mark.parametrize(
+    "take",
+    [
+        ops.convert_to_tensor,
+        lambda x: ops.cast(x, "int32"),
+        lambda x: ops.add(x, 1),
+        lambda x: ops.max(x),
+        lambda x: layers.Embedding(3, 2)(x[None]),
+        lambda x: keras.losses.MeanSquaredError()(x, x.astype("float32")),
+    ],
+)
+def test_an_integer_that_does_not_fit_is_named(take, x):
+    with pytest.raises(ValueError, match=f"holds -?{BIG}, which does not fit u?int32"):
+        take(x)
+
+
+def test_data_says_which_array_holds_it():
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((2, 1), "float32"), np.array([[1], [BIG]])
+    with pytest.raises(ValueError, match=f"y.* holds {BIG}"):
+        model.fit(x, y, verbose=0)
+    with pytest.raises(ValueError, match=f"x.* holds {BIG}"):
+        model.predict(y, verbose=0)
+    model.fit(x, y % 5, verbose=0)  # small ones of 64 bits are as they were
+
+
+def test_small_ones_are_as_before():
+    assert ops.convert_to_tensor(np.array([1, 2**31 - 1])).dtype == "int32"
+    assert ops.cast(np.array([2.5]), "int32").tolist() == [2]
