@@ -33,6 +33,7 @@ _OF_CALLS = (
 )  # fmt: skip
 _OF_SIZES = (*_OF_CALLS, AssertionError, NotImplementedError, AttributeError)
 _LIBRARIES = ("jax", "jaxlib", "numpy", "opt_einsum")
+_JUDGED = "_carnyx_hopeless"
 # Here functions of others are called: a missing argument is theirs to be told of.
 _CALLERS = ("carnyx._core.", "carnyx.layers.base")
 
@@ -42,7 +43,19 @@ _CALLERS = ("carnyx._core.", "carnyx.layers.base")
 
 def is_hopeless(error: Exception) -> bool:
     """Whether a function that raised it in a trace of shapes fails for all sizes."""
-    return not isinstance(error, _OF_SIZES) or isinstance(error, DTypeError)
+    if not isinstance(error, _OF_SIZES) or isinstance(error, DTypeError):
+        return True
+    return bool(getattr(error, _JUDGED, False))
+
+
+def is_judged(error: Exception) -> bool:
+    """Whether there is nothing left to find out about it by trying other sizes."""
+    return hasattr(error, _JUDGED) or not is_of_sizes(error)
+
+
+def judge(error: Exception, hopeless: bool) -> None:
+    """Note that it comes for all sizes, or not for all."""
+    setattr(error, _JUDGED, hopeless)
 
 
 def is_of_sizes(error: Exception) -> bool:

@@ -25,11 +25,13 @@ first trace, with None where a symbol stood. Numbers of trials are never shown.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 from jax import export
+from jax.core import Tracer
 
 from carnyx._core import explain
 from carnyx._core.scope import State, current, scoped
@@ -37,6 +39,7 @@ from carnyx._core.symbol import KerasTensor, is_symbolic
 from carnyx._core.trials import (
     Assignment,
     Place,
+    Sizes,
     by_axis,
     known_shapes,
     other_sizes,
@@ -61,13 +64,36 @@ def infer(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     call = _Call(fn, args, kwargs)
     try:
-        return _specs(call.trace(by_axis(call.unknown)))
+        return _specs(call.trace(by_axis(call.unknown), first=True))
     except Exception as error:
-        found = _by_trials(call, error) if call.unknown else _FAILED
+        found = _by_trials(call, error)
         if found is not _FAILED:
             return _specs(found)
         explain.clean(error)
         raise
+
+
+def judge(
+    error: Exception, fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]
+) -> None:
+    """Note at an error of `fn`, met while shapes are inferred, whether it fails always.
+
+    What fails for all sizes of its own arguments fails wherever it is called from: a
+    model need not be tried again with other sizes because a layer deep in it got a
+    wrong shape.
+    """
+    state = current().state
+    if state is None or not state.first_trace or explain.is_judged(error):
+        return
+    given = jax.tree_util.tree_map(_as_symbol, (args, kwargs), is_leaf=_is_leaf)
+    works = any(
+        found is not _FAILED for _, found in _attempts(_Call(fn, *given), error)
+    )
+    explain.judge(error, hopeless=not works)
+
+
+def _as_symbol(x: Any) -> Any:
+    return _specs(x) if isinstance(x, Tracer) else x
 
 
 class _Call:
@@ -81,7 +107,17 @@ class _Call:
         self.symbols: list[KerasTensor] = [self.leaves[i] for i in self.places]
         self.unknown = unknown_axes(self.symbols)
 
-    def trace(self, sizes: Assignment) -> Any:
+    @functools.cached_property
+    def known(self) -> list[Sizes]:
+        """The shapes of all its tensors, 0 for what is unknown."""
+        return known_shapes(self.symbols, self.leaves)
+
+    @functools.cached_property
+    def numbers(self) -> list[int]:
+        """Sizes that it may accept where it does not accept any."""
+        return some_numbers(self.fn, (self.args, self.kwargs), self.known)
+
+    def trace(self, sizes: Assignment, first: bool = False) -> Any:
         """The abstract outputs, with `sizes` for the unknown ones."""
         specs = [
             jax.ShapeDtypeStruct(
@@ -93,16 +129,16 @@ class _Call:
             )
             for i, symbol in enumerate(self.symbols)
         ]
-        return jax.eval_shape(self._run, *specs)
+        return jax.eval_shape(functools.partial(self._run, first), *specs)
 
-    def _run(self, *values: Any) -> Any:
+    def _run(self, first: bool, *values: Any) -> Any:
         leaves = list(self.leaves)
         for i, value in zip(self.places, values, strict=True):
             leaves[i] = value
         args, kwargs = jax.tree_util.tree_unflatten(self.form, leaves)
         outer = current().state
         state = State(closed=False)
-        state.shapes_only = True
+        state.shapes_only, state.first_trace = True, first
         if outer is not None:
             state.variables |= outer.variables
         with scoped(state=state):
@@ -112,25 +148,23 @@ class _Call:
 
 def _by_trials(call: _Call, error: Exception) -> Any:
     """The outputs under the first trial that works, what it left open unknown."""
-    if explain.is_hopeless(error):
-        return _FAILED
-    known = known_shapes(call.symbols, call.leaves)
-    numbers = some_numbers(call.fn, (call.args, call.kwargs), known)
-    attempts = trials(call.symbols, known, numbers, explain.is_of_sizes(error))
-    for sizes in _first(attempts, _MOST_TRIALS):
-        found = _attempt(call, sizes)
+    for sizes, found in _attempts(call, error):
         if found is not _FAILED:
             sizes, found = _freed(call, sizes, found)
-            return _opened(call, sizes, numbers, found)
+            return _opened(call, sizes, found)
     return _FAILED
 
 
-def _first(attempts: Iterator[Assignment], count: int) -> Iterator[Assignment]:
-    seen: list[Assignment] = []
-    for _, sizes in zip(range(count), attempts):
-        if sizes not in seen:
-            seen.append(sizes)
-            yield sizes
+def _attempts(call: _Call, error: Exception) -> Iterator[tuple[Assignment, Any]]:
+    """The trials of a call that failed by `error`, and what came of each."""
+    if explain.is_hopeless(error) or not call.unknown:
+        return
+    tried = [by_axis(call.unknown)]
+    made = trials(call.symbols, call.known, call.numbers, explain.is_of_sizes(error))
+    for sizes in itertools.islice(made, _MOST_TRIALS):
+        if sizes not in tried:
+            tried.append(sizes)
+            yield sizes, _attempt(call, sizes)
 
 
 def _attempt(call: _Call, sizes: Assignment) -> Any:
@@ -154,9 +188,7 @@ def _freed(call: _Call, sizes: Assignment, found: Any) -> tuple[Assignment, Any]
     return sizes, found
 
 
-def _opened(
-    call: _Call, sizes: dict[Place, Any], numbers: list[int], found: Any
-) -> Any:
+def _opened(call: _Call, sizes: dict[Place, Any], found: Any) -> Any:
     """The outputs without the sizes that change when an assumed number does."""
     assumed = [place for place, size in sizes.items() if isinstance(size, int)]
     groups = [
@@ -164,7 +196,7 @@ def _opened(
     ]
     groups += [[p] for p in assumed if [p] not in groups]
     for group in groups:
-        for size in other_sizes(sizes[group[0]], numbers):
+        for size in other_sizes(sizes[group[0]], call.numbers):
             outputs = _attempt(call, sizes | dict.fromkeys(group, size))
             if outputs is _FAILED:
                 continue

@@ -9,7 +9,7 @@ from typing import Any
 from carnyx import registry
 from carnyx._core import explain
 from carnyx._core.devices import ensure_device
-from carnyx._core.infer import infer
+from carnyx._core.infer import infer, judge
 from carnyx._core.node import Node, OpCall
 from carnyx._core.operators import OPS
 from carnyx._core.scope import current
@@ -49,6 +49,7 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
             out = fn(*args, **kwargs)
         except Exception as error:
             clearer = explain.of_op(error, call, args, kwargs)
+            judge(clearer or error, fn, args, kwargs)
             if clearer is None:
                 raise
             raise clearer from None

@@ -48,6 +48,7 @@ class State:
         # nothing is computed: abstract variables may be read
         self.shapes_only: bool = self.outer is not None and self.outer.shapes_only
         self.trace: Trace | None = None if self.outer is None else self.outer.trace
+        self.first_trace = False  # of shapes: an error says whether to try other sizes
         for variable, value in values:
             self.values[id(variable)] = value
             self.variables[id(variable)] = variable

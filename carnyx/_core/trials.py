@@ -72,7 +72,8 @@ def trials(
         return
     same = all_of(places, "d0")
     yield same
-    yield same | _met(symbols, known)
+    yield same | _met(symbols, known, from_end=True)
+    yield same | _met(symbols, known, from_end=False)
     candidates = list(dict.fromkeys([*sizes, *numbers]))
     for n, place in itertools.product(candidates, places):
         yield same | {place: n}
@@ -87,12 +88,15 @@ def trials(
         yield same | {p: n, q: m}
 
 
-def _met(symbols: Sequence[KerasTensor], known: list[Sizes]) -> Assignment:
-    """For each unknown size the known one that it meets when the shapes broadcast."""
+def _met(
+    symbols: Sequence[KerasTensor], known: list[Sizes], from_end: bool
+) -> Assignment:
+    """For each unknown size the known one at its axis, counted as broadcasting does,
+    or from the first, as samples and their labels are."""
     met: Assignment = {}
     for i, axis in unknown_axes(symbols):
-        back = len(symbols[i].shape) - axis
-        column = [shape[-back] for shape in known if len(shape) >= back]
+        at = axis - len(symbols[i].shape) if from_end else axis
+        column = [s[at] for s in known if -len(s) <= at < len(s)]
         if max(column, default=0) > 1:
             met[i, axis] = next(n for n in column if n > 1)
     return met
@@ -148,6 +152,6 @@ def other_sizes(size: int, numbers: Sequence[int]) -> list[int]:
 
     Multiples, one of them far larger, some that leave the same remainder, small ones.
     """
-    steps = [size + n for n in numbers[:4]]
-    others = [2 * size, 3 * size, 64 * size, *steps, 1, 2]
+    steps = [size + n for n in numbers[2:4]]
+    others = [2 * size, 64 * size, *steps, 1, 2]
     return [n for n in dict.fromkeys(others) if n != size]

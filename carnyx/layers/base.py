@@ -24,7 +24,7 @@ from carnyx import (
     tree,
 )
 from carnyx._core import explain, structure
-from carnyx._core.infer import infer
+from carnyx._core.infer import infer, judge
 from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.naming import auto_name
 from carnyx._core.node import Node, Operation
@@ -267,6 +267,7 @@ class Layer(HoldsWeights, Operation):
                 return outputs
         except Exception as error:
             clearer = explain.of_layer(error, label(self), call.tensors) or error
+            judge(clearer, self.call, call.args, call.kwargs)
             add_note_once(clearer, f"  in {label(self)}, called with {call}")
             if clearer is error:
                 raise

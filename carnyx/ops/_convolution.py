@@ -20,7 +20,7 @@ from jax import lax
 from carnyx._core.op import op
 from carnyx._core.scope import distributed, fast_gradients
 from carnyx.errors import ShapeError
-from carnyx.ops._dtypes import tensor
+from carnyx.ops._dtypes import among_floats
 from carnyx.ops._spatial import (
     Sizes,
     Window,
@@ -221,8 +221,8 @@ def conv(
     >>> conv(np.ones((1, 5, 5, 2)), np.ones((3, 3, 2, 4))).shape
     (1, 3, 3, 4)
     """
-    kernel = tensor(kernel)
-    x = tensor(inputs).astype(kernel.dtype)
+    x, kernel = among_floats(inputs, kernel)
+    x = x.astype(kernel.dtype)
     rank, last = x.ndim - 2, channels_last(data_format)
     channels, each = x.shape[-1 if last else 1], kernel.shape[-2]
     if channels % each:
@@ -255,7 +255,7 @@ def depthwise_conv(
 
     Shapes: (b, …space, c), (…size, c, multiplier) -> (b, …space', c · multiplier)
     """
-    x, kernel = tensor(inputs), tensor(kernel)
+    x, kernel = among_floats(inputs, kernel)
     _check_channels(x, kernel, -1 if channels_last(data_format) else 1, -2)
     kernel = kernel.reshape(*kernel.shape[:-2], 1, -1)
     return conv(x, kernel, strides, padding, data_format, dilation_rate)
@@ -308,7 +308,7 @@ def conv_transpose(
 
     Shapes: (b, …space, c), (…size, o, c) -> (b, …space · stride, o) for "same"
     """
-    x, kernel = tensor(inputs), tensor(kernel)
+    x, kernel = among_floats(inputs, kernel)
     rank, last = x.ndim - 2, channels_last(data_format)
     _check_channels(x, kernel, -1 if last else 1, -1)
     steps = per_axis(strides, rank, "strides")

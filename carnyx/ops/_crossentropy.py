@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from carnyx import config
 from carnyx._core.op import op
 from carnyx.errors import ArgumentError, ShapeError
-from carnyx.ops._dtypes import given_dtype, tensor, to_float
+from carnyx.ops._dtypes import given_dtype, tensor, to_float, to_floats
 from carnyx.ops._safe import divisor
 from carnyx.typing import DTypeLike, Tensor
 
@@ -46,7 +46,7 @@ def categorical_crossentropy(
 
     Shapes: (…, classes), (…, classes) -> (…,)
     """
-    target, output = tensor(target), to_float(output)
+    target, output = to_floats(target, output)
     _same_shape("categorical_crossentropy", target, output)
     if output.ndim < 1:
         raise ShapeError("categorical_crossentropy got numbers; expected rank >= 1.")
@@ -89,7 +89,7 @@ def binary_crossentropy(
     target: Tensor, output: Tensor, from_logits: bool = False
 ) -> Tensor:
     """-target log p - (1 - target) log(1 - p), elementwise; p = sigmoid(output) of logits."""  # noqa: E501
-    target, output = tensor(target), to_float(output)
+    target, output = to_floats(target, output)
     _same_shape("binary_crossentropy", target, output)
     if from_logits:
         yes, no = jax.nn.log_sigmoid(output), jax.nn.log_sigmoid(-output)

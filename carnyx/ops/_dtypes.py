@@ -85,6 +85,29 @@ def to_float(x: Tensor) -> jax.Array:
     return x.astype(config.floatx()) if x.dtype.kind in "biu" else x
 
 
+def among_floats(*xs: Any) -> list[Any]:
+    """Arrays; integers and booleans take the dtype in which the floats of them meet.
+
+    None stays None; where there is no float, all stay as they are.
+
+    >>> [x.dtype.name for x in among_floats(jnp.ones(2, "int32"), jnp.bfloat16(1))]
+    ['bfloat16', 'bfloat16']
+    """
+    arrays = [None if x is None else tensor(x) for x in xs]
+    floats = [x for x in arrays if x is not None and x.dtype.kind not in "biu"]
+    if not floats or len(floats) == len(arrays):
+        return arrays
+    dtype = result_type(*floats)
+    return [
+        x if x is None or x.dtype.kind not in "biu" else x.astype(dtype) for x in arrays
+    ]
+
+
+def to_floats(*xs: Any) -> list[Any]:
+    """`among_floats`, and `floatx` for all where there is no float."""
+    return [None if x is None else to_float(x) for x in among_floats(*xs)]
+
+
 def given_dtype(dtype: DTypeLike) -> str | None:
     """The name of a dtype where one is given; None stays None."""
     return None if dtype is None else standardize_dtype(dtype)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from carnyx import config
 from carnyx._core.op import op
 from carnyx.errors import DTypeError
-from carnyx.ops._dtypes import result_type, tensor, to_float
+from carnyx.ops._dtypes import tensor, to_float, to_floats
 from carnyx.ops._thin import binary, bitwise, unary
 from carnyx.typing import Tensor
 
@@ -141,28 +141,22 @@ def fabs(x: Tensor) -> Tensor:
 @op
 def arctan2(x1: Tensor, x2: Tensor) -> Tensor:
     """The angle in [-pi, pi] of the point (x2, x1), which is that of x1 / x2."""
-    x1, x2 = _same_float(x1, x2)
+    x1, x2 = to_floats(x1, x2)
     return jnp.arctan2(x1, x2)
 
 
 @op
 def logaddexp(x1: Tensor, x2: Tensor) -> Tensor:
     """log(e ** x1 + e ** x2), without overflow between."""
-    x1, x2 = _same_float(x1, x2)
+    x1, x2 = to_floats(x1, x2)
     return jnp.logaddexp(x1, x2)
 
 
 @op
 def logaddexp2(x1: Tensor, x2: Tensor) -> Tensor:
     """log2(2 ** x1 + 2 ** x2), without overflow between."""
-    x1, x2 = _same_float(x1, x2)
+    x1, x2 = to_floats(x1, x2)
     return jnp.logaddexp2(x1, x2)
-
-
-def _same_float(x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
-    x1, x2 = tensor(x1), tensor(x2)
-    dtype = result_type(x1, x2, float)
-    return x1.astype(dtype), x2.astype(dtype)
 
 
 @op

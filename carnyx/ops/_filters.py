@@ -11,7 +11,7 @@ from carnyx._core.op import op
 from carnyx._numbers import integers
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._convolution import depthwise_conv
-from carnyx.ops._dtypes import tensor, to_float
+from carnyx.ops._dtypes import tensor, to_floats
 from carnyx.ops._spatial import images_axes
 from carnyx.typing import Tensor
 
@@ -83,7 +83,7 @@ def ssim(
 
     References: Wang et al. 2004, doi:10.1109/TIP.2003.819861
     """
-    x, y = to_float(image1), to_float(image2)
+    x, y = to_floats(image1, image2)
     if x.shape != y.shape:
         raise ShapeError(f"ssim got shapes {x.shape} and {y.shape}; expected one.")
     weights = _gaussian(filter_size, filter_sigma)

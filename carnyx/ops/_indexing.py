@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import EllipsisType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from carnyx._core.op import op
+from carnyx._core.scope import current
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import tensor
 from carnyx.ops._thin import reduction
@@ -43,8 +46,34 @@ def _known(x: Tensor, name: str, instead: str) -> jax.Array:
 
 @op
 def get_item(x: Tensor, key: Any) -> Tensor:
-    """x[key]."""
-    return tensor(x)[key]
+    """x[key].
+
+    An integer beyond the end is the last one, as everywhere in JAX; of a symbolic
+    tensor, where it is known to be a mistake, it is refused.
+    """
+    x, state = tensor(x), current().state
+    if state is not None and state.shapes_only:
+        _check_integers(x, key)
+    return x[key]
+
+
+def _check_integers(x: jax.Array, key: Any) -> None:
+    entries = list(key) if isinstance(key, tuple) else [key]
+    plain = int | np.integer | slice | EllipsisType | None
+    if not all(isinstance(entry, plain) for entry in entries) or entries.count(...) > 1:
+        return
+    entries = [entry for entry in entries if entry is not None]
+    cut = entries.index(...) if ... in entries else len(entries)
+    places = [*enumerate(entries[:cut]), *zip(range(-1, -x.ndim, -1), entries[:cut:-1])]
+    for axis, entry in places:
+        size = x.shape[axis] if axis < x.ndim else None
+        if not isinstance(size, int) or isinstance(entry, slice):
+            continue
+        if not -size <= entry < size:
+            raise ShapeError(
+                f"get_item got the index {entry} for axis {axis} of shape {x.shape}, "
+                f"of size {size}; expected one from {-size} to {size - 1}."
+            )
 
 
 @op

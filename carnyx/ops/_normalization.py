@@ -15,7 +15,7 @@ from carnyx import config
 from carnyx._core.op import op
 from carnyx._core.scope import fast_gradients
 from carnyx.errors import ArgumentError
-from carnyx.ops._dtypes import result_type, tensor, to_float
+from carnyx.ops._dtypes import result_type, tensor, to_float, to_floats
 from carnyx.ops._thin import axes as hashable
 from carnyx.typing import Axis, Tensor
 
@@ -68,13 +68,13 @@ def batch_normalization(
 
     References: Ioffe & Szegedy 2015, arXiv:1502.03167
     """
-    x = tensor(x)
+    x, mean, variance, offset, scale = to_floats(x, mean, variance, offset, scale)
     shape = [1] * x.ndim
     shape[axis] = -1
-    factor = lax.rsqrt(to_float(variance) + epsilon)
-    factor = factor if scale is None else factor * tensor(scale)
-    shift = -tensor(mean) * factor
-    shift = shift if offset is None else shift + tensor(offset)
+    factor = lax.rsqrt(variance + epsilon)
+    factor = factor if scale is None else factor * scale
+    shift = -mean * factor
+    shift = shift if offset is None else shift + offset
     return x * factor.reshape(shape) + shift.reshape(shape)
 
 
@@ -136,7 +136,7 @@ def layer_normalization(
             "rms_scaling=True divides by the standard deviation about the mean, not "
             "by the root mean square; use rms_normalization.", stacklevel=3,
         )  # fmt: skip
-    x = to_float(x)
+    x, gamma, beta = to_floats(x, gamma, beta)
     wide = _wide(x)
     axes = (axis,) if isinstance(axis, int) else tuple(sorted(axis))
     gamma, beta = _along(gamma, wide, axes), _along(beta, wide, axes)
@@ -164,7 +164,8 @@ def rms_normalization(
 
     References: Zhang & Sennrich 2019, arXiv:1910.07467
     """
-    x = jnp.atleast_1d(to_float(x))
+    x, scale = to_floats(x, scale)
+    x = jnp.atleast_1d(x)
     wide = _wide(x)
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     epsilon = config.epsilon() if epsilon is None else epsilon

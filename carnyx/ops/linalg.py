@@ -12,7 +12,7 @@ import numpy as np
 from carnyx._core.op import op
 from carnyx._core.scope import is_tracer
 from carnyx.errors import ArgumentError, ShapeError
-from carnyx.ops._dtypes import tensor, to_float
+from carnyx.ops._dtypes import tensor, to_float, to_floats
 from carnyx.ops._once import once
 from carnyx.ops._safe import root
 from carnyx.ops._thin import axes as hashable
@@ -162,7 +162,7 @@ def solve(a: Tensor, b: Tensor) -> Tensor:
 @op
 def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
     """x with a x = b, reading only one triangle of a."""
-    a, b = _system(a, b)
+    a, b = _system(*to_floats(a, b))
     if a.ndim == b.ndim:
         return jax.scipy.linalg.solve_triangular(a, b, lower=lower)
     x = jax.scipy.linalg.solve_triangular(a, b[..., None], lower=lower)

@@ -16,7 +16,7 @@ from carnyx._core.op import op
 from carnyx._core.scope import is_tracer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops import _signal
-from carnyx.ops._dtypes import tensor, to_float
+from carnyx.ops._dtypes import tensor, to_float, to_floats
 from carnyx.ops._once import once
 from carnyx.ops._safe import root
 from carnyx.ops._signal import *  # noqa: F403
@@ -131,7 +131,7 @@ def cdist(x: Tensor, y: Tensor) -> Tensor:
 
     Shapes: (…, n, d), (…, m, d) -> (…, n, m)
     """
-    x, y = to_float(x), to_float(y)
+    x, y = to_floats(x, y)
     if builtins.min(x.ndim, y.ndim) < 2 or x.shape[-1] != y.shape[-1]:
         raise ShapeError(
             f"cdist got shapes {x.shape} and {y.shape}; expected (…, n, d), (…, m, d)."
