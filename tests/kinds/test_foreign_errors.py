@@ -71,7 +71,7 @@ def test_a_layer_says_what_it_got(x):
 
 
 def test_a_choice_by_values_has_a_way_out():
-    with pytest.raises(ValueError, match="ops.cond or ops.where"):
+    with pytest.raises(ValueError, match=r"ops\.where or ops\.cond"):
         Choice()(keras.Input((8,)))
 
 
