@@ -26,25 +26,26 @@ def steps_of(
     feed: Feed,
     epoch: int,
     *,
-    one_by_one: bool,
-    at_least: int = 1,
+    whole_chunks: bool,
+    together: int = 1,
     start: int = 0,
     limit: int | None = None,
 ) -> Iterator[tuple[int, int, Any]]:
     """The dispatches of an epoch: `(first step, last step, run)`; `run()` gives logs.
 
     Args:
-        one_by_one: somebody wants to see every step.
-        at_least: steps to run in one program if it can be (`steps_per_execution`).
+        whole_chunks: nobody looks between steps, so that as many as pay may be run in
+            one program; else none goes beyond a multiple of `together`.
+        together: steps to run in one program if it can be (`steps_per_execution`).
     """
     done = start
+    together = together if program.compiled else 1
     if isinstance(feed, ArrayFeed):
         for first, last, run in _chunks(
-            program, feed, epoch, one_by_one, at_least, start, limit
+            program, feed, epoch, whole_chunks, together, start, limit
         ):
             yield first, last, run
             done = last + 1
-    together = 1 if one_by_one or not program.compiled else at_least
     left = None if limit is None else max(limit - done, 0)
     over = threading.Event()
     batches = ready_batches(feed.epoch(epoch, done), left, together, agreed(feed, over))
@@ -138,8 +139,8 @@ def _chunks(
     program: StepProgram,
     feed: ArrayFeed,
     epoch: int,
-    one_by_one: bool,
-    at_least: int,
+    whole_chunks: bool,
+    together: int,
     start: int,
     limit: int | None,
 ) -> Iterator[tuple[int, int, Any]]:
@@ -154,7 +155,7 @@ def _chunks(
     size = sum(v.nbytes for v in jax.tree_util.tree_leaves(example))
     most = _power_of_two(max(_CHUNK_BYTES // size, 1) + 1) >> 1
     chunk = min(program.steps_in_chunk(one), most)
-    chunk = max(chunk, at_least if program.compiled else 1)
+    chunk = max(chunk, together) // together * together
     fused = chunk > 1
     if not fused and _splits(program):
         chunk = min(most, _STACK)
@@ -169,26 +170,30 @@ def _chunks(
     done, ready = start, _ahead(stacks, feed, program, stacked=True)
     with contextlib.closing(ready):  # type: ignore[type-var]
         for count, stack in ready:
-            if fused and not one_by_one:
+            if fused and whole_chunks:
                 run = functools.partial(program.start_chunk, stack, 0, count)
                 yield done, done + count - 1, run
             else:
-                yield from _taken_apart(program, fused, done, count, stack)
+                size = together if fused else 1
+                yield from _taken_apart(program, fused, done, count, size, stack)
             done += count
 
 
 def _taken_apart(
-    program: StepProgram, fused: bool, done: int, count: int, stack: Any
+    program: StepProgram, fused: bool, done: int, count: int, size: int, stack: Any
 ) -> Iterator[tuple[int, int, Any]]:
-    """The steps of a stack one by one, as somebody looks between them."""
+    """The steps of a stack, up to `size` of them at once, as somebody looks between."""
     if program.placement is None:
         stack = jax.device_put(stack)
-    for i in range(count):
+    first = 0
+    while first < count:
+        end = min(first + size - (done + first) % size, count)
         if fused:  # one program, so the same numbers, as where many steps run at once
-            run = functools.partial(program.start_chunk, stack, i, i + 1)
+            run = functools.partial(program.start_chunk, stack, first, end)
         else:
-            run = functools.partial(program.start_one, stack, i)
-        yield done + i, done + i, run
+            run = functools.partial(program.start_one, stack, first)
+        yield done + first, done + end - 1, run
+        first = end
 
 
 def _splits(program: StepProgram) -> bool:

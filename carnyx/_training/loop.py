@@ -13,12 +13,14 @@ import numpy as np
 from carnyx import config
 from carnyx._core.placement import Uneven
 from carnyx._data import Feed, naming, prefetch, tell_of_waiting
+from carnyx._training.batch_hooks import BatchHooks
 from carnyx._training.checks.not_finite import explain
 from carnyx._training.dispatches import agreed, ready_batches, steps_of
 from carnyx._training.interrupts import BetweenSteps, Terminated
 from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.together import own_rows, stopping_of
 from carnyx.callbacks import CallbackList
+from carnyx.callbacks.logs import Logs
 from carnyx.errors import DataError
 
 EXIT_TERMINATED = 143  # 128 + SIGTERM, what a shell reports of a process it ends
@@ -146,24 +148,36 @@ def _steps(
     run: Run, backups: Backups, interrupts: BetweenSteps, limit: int | None
 ) -> None:
     """The steps of an epoch that are still to do."""
-    callbacks, model = run.callbacks, run.model
+    model, last = run.model, run.step - 1
+    hooks = _hooks(run.callbacks, "train", model)
     run.feed.waiting.begin()
     for first, last, step in steps_of(
         model.train_program(),
         run.feed,
         run.epoch,
-        one_by_one=callbacks.wants_batches,
-        at_least=model.steps_per_execution,
+        whole_chunks=not run.callbacks.wants_batches,
+        together=model.steps_per_execution,
         start=run.step,
         limit=limit,
     ):
-        callbacks.on_train_batch_begin(first)
+        hooks.begin(first)
         run.logs = step()
-        callbacks.on_train_batch_end(last, run.logs)
+        count = hooks.end(last, run.logs) if hooks.is_due(last) else 0
         run.advance(last)
-        backups.after_steps(last + 1 - first)
+        if count:  # all callbacks had their turn
+            backups.after_steps(count)
         if interrupts.stops(model):
             break
+    if hooks.open:
+        backups.after_steps(hooks.end(last, run.logs))
+
+
+def _hooks(callbacks: CallbackList, phase: str, model: Any) -> BatchHooks:
+    """Whoever looks at batches is told of `steps_per_execution` at once."""
+    begin = getattr(callbacks, f"on_{phase}_batch_begin")
+    end = getattr(callbacks, f"on_{phase}_batch_end")
+    every = model.steps_per_execution if callbacks.wants_batches else 1
+    return BatchHooks(begin, end, every)
 
 
 def evaluate(
@@ -174,22 +188,26 @@ def evaluate(
     model.stop_evaluating = False
     callbacks.on_test_begin()
     logs: Any = None
-    program = model.test_program()
+    program, last = model.test_program(), -1
+    hooks = _hooks(callbacks, "test", model)
     with BetweenSteps() as interrupts:
         for first, last, step in steps_of(
             program,
             feed,
             0,
-            one_by_one=callbacks.wants_batches,
-            at_least=model.steps_per_execution,
+            whole_chunks=not callbacks.wants_batches,
+            together=model.steps_per_execution,
             limit=_at_most(steps, config.max_steps_per_epoch()),
         ):
-            callbacks.on_test_batch_begin(first)
+            hooks.begin(first)
             logs = step()
-            callbacks.on_test_batch_end(last, logs)
+            if hooks.is_due(last):
+                hooks.end(last, logs)
             interrupts.check()
             if model.stop_evaluating:
                 break
+    if hooks.open:
+        hooks.end(last, logs)
     if logs is None:
         raise DataError(
             f"{feed.name} gave no batch to evaluate on. It is empty, or a generator "
@@ -207,8 +225,9 @@ def predict(model: Any, feed: Feed, callbacks: CallbackList, steps: int | None) 
     program = model.predict_program()
     model.stop_predicting = False
     callbacks.on_predict_begin()
+    hooks = _hooks(callbacks, "predict", model)
     rows: list[tuple[list[Any], slice]] = []
-    definition = None
+    definition, step, since = None, -1, 0
     over = threading.Event()
     batches = ready_batches(feed.epoch(0, 0), steps, 1, agreed(feed, over))
     placement = program.placement
@@ -218,22 +237,39 @@ def predict(model: Any, feed: Feed, callbacks: CallbackList, steps: int | None) 
     with contextlib.closing(batches), contextlib.ExitStack() as stack:  # type: ignore[type-var]
         stack.callback(over.set)
         for step, (_, batch) in enumerate(batches):
-            callbacks.on_predict_batch_begin(step)
+            hooks.begin(step)
             x: Any = tuple(batch)[:1]
             x = Uneven(x, batch.size) if isinstance(batch, Uneven) else x
             leaves, definition = jax.tree_util.tree_flatten(program(x))
             rows.append((leaves, own_rows(placement, x)))
-            callbacks.on_predict_batch_end(step, {"outputs": leaves})
+            if hooks.is_due(step):
+                since = _shown(hooks, step, definition, rows[since:])
             if len(rows) > 1:  # fetch behind, so that the device is always ahead
                 rows[-2] = _fetched(*rows[-2]), slice(None)
             if model.stop_predicting:
                 break
     if definition is None:
         raise DataError("The data to predict gave no batch; it may be empty.")
+    if hooks.open:
+        _shown(hooks, step, definition, rows[since:])
     callbacks.on_predict_end()
     fetched = [_fetched(*row) for row in rows]
     columns = [_concatenate(column) for column in zip(*fetched, strict=True)]
     return jax.tree_util.tree_unflatten(definition, columns)
+
+
+def _shown(
+    hooks: BatchHooks, step: int, form: Any, rows: list[tuple[list[Any], slice]]
+) -> int:
+    """Tell of the outputs of a group of batches; where the next group begins."""
+    leaves = rows[0][0]
+    if len(rows) > 1:
+        columns = zip(*(row[0] for row in rows), strict=True)
+        leaves = [np.concatenate(column) for column in columns]
+    logs = Logs()
+    logs["outputs"] = jax.tree_util.tree_unflatten(form, leaves)  # a dict stays one
+    hooks.end(step, logs)
+    return step + 1
 
 
 def _fetched(leaves: list[Any], rows: slice) -> list[np.ndarray]:

@@ -42,6 +42,7 @@ class Trainer(ModelPrograms):
     stop_training = False
     stop_evaluating = False
     stop_predicting = False
+    steps_per_execution = 1
     history: Any = None
 
     # ---- compile -----------------------------------------------------------------
@@ -68,7 +69,7 @@ class Trainer(ModelPrograms):
             metrics: the same forms, in lists; `"accuracy"` finds the right kind.
             weighted_metrics: metrics that are given the sample weights.
             run_eagerly: run steps op by op, for debugging; slow.
-            steps_per_execution: the least number of steps in one program.
+            steps_per_execution: steps in one program, of which callbacks hear at once.
             jit_compile: False is as `run_eagerly=True`.
             auto_scale_loss: scale the loss under `mixed_float16`.
         """

@@ -307,9 +307,9 @@ class ProgbarLogger(Callback):
         return self.progbar
 
     def _update(self, batch: int, logs: Any) -> None:
-        bar, self.seen = self.progbar or self._begin(), batch + 1
-        if self._samples is not None:
-            self.seen = min(self.seen * self._samples, self.target or self.seen)
+        bar = self.progbar or self._begin()
+        seen = (batch + 1) * (self._samples or 1)
+        self.seen = min(seen, self.target or seen)  # the last group may be cut short
         if bar.is_due() or self.every_batch:
             bar.update(self.seen, (logs or {}).items(), finalize=False)
 
