@@ -29,16 +29,12 @@ def _sizes(shape: Sizes) -> tuple[int, ...]:
     sizes = tuple(shape)
     if any(isinstance(n, float) or n < 0 for n in sizes):
         raise ArgumentError(f"Got shape={sizes}; expected integers of at least 0.")
+    ensure_room(sizes, "float32", "An array of random numbers")
     return sizes
 
 
 def _dtype(dtype: DTypeLike) -> str:
     return config.floatx() if dtype is None else standardize_dtype(dtype)
-
-
-def _sizes(shape: Sizes) -> tuple[int, ...]:
-    ensure_room(shape, "float32", "An array of random numbers")
-    return tuple(shape)
 
 
 @op
