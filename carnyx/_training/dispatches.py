@@ -14,7 +14,7 @@ import numpy as np
 
 from carnyx._data import ArrayFeed, Feed, described, prefetch
 from carnyx._training.outputs import trimmed
-from carnyx._training.programs import StepProgram
+from carnyx._training.protocols import Program
 from carnyx.errors import add_note_once
 
 _CHUNK_BYTES = 1 << 25  # of data in one program; a copy more is on its way beside it
@@ -22,7 +22,7 @@ _STACK = 32  # batches that go to several devices together
 
 
 def steps_of(
-    program: StepProgram,
+    program: Program,
     feed: Feed,
     epoch: int,
     *,
@@ -67,7 +67,7 @@ def agreed(feed: Feed, over: threading.Event) -> Callable[[Iterator], Iterator]:
 
 
 def _ahead(
-    ready: Iterator[Any], feed: Feed, program: StepProgram, stacked: bool = False
+    ready: Iterator[Any], feed: Feed, program: Program, stacked: bool = False
 ) -> Iterator[Any]:
     """What is ready, made ahead and on its way to the device, if it takes time."""
 
@@ -83,7 +83,7 @@ def _ahead(
     return prefetch(ready, put, waiting=waiting, idle=program.is_idle)
 
 
-def _named(program: StepProgram, feed: Feed, step: int, batch: Any, count: int) -> Any:
+def _named(program: Program, feed: Feed, step: int, batch: Any, count: int) -> Any:
     """The run of one step or of a stack; an error says with which data."""
 
     def run() -> Any:
@@ -136,7 +136,7 @@ def _stacked(batches: list[Any]) -> Any:
 
 
 def _chunks(
-    program: StepProgram,
+    program: Program,
     feed: ArrayFeed,
     epoch: int,
     whole_chunks: bool,
@@ -180,7 +180,7 @@ def _chunks(
 
 
 def _taken_apart(
-    program: StepProgram, fused: bool, done: int, count: int, size: int, stack: Any
+    program: Program, fused: bool, done: int, count: int, size: int, stack: Any
 ) -> Iterator[tuple[int, int, Any]]:
     """The steps of a stack, up to `size` of them at once, as somebody looks between."""
     if program.placement is None:
@@ -196,7 +196,7 @@ def _taken_apart(
         first = end
 
 
-def _splits(program: StepProgram) -> bool:
+def _splits(program: Program) -> bool:
     """Whether batches go to several devices, a stack of them as fast as one."""
     return program.placement is not None and program.placement.shards > 1
 

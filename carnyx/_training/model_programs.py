@@ -19,6 +19,7 @@ from carnyx._training.compile import Compiled
 from carnyx._training.outputs import trimmed
 from carnyx._training.predicting import PredictProgram
 from carnyx._training.programs import StepProgram, sized
+from carnyx._training.protocols import Program
 from carnyx._training.stages.placements import InnerPlacement
 from carnyx._training.stages.plan import Plan
 from carnyx._training.state import HeldState, TrainState
@@ -210,7 +211,7 @@ class ModelPrograms(Steps):
         states of optimizers."""
         return self._held().training_variables
 
-    def _program(self, name: str, step: Any) -> StepProgram:
+    def _program(self, name: str, step: Any) -> Program:
         held = self._held()
         programs = self._need_compiled("fit").programs
         key = name, self.jit_compile
@@ -222,8 +223,8 @@ class ModelPrograms(Steps):
             programs[key] = self._made_program(name, step, held)
         return programs[key]
 
-    def _made_program(self, name: str, step: Any, held: HeldState) -> StepProgram:
-        def usual() -> StepProgram:
+    def _made_program(self, name: str, step: Any, held: HeldState) -> Program:
+        def usual() -> Program:
             return StepProgram(step, held, compiled=self.jit_compile)
 
         if held.placement is None:
@@ -250,11 +251,11 @@ class ModelPrograms(Steps):
         spec, size = trimmed(feed.spec()), feed.batch_size or 1
         self.train_program().meet(tree.map_structure(lambda s: sized(s, size), spec))
 
-    def train_program(self) -> StepProgram:
+    def train_program(self) -> Program:
         """The program of a training step; compiled once, reused by every call."""
         return self._program("train_step", self.train_step)
 
-    def test_program(self) -> StepProgram:
+    def test_program(self) -> Program:
         """The program of an evaluation step."""
         return self._program("test_step", self._whole_test_step)
 

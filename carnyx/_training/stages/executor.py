@@ -78,6 +78,10 @@ class Executor:
         the sum already."""
         return self._zeros[number]() if microbatches > 1 else None
 
+    def hold(self) -> bool:
+        """Whether what was read from attributes is still what it was."""
+        return all(stage.traces.hold() for stage in self.stages)
+
     def programs(self) -> list[Any]:
         """The compiled functions, so far."""
         return [*self._zeros, *(p for stage in self.stages for p in stage.programs())]

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from carnyx._core.costs import is_literal
 from carnyx._core.masks import set_mask
 from carnyx._core.scope import State, scoped
+from carnyx._core.traces import Traces, assign_carried, carrying
 from carnyx._core.variable import Variable
 from carnyx._training.stages.arrays import (
     Values,
@@ -129,6 +130,7 @@ class LossStage:
         self.metrics: list[Variable] = held.parts.metrics_variables
         self.others: list[Variable] = held.training_variables
         self.trains = set(held.parts.trainable_variables)
+        self.traces = Traces()
         self._traced: dict[Any, Traced] = {}
 
     def __call__(self, run: Run, values: Values, batch: StagedBatch) -> Result:
@@ -142,7 +144,10 @@ class LossStage:
         used = device_puts([values[v] for v in traced.used], self.device)
         metrics = device_puts([values[v] for v in self.metrics], self.device)
         arrivals, x = moved_to((arrivals, x), self.device)
-        logs, metrics, changed, ends, trained = traced.run(used, metrics, arrivals, x)
+        captured = device_puts(self.traces.values(), self.device)
+        found, assigned = traced.run(captured, used, metrics, arrivals, x)
+        self.traces.keep(assigned)
+        logs, metrics, changed, ends, trained = found
         new = dict(zip(self.metrics, metrics, strict=True))
         new |= {traced.used[i]: value for i, value in changed.items()}
         pairs = zip(traced.used, trained, strict=False)
@@ -174,32 +179,42 @@ class LossStage:
         key = definition, form, tuple((v.shape, v.dtype) for v in leaves)
         if key not in self._traced:
             specs = jax.tree_util.tree_map(spec_of, arrivals)
-            self._traced[key] = self._trace(specs, form, values)
+            self._traced[key] = self.traces.until_known(
+                lambda: self._trace(specs, form, values)
+            )
         return self._traced[key]
 
     def _trace(self, arrivals: Arrivals, form: Form, values: Values) -> Traced:
         """See what a batch of this form needs."""
         seen: set[int] = set()
 
-        def run(others: list, metrics: list, arrivals: Arrivals, x: list) -> Any:
+        def look(others: list, metrics: list, arrivals: Arrivals, x: list) -> Any:
             state = Reads(zip(self.others, others, strict=True))
             scaled, *rest = self._loss(state, metrics, arrivals, x, form)
             found = self._after(state, self.others, others, arrivals, x, form, *rest)
             seen.update(state.seen)
             return scaled, found
 
+        def run(captured: list, *arrays: Any) -> Any:
+            with scoped(state=None):
+                return self.traces.run(lambda: look(*arrays), (), (), captured)
+
         shapes = [jax.ShapeDtypeStruct(*spec) for spec in form.x[1]]
         others = [spec_of(values[v]) for v in self.others]
         metrics = [spec_of(values[v]) for v in self.metrics]
-        jaxpr = jax.make_jaxpr(run)(others, metrics, arrivals, shapes).jaxpr
+        captured = list(map(spec_of, self.traces.captured))
+        jaxpr = jax.make_jaxpr(run)(captured, others, metrics, arrivals, shapes).jaxpr
         reads = _read_inputs(jaxpr)[len(jaxpr.invars) - len(shapes) :]
         used = [v for v in self.others if id(v) in seen]
         step = self._train if self.training else self._test
 
-        def compiled(*arrays: Any) -> Any:
-            return step(used, form, *arrays)
+        def compiled(captured: list, *arrays: Any) -> Any:
+            with scoped(state=None):
+                return self.traces.run(
+                    lambda: step(used, form, *arrays), (), (), captured
+                )
 
-        return Traced(used, reads, jax.jit(compiled, donate_argnums=1))
+        return Traced(used, reads, jax.jit(compiled, donate_argnums=2))
 
     # ---- what is compiled --------------------------------------------------------
 
@@ -268,10 +283,11 @@ class LossStage:
         floats = [[v if is_float(v) else None for v in row] for row in arrivals.outputs]
         pairs = zip(used, values, strict=True)
         trained = [value if v in self.trains else None for v, value in pairs]
-        gradient = jax.value_and_grad(objective, (0, 1, 2, 3), has_aux=True)
-        (_, (rest, after)), (*back, trained) = gradient(
+        gradient = jax.value_and_grad(carrying(objective), (0, 1, 2, 3), has_aux=True)
+        (_, aux), (*back, trained) = gradient(
             floats, arrivals.losses, arrivals.penalties, trained
         )
+        rest, after = assign_carried(aux)
         state = State()
         state.values = after
         found = self._after(state, used, values, arrivals, x, form, *rest)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from carnyx._core.costs import is_literal
 from carnyx._core.scope import pure, scoped
+from carnyx._core.traces import Traces
 from carnyx._core.variable import Variable
 from carnyx._training.stages.arrays import (
     Values,
@@ -72,6 +73,8 @@ class OptimizerStep:
         self.optimizer, self.trainable, self.last = optimizer, list(trainable), last
         self.variables = distinct([*trainable, *optimizer.variables])
         self.homes = [home_of(v) for v in self.variables]
+        self._own = len(self.variables)
+        self.traces = Traces()
         self._steps: dict[tuple[int, ...], SplitStep] = {}
 
     def __call__(self, values: Values, gradients: Gradients) -> Values:
@@ -79,8 +82,9 @@ class OptimizerStep:
         parts = [gradients.get(v, ()) for v in self.trainable]
         key = tuple(map(len, parts))
         if key not in self._steps:
-            self._steps[key] = self._traced(parts)
-        arguments = [values[v] for v in self.variables]
+            step = self.traces.until_known(lambda: self._traced(parts))
+            self._steps[key] = step
+        arguments = [values[v] if v in values else v.peek() for v in self.variables]
         new = self._steps[key]([*arguments, *(x for part in parts for x in part)])
         return {self.variables[i]: value for i, value in new.items()}
 
@@ -90,6 +94,9 @@ class OptimizerStep:
 
     def _traced(self, parts: Sequence[tuple[Any, ...]]) -> SplitStep:
         """The step for variables with so many gradients each."""
+        for variable in self.traces.captured[len(self.variables) - self._own :]:
+            self.variables.append(variable)  # of nobody, but the step reads it
+            self.homes.append(self.last)
         trains = set(self.trainable)
         kept = [
             home if v in trains or v.like is not None or v.size > _SMALL else None
@@ -118,8 +125,11 @@ class OptimizerStep:
         def apply() -> None:
             self.optimizer.apply(gradients, self.trainable)
 
-        with scoped(platform=self.last.platform):
-            _, new = pure(apply, self.variables)(values)
+        def run() -> list[Any]:
+            return pure(apply, self.variables)(values)[1]
+
+        with scoped(platform=self.last.platform, state=None):
+            new, _ = self.traces.run(run, (), (), ())
         return list(map(_kept, new, self.variables))
 
 

@@ -8,19 +8,23 @@ from typing import Any
 import jax
 from jax.sharding import SingleDeviceSharding
 
+from carnyx import _reads
 from carnyx._core import structure
 from carnyx._core.devices import default_device
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
 from carnyx._core.placement import Placement, expect_placements
-from carnyx._core.scope import is_tracer
+from carnyx._core.scope import current, is_tracer
 from carnyx._core.variable import Variable
+from carnyx._training.protocols import Program
 from carnyx._training.stages.executor import Executor
 from carnyx._training.stages.microbatches import sizes_for
 from carnyx._training.stages.partition import Flat, devices_of, flattened, homes_of
 from carnyx._training.stages.programs import staged_prediction, staged_step
 from carnyx._training.stages.stage import Stage, stages_by_device, stages_of_nodes
 from carnyx.errors import ArgumentError
+
+_FORMS = 8  # of stages, kept for attributes that go to and fro
 
 
 class OnDevices(Placement):
@@ -42,8 +46,8 @@ class OnDevices(Placement):
         expect_placements()
 
     def make_program(
-        self, model: Any, name: str, step: Any, held: Any, usual: Callable[[], Any]
-    ) -> Any:
+        self, model: Any, name: str, step: Any, held: Any, usual: Callable[[], Program]
+    ) -> Program:
         if not self.staged:
             return usual()
         return staged_step(model, name, step, held, self)
@@ -133,7 +137,8 @@ class GraphPlacement(OnDevices):
     ) -> None:
         super().__init__()
         self.model, self.graph, self.devices, self.last = model, graph, devices, last
-        self._known: tuple[int, Any, Any] = (-1, None, None)
+        self._executors: list[tuple[Any, Executor]] = []  # the one in use first
+        self._known_at: tuple = ()
 
     def of_graph(self) -> GraphPlacement:
         return self
@@ -149,16 +154,20 @@ class GraphPlacement(OnDevices):
         return self.executor().stages
 
     def executor(self) -> Executor:
-        """The stages, made anew when other variables train than before."""
-        version, key, executor = self._known
-        if version == structure.version():
-            return executor
-        now = tuple(id(v) for v in self.model.trainable_variables)
-        if executor is None or key != now:
-            ends = self.graph.inputs, self.graph.outputs
-            executor = Executor(self._made_stages(), *ends, self.model)
-        self._known = structure.version(), now, executor
-        return executor
+        """The stages: others, where other variables train than before, or where what
+        was read of attributes changed."""
+        now = structure.version(), _reads.version(), current().frozen
+        if now != self._known_at or not self._executors:
+            trains = tuple(map(id, self.model.trainable_variables))
+            found = (e for key, e in self._executors if key == trains and e.hold())
+            executor = next(found, None)
+            if executor is None:
+                ends = self.graph.inputs, self.graph.outputs
+                executor = Executor(self._made_stages(), *ends, self.model)
+            rest = [pair for pair in self._executors if pair[1] is not executor]
+            self._executors = [(trains, executor), *rest[: _FORMS - 1]]
+            self._known_at = now
+        return self._executors[0][1]
 
     def _made_stages(self) -> list[Stage]:
         raise NotImplementedError

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from carnyx._core.devices import device_name
@@ -161,9 +159,7 @@ def residual_bytes(executor: Executor, inputs: Sequence[Any]) -> list[Kept]:
             each = _nbytes(entering if stage.remat else inside)
             found.append(Kept(each, _nbytes(inside) if stage.remat else 0))
         else:
-            outcome = jax.eval_shape(
-                functools.partial(stage.forward, training=True, fast=True), given
-            )
+            outcome = stage.specs(given)
             found.append(Kept(0, 0))
         pairs = zip(outcome.outputs, outcome.masks, strict=True)
         known |= dict(zip(stage.outputs, pairs, strict=True))

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from carnyx._core.placement import peek_settled
+from carnyx._core.scope import scoped
+from carnyx._core.traces import Variants
+from carnyx._core.variable import Variable
 from carnyx._training.outputs import unpack
 from carnyx._training.stages.arrays import Values, device_puts, moved_to
-from carnyx._training.stages.executor import Run
+from carnyx._training.stages.executor import Executor, Run
 from carnyx._training.stages.loss_stage import LossStage
 from carnyx._training.stages.microbatches import (
     StagedBatch,
@@ -29,6 +32,53 @@ if TYPE_CHECKING:
     from carnyx._training.stages.placements import GraphPlacement, OnDevices
 
 
+class Engine:
+    """What a step is made of, for attributes as they are.
+
+    Attributes:
+        executor: of the stages.
+        loss_stage: behind them.
+        optimizer_step: None in evaluation.
+    """
+
+    def __init__(
+        self, model: Any, held: HeldState, placement: GraphPlacement, training: bool
+    ) -> None:
+        self.executor = placement.executor()
+        ends = self.executor, placement.last, training
+        self.loss_stage = LossStage(model, held, *ends)
+        self.optimizer_step: OptimizerStep | None = None
+        if training:
+            self.optimizer_step = OptimizerStep(
+                model.optimizer, held.parts.trainable_variables,
+                placement.home_of, placement.last,
+            )  # fmt: skip
+
+    @property
+    def traces(self) -> Engine:
+        """What its programs have read; see `Variants`."""
+        return self
+
+    def hold(self) -> bool:
+        """Whether what was read from attributes is still what it was."""
+        step = self.optimizer_step
+        holds = self.executor.hold() and self.loss_stage.traces.hold()
+        return holds and (step is None or step.traces.hold())
+
+    def captured(self) -> list[Variable]:
+        """Variables of nobody that it reads or assigns."""
+        step = self.optimizer_step
+        traces = [stage.traces for stage in self.executor.stages]
+        traces += [self.loss_stage.traces, *([] if step is None else [step.traces])]
+        return [v for one in traces for v in one.captured]
+
+    def programs(self) -> list[Any]:
+        """The compiled functions, so far."""
+        step = self.optimizer_step
+        found = [*self.executor.programs(), *self.loss_stage.programs()]
+        return found + ([] if step is None else step.programs())
+
+
 class StagedProgram(OnDevicesProgram):
     """A step of training or evaluation through stages.
 
@@ -41,16 +91,14 @@ class StagedProgram(OnDevicesProgram):
     ) -> None:
         super().__init__(model, held, placement)
         self.training, self.graph_placement = training, placement
-        self.executor = placement.executor()
-        self.loss_stage = LossStage(
-            model, held, self.executor, placement.last, training
-        )
-        self.optimizer_step: OptimizerStep | None = None
-        if training:
-            self.optimizer_step = OptimizerStep(
-                model.optimizer, held.parts.trainable_variables,
-                placement.home_of, placement.last,
-            )  # fmt: skip
+        self.frozen = model._compiled.frozen
+        with scoped(frozen=self.frozen):
+            self._engines = Variants(lambda: Engine(model, held, placement, training))
+
+    @property
+    def executor(self) -> Executor:
+        """Of the stages, as they were first."""
+        return self._engines.all[0].executor
 
     def put(self, batch: Any, axis: int = 0) -> Any:
         """A batch in microbatches, each array on the device that reads it first, the
@@ -60,12 +108,10 @@ class StagedProgram(OnDevicesProgram):
         x, y, weights = unpack(batch)
         inputs, last = self.model._flat_inputs(x), self.placement.last
         sizes = self.graph_placement.sizes_of(inputs, self.training)
-        rows = split_columns(inputs, sizes)
+        rows = zip(*split_columns(inputs, sizes), strict=True)
         columns = [
             device_puts(column, device or last)
-            for column, device in zip(
-                zip(*rows, strict=True), self.executor.entries, strict=True
-            )
+            for column, device in zip(rows, self.executor.entries, strict=True)
         ]
         parts = [list(row) for row in zip(*columns, strict=True)]
         y, weights = moved_to((y, weights), last)
@@ -73,28 +119,36 @@ class StagedProgram(OnDevicesProgram):
         return StagedBatch(parts, x, y, weights, tuple(sizes or (1,)), shapes)
 
     def start(self, batch: StagedBatch) -> dict[str, Any]:
+        with scoped(frozen=self.frozen):
+            return self._start(self._engines.now(), batch)
+
+    def _start(self, engine: Engine, batch: StagedBatch) -> dict[str, Any]:
         store, placement = self.held.store, self.placement
         values: Values = dict(zip(store.variables, store.ready(), strict=True))
         run = Run(
-            self.executor, values, batch.inputs, training=self.training,
+            engine.executor, values, batch.inputs, training=self.training,
             gradient=self.training,
         ).forward()  # fmt: skip
         values |= run.changed
-        result = self.loss_stage(run, values, batch)
+        result = engine.loss_stage(run, values, batch)
         moved = run.changed | result.values
         values |= {v: placement.place(v, value) for v, value in moved.items()}
-        if self.optimizer_step is not None:
+        if engine.optimizer_step is not None:
             gradients = run.backward(result.ends)
             for variable, gradient in result.gradients.items():
                 gradients[variable] = (*gradients.get(variable, ()), gradient)
-            values |= self.optimizer_step(values, gradients)
+            new = engine.optimizer_step(values, gradients)
+            for variable in new.keys() - values.keys():  # of nobody
+                variable.assign(new[variable])
+            values |= new
         store.take([values[v] for v in store.variables])
         return result.logs
 
+    def captured(self) -> list[Variable]:
+        return [v for engine in self._engines.all for v in engine.captured()]
+
     def programs(self) -> list[Any]:
-        step = self.optimizer_step
-        found = [*self.executor.programs(), *self.loss_stage.programs()]
-        return found + ([] if step is None else step.programs())
+        return [p for engine in self._engines.all for p in engine.programs()]
 
 
 class StagedPrediction:

@@ -25,7 +25,8 @@ from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.node import Node
 from carnyx._core.scope import State, scoped
 from carnyx._core.symbol import KerasTensor
-from carnyx._training.stages.arrays import Static, distinct, is_float
+from carnyx._core.traces import Traces, assign_carried, carrying
+from carnyx._training.stages.arrays import Static, device_puts, distinct, is_float
 from carnyx._training.stages.partition import Flat, Part, joined, parts_of
 from carnyx.layers._children import owned
 from carnyx.layers.base import Layer
@@ -122,6 +123,7 @@ class Stage:
         device, nodes, inputs, outputs: as in the part.
         trainable, buffers: variables of the layers, in the order of their values.
         regularized: variables whose regularizers this stage computes.
+        traces: what else its programs read: variables of nobody, attributes.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class Stage:
             n.operation for n in self.nodes if isinstance(n.operation, Layer)
         )
         self._find_variables(charged)
+        self.traces = Traces()
         self._programs: dict[Any, Any] = {}
         # a cache of its own, so that its programs go when the stage does
         pull = functools.partial(_pulled_back)
@@ -167,7 +170,7 @@ class Stage:
         Args:
             fast: gradient rules that only reverse mode can use are allowed.
         """
-        return self._program(self._compute, training, fast)(given)
+        return self._run(self._program(self._compute, training, fast), given)
 
     def forward_with_residuals(
         self, given: Given, training: bool | None, wanted: Sequence[bool]
@@ -180,10 +183,12 @@ class Stage:
         """
         wanted = tuple(wanted)
         if self.remat:
-            kept = given, Static((training, wanted))
-            return self.forward(given, training, fast=True), kept
+            captured = self._captured()  # as they are now
+            outcome = self.forward(given, training, fast=True)
+            kept = given, captured or self._captured(), Static((training, wanted))
+            return outcome, kept
         program = self._program(self._with_residuals, training, wanted)
-        outcome, residuals = program(given)
+        outcome, residuals = self._run(program, given)
         return outcome, residuals.filled(given.flat)
 
     def backward(
@@ -196,9 +201,14 @@ class Stage:
         """
         if not self.remat:
             return self._backward(sums, residuals, cotangents)
-        given, options = residuals
-        program = self._program(self._computed_again, *options, donate=2)
-        return program(given, cotangents, sums)
+        given, captured, options = residuals
+        program = self._program(self._computed_again, *options, donate=3)
+        return program(captured, given, cotangents, sums)[0]
+
+    def specs(self, given: Given) -> Outcome:
+        """The outcome of a training step, for shapes alone."""
+        program = self._program(self._compute, True, True)
+        return jax.eval_shape(program, self._captured(), given)[0]
 
     def residual_specs(
         self, given: Given, wanted: Sequence[bool]
@@ -206,7 +216,8 @@ class Stage:
         """For shapes alone: the outcome, and what of a training step's inside and of
         its inputs the gradient needs, weights apart."""
         program = self._program(self._with_residuals, True, tuple(wanted))
-        outcome, residuals = jax.eval_shape(program, given)
+        found, _ = jax.eval_shape(program, self._captured(), given)
+        outcome, residuals = found
         weights = len(given.trainable) + len(given.buffers)
         _, places = residuals.form
         kept = {p for p in places if p is not None and p >= weights}
@@ -222,14 +233,31 @@ class Stage:
         key = make.__name__, *options
         if key not in self._programs:
 
-            def run(*arrays: Any) -> Any:
-                return make(*arrays, *options)
+            def run(captured: list[Any], *arrays: Any) -> Any:
+                with scoped(state=None):
+                    return self.traces.run(
+                        lambda: make(*arrays, *options), (), (), captured
+                    )
 
             run.__name__ = (
                 f"{make.__name__.strip('_')}_of_{self.nodes[0].operation.name}"
             )
             self._programs[key] = jax.jit(run, donate_argnums=donate)
         return self._programs[key]
+
+    def _run(self, program: Any, given: Given) -> Any:
+        """Call a program, traced until it is known what it reads."""
+        call = functools.partial(self._call, program, given)
+        found, changed = self.traces.until_known(call)
+        self.traces.keep(changed)
+        return found
+
+    def _call(self, program: Any, given: Given) -> Any:
+        return program(self._captured(), given)
+
+    def _captured(self) -> list[Any]:
+        values = self.traces.values()
+        return device_puts(values, self.device) if values else values
 
     # ---- what is compiled --------------------------------------------------------
 
@@ -292,7 +320,10 @@ class Stage:
         lean = run
         if self._mixed and not self.remat:
             lean = _casting_again(run, given.trainable)
-        _, gradient, outcome = jax.vjp(lean, given.trainable, moved, has_aux=True)
+        _, gradient, found = jax.vjp(
+            carrying(lean), given.trainable, moved, has_aux=True
+        )
+        outcome = assign_carried(found)
         shapes = [(x.shape, x.dtype, is_float(x)) for x in outcome.outputs]
         return outcome, gradient, Static((tuple(moving), tuple(shapes)))
 

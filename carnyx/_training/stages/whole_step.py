@@ -58,6 +58,10 @@ class OnDevicesProgram:
             logs = self(jax.tree_util.tree_map(lambda v, i=i: v[i], batches))
         return logs
 
+    def start_one(self, batches: Any, index: int) -> dict[str, Any]:
+        """Run the step of one batch of a stack."""
+        return self.start_chunk(batches, index, index + 1)
+
     def __call__(self, batch: Any) -> dict[str, Any]:
         """Run one step; the store has the new values afterwards."""
         return self.start(self.put(batch))
