@@ -73,7 +73,9 @@ LOSSES: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_that_look_at_the_whole_batch(name: str) -> None:
-    both(built, lambda model: fitted(model, LOSSES[name], metrics=["accuracy"]))
+    weights = WEIGHTS if name in ("weighted mean", "sum") else None
+    options: Any = {"metrics": ["accuracy"], "fit": {"sample_weight": weights}}
+    both(built, lambda model: fitted(model, LOSSES[name], **options))
 
 
 def test_a_loss_that_compares_samples() -> None:
