@@ -124,7 +124,7 @@ def arange(
     if isinstance(step, int | float) and step == 0:
         raise ArgumentError("arange got step=0; expected one that leads somewhere.")
     if dtype is None:
-        ends = [x for x in (start, stop, step) if x is not None]
+        ends: list[Any] = [x for x in (start, stop, step) if x is not None]
         # a size unknown while a graph is traced counts as the integer that it will be
         dtype = result_type(*(int if export.is_symbolic_dim(x) else x for x in ends))
     return jnp.arange(start, stop, step, standardize_dtype(dtype))
