@@ -14,6 +14,7 @@ from carnyx import metrics as metrics_lib
 from carnyx import tree
 from carnyx._core.scope import current
 from carnyx._training.outputs import Output, list_outputs, match_targets, spread
+from carnyx._training.structure_losses import PartLoss, Path, Term, terms_of
 from carnyx.errors import ArgumentError
 from carnyx.losses.base import LossFunctionWrapper
 
@@ -45,6 +46,7 @@ class CompiledLoss:
         self.outputs: list[Output] = []
         self.losses: list[Any] = []
         self.weights: list[Any] = []
+        self.parts: list[PartLoss] = []  # for several outputs at once
         self.metrics: list[Any] = []
         self.means: list[Any] = []  # the same in the order of the outputs
         self.built = False
@@ -52,6 +54,31 @@ class CompiledLoss:
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Find the loss of each output, now that the outputs are known."""
         outputs = list_outputs(y_pred, self.output_names)
+        terms = terms_of(self.given, self.given_weights, y_pred)
+        if terms is None:
+            entries, weights, order = self._for_outputs(outputs, y_pred)
+        else:
+            entries, weights = self._by_terms(terms, outputs)
+            order = [term.path for term in terms]
+        self.weights = weights
+        covered = {i for part in self.parts for i in range(part.first, part.end)}
+        self.outputs = [
+            o._replace(has_loss=entry is not None or i in covered)
+            for i, (o, entry) in enumerate(zip(outputs, entries, strict=True))
+        ]
+        targets = match_targets(y_true, self.outputs, what="y")
+        rows = zip(entries, targets, tree.flatten(y_pred), strict=True)
+        self.losses = [_one_loss(*row) for row in rows]
+        self._share_weights()
+        if not any(self.losses) and not self.parts:
+            raise ArgumentError("Every loss is None; give one output a loss at least.")
+        self._make_metrics(order)
+        self.built = True
+
+    def _for_outputs(
+        self, outputs: list[Output], y_pred: Any
+    ) -> tuple[list[Any], list[Any], list[Path]]:
+        """A loss and a weight for each output, and the order of what is logged."""
         given = spread(self.given, outputs, what="loss", is_leaf=_is_loss)
         weights = spread(
             self.given_weights,
@@ -60,21 +87,35 @@ class CompiledLoss:
             is_leaf=_is_weight,
             shared=_is_loss(self.given),
         )
-        self.weights = [weights.get(o) for o in outputs]
-        entries = [given.get(o) for o in outputs]
-        self.outputs = [
-            o._replace(has_loss=entry is not None)
-            for o, entry in zip(outputs, entries, strict=True)
-        ]
-        targets = match_targets(y_true, self.outputs, what="y")
-        rows = zip(entries, targets, tree.flatten(y_pred), strict=True)
-        self.losses = [_one_loss(*row) for row in rows]
-        self._share_weights()
-        if not any(self.losses):
-            raise ArgumentError("Every loss is None; give one output a loss at least.")
         order = given if isinstance(y_pred, Mapping) else outputs
-        self._make_metrics([o.path for o in order])
-        self.built = True
+        return (
+            [given.get(o) for o in outputs],
+            [weights.get(o) for o in outputs],
+            [o.path for o in order],
+        )
+
+    def _by_terms(
+        self, terms: list[Term], outputs: list[Output]
+    ) -> tuple[list[Any], list[Any]]:
+        """The same, where some losses are for several outputs: those are `parts`."""
+        places = {o.path: i for i, o in enumerate(outputs)}
+        entries: list[Any] = [None] * len(outputs)
+        weights: list[Any] = [None] * len(outputs)
+        for path, given, scales in terms:
+            one = len(given) == 1
+            if path in places:
+                entries[places[path]] = given[0] if one else given
+                weights[places[path]] = scales[0] if one else scales
+                continue
+            inside = [i for i, o in enumerate(outputs) if o.path[: len(path)] == path]
+            names = path or [outputs[i].name for i in inside]
+            label = ("/" if path else "_").join(map(str, names))
+            loss = _one_loss(given, None, None)
+            if isinstance(loss, SeveralLosses):
+                loss.weights, scales = scales, [None]
+            span = inside[0], inside[-1] + 1
+            self.parts.append(PartLoss(path, label, loss, scales[0], *span))
+        return entries, weights
 
     def _share_weights(self) -> None:
         """Weights for the several losses of one output go to each of them."""
@@ -93,6 +134,7 @@ class CompiledLoss:
         """A running mean of each of several losses; `metrics` in `order`."""
         pairs = zip(self.outputs, self.losses, strict=True)
         used = {o.path: o.label or x.name for o, x in pairs if x is not None}
+        used |= {part.path: part.label for part in self.parts}
         if len(used) < 2:
             return
         taken: set[str] = set()
@@ -127,6 +169,17 @@ class CompiledLoss:
             if self.means:
                 next(means).update_state(value, sample_weight=_batch_size(prediction))
             total = total + (value if scale is None else value * scale)
+        for part in self.parts:
+            predicted = part.part(y_pred, predictions)
+            value = jnp.asarray(
+                part.loss(
+                    part.part(y_pred, targets), predicted, part.weight_of(weights)
+                )
+            )
+            if self.means:
+                size = _batch_size(predictions[part.first])
+                next(means).update_state(value, sample_weight=size)
+            total = total + (value if part.scale is None else value * part.scale)
         return total
 
 
