@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from carnyx import tree
 from carnyx._data.batches import (
+    PARTS,
     common_size,
     map_named,
     named_leaves,
@@ -21,6 +21,7 @@ from carnyx._data.batches import (
 from carnyx._data.class_weights import weigh
 from carnyx._data.feed import Batch, Feed
 from carnyx._data.hosts import is_array, target_dtype
+from carnyx._data.mistakes import refuse_plain
 from carnyx._data.parts import Picked, take
 from carnyx._data.rows import Rows, as_rows, is_lazy
 from carnyx._numbers import check_narrow
@@ -52,6 +53,8 @@ class ArrayFeed(Feed):
         seed: int | None = None,
     ) -> None:
         super().__init__(seed if shuffle else seed or 0)
+        for part, value in zip(PARTS, (x, y, sample_weight), strict=True):
+            refuse_plain(part, value)
         weights = weigh(y, spread_weights(y, sample_weight), class_weight, True)
         batch = map_named(lambda n, v: as_rows(v, n), (x, y, weights))
         named = named_leaves(batch)
@@ -193,37 +196,38 @@ def _batch_size(batch_size: Any, steps: Any, num_samples: int) -> int:
     return math.ceil(num_samples / steps) if steps else 32
 
 
-def train_validation_split(arrays: Any, validation_split: float) -> tuple[Any, Any]:
-    """The first part of every array for training, the last for validation.
+def train_validation_split(
+    arrays: tuple[Any, ...], validation_split: float
+) -> tuple[Any, Any]:
+    """Of `(x, y, sample_weight)` the first part for training, the last to validate.
 
-    >>> train_validation_split(np.arange(5), 0.4)
-    (array([0, 1, 2]), array([3, 4]))
+    >>> train_validation_split((np.arange(5),), 0.4)
+    ((array([0, 1, 2]),), (array([3, 4]),))
     """
     if not 0 < validation_split < 1:
         raise DataError(
             f"validation_split got {validation_split}; it is a share between 0 and 1."
         )
-    leaves = [leaf for leaf in tree.flatten(arrays) if leaf is not None]
+    parts = (*arrays, None, None)[:3]
+    for part, value in zip(PARTS, parts, strict=True):
+        refuse_plain(part, value)
+    leaves = [leaf for _, leaf in named_leaves(parts)]
     other = [type(v).__name__ for v in leaves if not (is_array(v) or is_lazy(v))]
     if other or not leaves:
         raise DataError(
             f"validation_split needs arrays; got {', '.join(other) or 'nothing'}. For "
             "a source of batches pass validation_data."
         )
-    arrays = tree.map_structure(
-        lambda v: as_rows(v, "the data"), arrays, none_is_leaf=False
-    )
-    leaves = [leaf for leaf in tree.flatten(arrays) if leaf is not None]
-    size = common_size([(f"array {i}", leaf) for i, leaf in enumerate(leaves)])
+    parts = map_named(lambda name, v: as_rows(v, name), parts)
+    size = common_size(named_leaves(parts))
     cut = math.floor(size * (1.0 - validation_split))
     if cut in (0, size):
         raise DataError(
             f"validation_split={validation_split} of {size} samples leaves a part "
             "empty. Give more data, another share, or validation_data."
         )
-    parts = (slice(cut), slice(cut, None))
     first, last = (
-        tree.map_structure(lambda v, rows=rows: v[rows], arrays, none_is_leaf=False)
-        for rows in parts
+        map_named(lambda _, v, rows=rows: v[rows], parts)[: len(arrays)]
+        for rows in (slice(cut), slice(cut, None))
     )
     return first, last

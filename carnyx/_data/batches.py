@@ -10,6 +10,7 @@ import numpy as np
 
 from carnyx import tree
 from carnyx._core.symbol import KerasTensor
+from carnyx._data import mistakes
 from carnyx._data.class_weights import weigh
 from carnyx._data.hosts import as_array, target_dtype
 from carnyx._numbers import check_narrow
@@ -20,7 +21,9 @@ PARTS = ("x", "y", "sample_weight")
 
 def one_batch(x: Any, most: int) -> np.ndarray | None:
     """A plain array of at most `most` samples as a batch; None for anything else."""
-    if not isinstance(x, np.ndarray) or x.ndim == 0 or not 0 < len(x) <= most:
+    if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
+        return None
+    if x.ndim == 0 or not 0 < len(x) <= most:
         return None
     check_narrow(x, "x")
     return x.astype(target_dtype(x.dtype, "x"), copy=False)
@@ -53,25 +56,15 @@ def common_size(named: list[tuple[str, Any]]) -> int:
         empty = next(name for name, size in sizes.items() if not size)
         raise DataError(f"{empty} has no samples: it is empty.")
     if len(set(sizes.values())) > 1:
-        if len(sizes) > 6:
-            _tell_of_rows(named)
+        in_a_list = mistakes.of_samples_in_a_list(named)
+        if in_a_list:
+            raise DataError(in_a_list)
         listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
         raise DataError(
             f"The numbers of samples differ: {listed}. Every input, target "
             "and weight needs one row for each sample."
         )
     return next(iter(sizes.values()))
-
-
-def _tell_of_rows(named: list[tuple[str, Any]]) -> None:
-    """Refuse a list of samples that stands where an array of them is expected."""
-    rows = [leaf for name, leaf in named if name.startswith("x[")]
-    rest = [leaf.shape[0] for name, leaf in named if not name.startswith("x[")]
-    if len({row.shape for row in rows}) == 1 and set(rest) <= {len(rows)}:
-        raise DataError(
-            f"x is a list of {len(rows)} arrays of shape {rows[0].shape}, which are "
-            "several inputs. If they are samples, stack them: numpy.stack(x)."
-        )
 
 
 def three_parts(item: Any) -> tuple[Any, Any, Any]:
@@ -89,20 +82,35 @@ def three_parts(item: Any) -> tuple[Any, Any, Any]:
 
 def to_batch(item: Any, class_weight: Mapping[int, float] | None, where: str) -> Any:
     """A batch from what a source gave, cast and checked; JAX arrays stay on device."""
-    batch = three_parts(item)
-    leaves, form = jax.tree_util.tree_flatten(batch)
     try:
-        leaves = [_ready(leaf, "") for leaf in leaves]
-        fits = len({leaf.shape[0] for leaf in leaves}) == 1 and leaves[0].shape[0] > 0
-    except DataError:
-        fits = False
-    if not fits:  # names are made only now that somebody reads them
-        named = [(name + where, leaf) for name, leaf in named_leaves(batch)]
-        if not named:
-            raise DataError(f"The source gave None{where}; expected arrays.")
-        common_size([(name, _ready(leaf, name)) for name, leaf in named])
-    x, y, weight = jax.tree_util.tree_unflatten(form, leaves)
-    return x, y, weigh(y, weight, class_weight)
+        x, y, weight = batch = three_parts(item)
+        leaves, form = jax.tree_util.tree_flatten(batch)
+        try:
+            leaves = [_ready(leaf, "") for leaf in leaves]
+            size = leaves[0].shape[0]
+            fits = size > 0 and all(leaf.shape[0] == size for leaf in leaves)
+        except (DataError, IndexError):
+            fits = False
+        if not fits:  # names are made only now that somebody reads them
+            _refuse(batch)
+        x, y, weight = jax.tree_util.tree_unflatten(form, leaves)
+        return x, y, weigh(y, weight, class_weight)
+    except DataError as error:
+        raise DataError(
+            f"In {where}: {error} A source gives batches, (x, y) or (x, y, "
+            "sample_weight) with samples along the first axes; single samples have to "
+            "be put into batches first."
+        ) from None
+
+
+def _refuse(batch: Any) -> None:
+    """Say what is wrong with what a source gave."""
+    for part, value in zip(PARTS, batch, strict=True):
+        mistakes.refuse_plain(part, value)
+    named = named_leaves(batch)
+    if not named:
+        raise DataError("The source gave None; expected arrays.")
+    common_size([(name, _ready(leaf, name)) for name, leaf in named])
 
 
 def _ready(leaf: Any, name: str) -> Any:

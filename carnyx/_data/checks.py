@@ -13,7 +13,7 @@ import numpy as np
 
 from carnyx._data.batches import named_leaves
 from carnyx._data.feed import Batch, Feed
-from carnyx.errors import DataError
+from carnyx.errors import CarnyxError, DataError, add_note_once
 
 _LOOK_FOR = 10.0  # seconds
 
@@ -29,6 +29,9 @@ def naming(argument: str) -> Iterator[None]:
         named = DataError(f"{argument}: {error}")
         named.__notes__ = list(getattr(error, "__notes__", ()))
         raise named.with_traceback(error.__traceback__) from error.__cause__
+    except CarnyxError as error:
+        add_note_once(error, f"while looking at {argument}")
+        raise
 
 
 def described(batch: Batch) -> str:

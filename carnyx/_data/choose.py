@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from carnyx._data.arrays import ArrayFeed
 from carnyx._data.dataset import Dataset, DatasetFeed
 from carnyx._data.feed import Feed
 from carnyx._data.hosts import comes_from, is_array
+from carnyx._data.mistakes import of_no_source
 from carnyx._data.rows import Rows, is_lazy
 from carnyx._data.sequences import SequenceFeed
 from carnyx._data.streams import GrainFeed, StreamFeed, TorchFeed
@@ -41,8 +43,7 @@ def adapt(
     if comes_from(x, "datasets") and hasattr(x, "column_names"):
         _need_alone(x, y, sample_weight)
         x, y = _of_hub(x, batch_size)
-    arrays = is_array(x) or is_lazy(x) or isinstance(x, Rows | dict | list | tuple)
-    if arrays or hasattr(x, "column_name"):
+    if holds_arrays(x):
         return ArrayFeed(
             x, y, sample_weight, batch_size, steps, shuffle, class_weight, seed
         )
@@ -54,7 +55,10 @@ def adapt(
             f"x is the function {x.__name__!r}; call it: what it returns, a generator "
             "or a dataset, is what gives batches."
         )
-    if isinstance(x, str | bytes) or not (indexed or hasattr(x, "__iter__")):
+    said = of_no_source(x)
+    if said:
+        raise DataError(said)
+    if isinstance(x, bytes) or not (indexed or hasattr(x, "__iter__")):
         raise DataError(
             f"x is {x!r}; expected arrays (NumPy, JAX, pandas, polars, SciPy, HDF5; "
             "nested in dicts, lists or tuples), a generator or iterable of batches (of "
@@ -62,6 +66,12 @@ def adapt(
             "(PyDataset)."
         )
     _need_alone(x, y, sample_weight)
+    if batch_size is not None:
+        warnings.warn(
+            f"batch_size={batch_size} is not used: x is a {type(x).__name__}, a source "
+            "that has batches of its own. Leave it out.",
+            stacklevel=2,
+        )
     source: Any = x
     own_order = _of_library(x, steps, class_weight)
     if own_order is not None:
@@ -69,6 +79,12 @@ def adapt(
     if indexed:
         return SequenceFeed(x, steps, shuffle, class_weight, seed)
     return StreamFeed(source, steps, class_weight)
+
+
+def holds_arrays(x: Any) -> bool:
+    """Whether it is arrays, alone or nested, of which batches are cut."""
+    arrays = is_array(x) or is_lazy(x) or isinstance(x, Rows | dict | list | tuple)
+    return arrays or hasattr(x, "column_name")
 
 
 def _of_hub(x: Any, batch_size: int | None) -> tuple[Any, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -47,6 +49,7 @@ def weigh(
     classes, places = np.unique(labels, return_inverse=True)
     if not isinstance(class_weight, Mapping):
         _refuse(class_weight, classes, places)
+    _check(class_weight)
     if whole and _settings.get("checks"):
         _tell(class_weight, classes.tolist())
     weights = [float(class_weight.get(int(c), 1.0)) for c in classes]
@@ -64,16 +67,36 @@ def _refuse(given: Any, classes: np.ndarray, places: np.ndarray) -> None:
     example: dict[int, float] = {int(c): 1.0 for c in classes[:3]}
     if isinstance(given, list | tuple) and len(given) <= 10:
         example = dict(enumerate(given))
-    elif given == "balanced":
+    elif isinstance(given, str) and given == "balanced":
         counts = np.bincount(places.reshape(-1))
         even = places.size / (len(classes) * counts)
         pairs = zip(classes.tolist(), even.tolist(), strict=True)
         example = {c: round(w, 3) for c, w in list(pairs)[:10]}
-    rule = " (samples / (classes * samples of the class))" * (given == "balanced")
+    balanced = isinstance(given, str) and given == "balanced"
+    rule = " (samples / (classes * samples of the class))" * balanced
     raise DataError(
         f"class_weight got {given!r}; expected a dict from class number to weight: "
         f"class_weight={example}{rule}."
     )
+
+
+def _check(class_weight: Mapping[Any, Any]) -> None:
+    """Classes are whole numbers, weights numbers of 0 and more."""
+    for key, weight in class_weight.items():
+        if not isinstance(key, numbers.Real) or key != round(float(key)):
+            raise DataError(
+                f"class_weight has the key {key!r}; expected the number of a class, as "
+                "y has it: {0: 1.0, 1: 2.5}."
+            )
+        try:
+            finite = not isinstance(weight, str) and math.isfinite(float(weight))
+        except (TypeError, ValueError):
+            finite = False
+        if not finite:
+            raise DataError(
+                f"class_weight gives class {key} the weight {weight!r}; expected a "
+                "number."
+            )
 
 
 def _tell(class_weight: Mapping[Any, float], classes: list[int]) -> None:

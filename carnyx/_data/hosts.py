@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from carnyx import config
+from carnyx._data import mistakes
 from carnyx.dtype_policies import is_float
 from carnyx.errors import DataError
 
@@ -31,10 +32,7 @@ def target_dtype(dtype: Any, name: str) -> np.dtype:
     """The dtype in which data of `dtype` reaches a model."""
     target = _target(np.dtype(dtype), config.floatx())
     if target is None:
-        raise DataError(
-            f"{name} has dtype {dtype}; a model takes numbers. Encode strings and "
-            "dates first (TextVectorization, StringLookup), and pad ragged rows."
-        )
+        raise DataError(mistakes.of_dtype(name, dtype))
     return target
 
 
@@ -113,7 +111,13 @@ def as_array(value: Any, name: str) -> np.ndarray:
         try:
             return array.astype(config.floatx())
         except (TypeError, ValueError):
-            raise DataError(_not_numbers(value, name)) from None
+            raise DataError(mistakes.of_objects(name, value, array)) from None
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError(
+            f"{name} is a masked array with {np.ma.count_masked(value)} values masked; "
+            f"a model would be given what is under the mask. Fill them "
+            f"({name}.filled(0)), and weigh such samples 0 with a sample_weight."
+        )
     return array
 
 
@@ -122,20 +126,6 @@ def _read(value: Any) -> np.ndarray:
         if root in _READERS:
             return _READERS[root](value)
     return np.asarray(value)
-
-
-def _not_numbers(value: Any, name: str) -> str:
-    """Which columns of a frame are no numbers, where it is a frame."""
-    dtypes = getattr(value, "dtypes", None)
-    columns = getattr(value, "columns", None)
-    found = ""
-    if dtypes is not None and columns is not None:
-        bad = [c for c in columns if getattr(value[c].dtype, "kind", "O") in "OSUTMm"]
-        found = f" in the columns {bad}" if bad else ""
-    return (
-        f"{name} has dtype object{found}; a model takes numbers. Encode strings and "
-        "dates first (TextVectorization, StringLookup), and pad ragged rows."
-    )
 
 
 def _described(value: Any) -> str:

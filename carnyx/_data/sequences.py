@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,7 +30,7 @@ def length_of(source: Any) -> int | None:
 
 def where(index: Any) -> str:
     """Which batch, for a message."""
-    return f" (in batch {index} of the source)"
+    return f"batch {index} of the source"
 
 
 class SequenceFeed(Feed):
@@ -55,6 +56,12 @@ class SequenceFeed(Feed):
         self.length = steps if self._total is None else self._total
         if steps is not None and self._total is not None:
             self.length = min(steps, self._total)
+            if steps > self._total:
+                warnings.warn(
+                    f"{steps} steps were asked for, but {self.name} has {self._total} "
+                    "batches: an epoch has that many.",
+                    stacklevel=2,
+                )
         self._processes: Processes | None = None
         self._told = 0  # epochs whose beginning the source was told
 

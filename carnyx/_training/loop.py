@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +108,7 @@ def _epoch(
     validation_freq: Any,
 ) -> bool:
     """One epoch: its steps, validation, the callbacks, a backup; was it the last?"""
+    before = run.logs
     if run.step == 0:
         run.model.reset_metrics()
         run.logs = {}
@@ -118,11 +120,9 @@ def _epoch(
     tell_of_waiting(run.feed)
     explain(run)
     if not logs:
-        raise DataError(
-            f"The training data gave no batch in epoch {run.epoch + 1}. A generator "
-            "may be exhausted (give steps_per_epoch times epochs batches, or a "
-            "Sequence that can start again), or an array empty."
-        )
+        run.logs = before
+        _ended_early(run)
+        return True
     if validate is not None and _is_due(validation_freq, run.epoch):
         results = _validated(run, validate, logs)
         logs = logs | {f"val_{name}": value for name, value in results.items()}
@@ -130,6 +130,20 @@ def _epoch(
     run.next_epoch(logs)
     backups.after_epoch()
     return interrupts.stops(run.model)
+
+
+def _ended_early(run: Run) -> None:
+    """Training ends with what there was, where the data has no more batches."""
+    said = (
+        f"The training data gave no batch in epoch {run.epoch + 1}. A generator has to "
+        "give the batches of all epochs (steps_per_epoch times epochs); what can start "
+        "again (arrays, PyDataset, a loader) is begun anew for each."
+    )
+    if not run.total:
+        raise DataError(said)
+    warnings.warn(
+        f"{said} Training ends after {run.epoch} of {run.epochs} epochs.", stacklevel=2
+    )
 
 
 def _validated(

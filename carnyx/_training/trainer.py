@@ -13,7 +13,9 @@ from carnyx import optimizers, registry, tree
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import adapt, naming, three_parts, train_validation_split
 from carnyx._data.batches import one_batch
+from carnyx._data.choose import holds_arrays
 from carnyx._data.class_weights import weigh
+from carnyx._data.mistakes import need_targets, refuse_plain
 from carnyx._training import loop
 from carnyx._training.arguments import (
     backup_folder,
@@ -200,13 +202,10 @@ class Trainer(ModelPrograms):
         if validation_data is not None:
             with naming("validation_data"):
                 vx, vy, vw = three_parts(validation_data)
-                if y is not None and vy is None and hasattr(vx, "shape"):
-                    raise DataError(
-                        f"validation_data got an array of shape {tuple(vx.shape)}; "
-                        "expected (x, y) or (x, y, sample_weight)."
-                    )
+                need_targets(validation_data, vx, vy, y)
+                own = batch_size if holds_arrays(vx) else None
                 validation_feed = adapt(
-                    vx, vy, vw, batch_size=validation_batch_size or batch_size,
+                    vx, vy, vw, batch_size=validation_batch_size or own,
                     steps=validation_steps, shuffle=False,
                 )  # fmt: skip
             if not self._need_compiled("fit").ready:  # a step in the simple style
@@ -417,6 +416,7 @@ def _plain(freq: Any) -> Any:
 
 def _whole(x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
     """A feed of one batch with all samples."""
+    refuse_plain("x", x)
     leaves = [v for v in tree.flatten(x) if v is not None]
     if not leaves:
         raise DataError("x is None, so there is no batch; expected an array.")

@@ -86,7 +86,7 @@ def _dealt(
         raise ShapeError(
             f"{where} takes {len(names)} inputs {list(names)} but got "
             f"{len(values)}{'' if len(names) == count else f' for {count} of them'}. "
-            "Pass them as a list in this order, or as a dict."
+            "Pass them as a list in this order, or as a dict." + _meant(values, count)
         )
     for keys in _dict_keys(wanted):
         said = (
@@ -104,6 +104,18 @@ def _dealt(
             told,
         )
     return values
+
+
+def _meant(values: list[Any], count: int) -> str:
+    """What a list that is too long for one input may have been meant as."""
+    if count > 1 or len(values) < 2:
+        return ""
+    alike = len({getattr(value, "shape", None) for value in values}) == 1
+    return (
+        " If they are samples of one input, stack them: numpy.stack(x)."
+        if alike
+        else " If the second are the targets, pass them as y: fit(x, y)."
+    )
 
 
 def _dict_keys(wanted: Any) -> Iterator[list[str]]:

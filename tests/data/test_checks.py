@@ -56,7 +56,8 @@ def test_nan_in_the_inputs_is_found_when_the_loss_tells(source):
         r"1 of 12 values, the first at \(1, 2\)"
     )
     with pytest.warns(UserWarning, match=message) as caught:
-        model().fit(x, y, batch_size=4, shuffle=False, verbose=0, epochs=3)
+        size = {"batch_size": 4} if y is not None else {}
+        model().fit(x, y, **size, shuffle=False, verbose=0, epochs=3)
     assert len(caught) == 1
 
 
@@ -91,8 +92,8 @@ def test_a_batch_that_does_not_fit_the_model_is_named():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: batches(X, Y[:22]), r"in batch 5 of the source\) has 4, y .* has 2"),
-        (lambda: iter([(X, Y[:0])]), r"y \(in batch 0 of the source\) has no samples"),
+        (lambda: batches(X, Y[:22]), "In batch 5 of the source: .* x has 4, y has 2"),
+        (lambda: iter([(X, Y[:0])]), "In batch 0 of the source: y has no samples"),
         (lambda: iter([]), "gave no batch: it is empty or at its end"),
     ],
 )

@@ -213,10 +213,10 @@ def test_class_weights_reach_the_batches_of_a_source():
     [
         ({"x": generator(), "y": Y}, "so y must come with its batches"),
         ({"x": Batches(), "sample_weight": Y}, "so sample_weight must come"),
-        ({"x": iter([(X, Y[:3])])}, "x .in batch 0 of the source. has 20, y .* has 3"),
+        ({"x": iter([(X, Y[:3])])}, "In batch 0 of the source: .* x has 20, y has 3"),
         ({"x": iter([(X, Y, Y, Y)])}, "4 parts"),
         ({"x": iter([None])}, "gave None"),
-        ({"x": iter([1.0])}, "x .in batch 0 of the source. is float"),
+        ({"x": iter([1.0])}, "In batch 0 of the source: x is a float|x is float"),
         ({"x": iter([])}, "gave no batch"),
         ({"x": Batches(0)}, "has no batches"),
         ({"x": iter([X, X[:, 0]])}, "different ranks"),

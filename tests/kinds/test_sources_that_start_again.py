@@ -7,6 +7,8 @@ anew; only what cannot (a generator) goes on, and its end is an error that says 
 data ended, while the history keeps what there was.
 """
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -97,9 +99,10 @@ def still_model(**compiled):
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_validation_is_of_the_same_batches(name):
     model, x, y = still_model(), *arrays()
+    size = {"validation_batch_size": 2} if name == "arrays" else {}
     history = model.fit(
         x, y, epochs=3, verbose=0, validation_data=SOURCES[name](),
-        validation_batch_size=2, validation_steps=2,
+        validation_steps=2, **size,
     ).history  # fmt: skip
     assert history["val_loss"] == [0.5, 0.5, 0.5]  # of targets 0 and 1
 
@@ -133,11 +136,36 @@ def test_a_generator_that_ended_says_which_data_it_was(source, steps):
     assert history.epochs_of == {"loss": [0, 1], "val_loss": [0]}
 
 
-def test_training_data_that_ended_leaves_the_history():
-    model = still_model()
-    with pytest.raises(DataError, match="training data gave no batch in epoch 3"):
-        model.fit(batches(4), steps_per_epoch=2, epochs=5, verbose=0)
-    assert model.history.history == {"loss": [0.5, 6.5]}
+def test_training_ends_with_its_data():
+    """A warning, as in Keras, and what there was; callbacks hear of the end."""
+    model, ends = still_model(), []
+    told = keras.callbacks.LambdaCallback(on_train_end=ends.append)
+    with pytest.warns(UserWarning, match="in epoch 3.* ends after 2 of 5 epochs"):
+        history = model.fit(
+            batches(4), steps_per_epoch=2, epochs=5, verbose=0, callbacks=[told]
+        )
+    assert history.history == {"loss": [0.5, 6.5]}
+    assert ends == [{"loss": 6.5}]
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_the_last_epoch_may_be_short(count):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        history = still_model().fit(
+            batches(count), steps_per_epoch=2, epochs=3, verbose=0
+        )
+    assert history.history["loss"] == [0.5, 4.0 if count == 3 else 6.5]
+    texts = [str(w.message) for w in told]
+    assert len(texts) == (2 if count == 3 else 1)
+    assert "ends after 2 of 3 epochs" in texts[-1]
+
+
+def test_data_without_a_batch_is_an_error():
+    source = batches(2)
+    list(source)
+    with pytest.raises(DataError, match="gave no batch"):
+        still_model().fit(source, epochs=2, verbose=0)
 
 
 class Fails(keras.callbacks.Callback):

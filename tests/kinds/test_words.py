@@ -186,12 +186,12 @@ MISTAKES = {
     "strings y": (
         lambda: model().fit(X, np.array(["a"] * 8), verbose=0),
         ValueError,
-        "a model takes numbers",
+        "a loss takes numbers",
     ),
     "object": (
         lambda: model().fit(np.array([[1, 2], [3]], dtype=object), Y[:2], verbose=0),
         ValueError,
-        "a model takes numbers",
+        "Pad rows to one length",
     ),
     "ragged list": (
         lambda: model().fit([[1, 2, 3, 4], [1, 2]], Y[:2], verbose=0),
@@ -206,7 +206,7 @@ MISTAKES = {
     "list of rows2": (
         lambda: model().fit(X.tolist(), Y.tolist(), verbose=0),
         ValueError,
-        "expected an array",
+        "Make an array of it",
     ),
     "dense on list": (
         lambda: L.Dense(3)([[1.0, 2.0]]),
@@ -346,7 +346,7 @@ MISTAKES = {
     "x str": (
         lambda: model().fit("data.csv", Y, verbose=0),
         ValueError,
-        "expected arrays",
+        "fit does not open files",
     ),
     "x int": (lambda: model().fit(3, Y, verbose=0), ValueError, "expected arrays"),
     "y shape": (
