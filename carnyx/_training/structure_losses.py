@@ -103,8 +103,8 @@ def _visit(given: Any, node: Any, path: Path) -> Iterator[tuple[Path, Any, _Give
             yield path, node, given
         return
     several = isinstance(given, list | tuple)
-    leaves = tree.flatten(node)
-    if several and len(given) == len(leaves) and not any(map(tree.is_nested, given)):
+    for_each = several and tree.is_nested(node) and not any(map(tree.is_nested, given))
+    if for_each and len(given) == len(tree.flatten(node)):
         given = tree.pack_sequence_as(node, list(given))
     elif several and not isinstance(node, type(given)):
         for one in given:

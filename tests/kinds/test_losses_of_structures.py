@@ -79,6 +79,15 @@ def test_a_part_by_its_key():
     assert model.evaluate(X, y, verbose=0) == 3.0
 
 
+def test_lists_for_single_outputs_stay_what_they_are():
+    model = _model(lambda a, b: {"u": a, "v": b})
+    y = {"u": 0 * ONES, "v": 0 * ONES}
+    for given in ({"u": ["mse"], "v": [_plain]}, {"u": ["mse", None], "v": "mae"}):
+        model.compile("sgd", given)
+        logs = model.evaluate(X, y, verbose=0, return_dict=True)
+        assert logs == {"loss": 3.0, "u_loss": 1.0, "v_loss": 2.0}
+
+
 def test_metrics_and_sample_weights_go_with_it():
     model = _model(lambda a, b: {"pair": (a, b)})
     model.compile("sgd", {"pair": _sum}, metrics={"pair": ("mae", "mse")})
