@@ -47,6 +47,8 @@ class Share(NamedTuple):
         received: numbers of the shares whose scalars it reads.
         targets: names of the scalars that it gives; in the last round the numbers of
             the variables that it updates.
+        copies: numbers of those that live elsewhere and are read here in the next step;
+            it computes their new values, too.
     """
 
     device: Any
@@ -54,6 +56,7 @@ class Share(NamedTuple):
     read: list[int]
     received: list[int]
     targets: list[Any]
+    copies: list[int]
     program: Callable[..., Any]
 
 
@@ -155,6 +158,8 @@ class SplitStep:
     ) -> None:  # fmt: skip
         self.split, self.devices = split, devices
         self.homes, self.last = homes, last
+        # by device and number: a value at home, and its copy on the device
+        self._copies: dict[tuple[Any, int], tuple[Any, Any]] = {}
         self.exchanges: list[Share] = []
         for round in range(split.rounds):
             self.exchanges += self._exchange(round)
@@ -172,7 +177,7 @@ class SplitStep:
             if at == round:
                 groups.setdefault(self.split.places[x].device, []).append(x)
         return [
-            self._share(self.split.part(x, device, round), device, [], x, packed)
+            self._share(self.split.part(x, device, round), device, x, packed)
             for device, x in groups.items()
         ]
 
@@ -185,11 +190,20 @@ class SplitStep:
         shares = []
         for device, numbers in groups.items():
             targets = [split.outputs[i] for i in numbers]
+            needs = split.part(targets, device, split.rounds).needs
+            copies = [i for i in needs if i not in numbers and self._is_common(i)]
+            targets += [split.outputs[i] for i in copies]
             part = split.part(targets, device, split.rounds)
-            replaced = {i for i in numbers if self.devices[i] == device}
-            donated = [i for i in part.needs if i in replaced]
-            shares.append(self._share(part, device, donated, numbers, list))
+            shares.append(self._share(part, device, numbers, list, copies))
         return shares
+
+    def _is_common(self, number: int) -> bool:
+        """Whether every device can compute a variable's new value by itself."""
+        if number >= len(self.split.outputs) or self.devices[number] is not None:
+            return False
+        x = self.split.outputs[number]
+        changes = x is not self.split.inputs[number] and not is_literal(x)
+        return changes and self.split.places[x].device is None
 
     def _device_of(self, x: Any, number: int) -> Any:
         """Where the new value of a variable is computed."""
@@ -200,10 +214,12 @@ class SplitStep:
         return self.homes[number] if device is None else device
 
     def _share(
-        self, part: Part, device: Any, donated: list[int], targets: list[Any],
-        given: Callable[..., Any],
+        self, part: Part, device: Any, targets: list[Any], given: Callable[..., Any],
+        copies: Sequence[int] = (),
     ) -> Share:  # fmt: skip
-        read = [i for i in part.needs if i not in set(donated)]
+        own = {i for i in targets if isinstance(i, int) and self.devices[i] == device}
+        donated = [i for i in part.needs if i in own]
+        read = [i for i in part.needs if i not in own]
         order = [*donated, *read]
         reads = set(part.received)
         sources = {
@@ -220,7 +236,8 @@ class SplitStep:
             return given(part.run([values[i] for i in part.needs], known))
 
         program = jax.jit(run, donate_argnums=0)
-        return Share(device, donated, read, list(sources), targets, program)
+        received = list(sources)
+        return Share(device, donated, read, received, targets, list(copies), program)
 
     # ---- running -----------------------------------------------------------------
 
@@ -230,14 +247,34 @@ class SplitStep:
         for share in self.exchanges:
             scalars.append(self._run(share, arguments, scalars))
         new: dict[int, Any] = {}
+        copied: list[tuple[Any, int, Any]] = []
         for share in self.updates:
             values = self._run(share, arguments, scalars)
-            new |= dict(zip(share.targets, values, strict=True))
-        return {i: device_puts([x], self.homes[i])[0] for i, x in new.items()}
+            rest = iter(values)
+            for number in share.targets:
+                value, home = next(rest), self.homes[number]
+                same = home is share.device
+                new[number] = value if same else jax.device_put(value, home)
+            copied += [(share.device, i, next(rest)) for i in share.copies]
+        for device, number, copy in copied:
+            self._copies[device, number] = new[number], copy
+        return new
 
-    @staticmethod
-    def _run(share: Share, arguments: Sequence[Any], scalars: list[list[Any]]) -> Any:
+    def _run(
+        self, share: Share, arguments: Sequence[Any], scalars: list[list[Any]]
+    ) -> Any:
         donated = [arguments[i] for i in share.donated]
-        read = [arguments[i] for i in share.read]
+        read = [self._here(share.device, i, arguments[i]) for i in share.read]
         received = [scalars[i] for i in share.received]
         return share.program(*moved_to((donated, read, received), share.device))
+
+    def _here(self, device: Any, number: int, value: Any) -> Any:
+        """A value that every device needs: the copy of the last step, if still right;
+        moving it takes the host as long as a program."""
+        if self.devices[number] is not None or self.homes[number] == device:
+            return value
+        home, copy = self._copies.get((device, number), (None, None))
+        if home is not value:
+            (copy,) = device_puts([value], device)
+            self._copies[device, number] = value, copy
+        return copy
