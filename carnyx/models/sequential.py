@@ -11,6 +11,7 @@ from carnyx._core.scope import current, scoped
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError, GraphError, NotBuiltError, ShapeError
 from carnyx.layers import InputLayer
+from carnyx.layers._call import signature_of
 from carnyx.layers.base import Layer
 from carnyx.models.functional import Functional
 from carnyx.models.graph_config import asked_device, device_entry
@@ -208,6 +209,7 @@ class Sequential(Model):
     def _chained(self, x: Any, stack: list[Layer]) -> Any:
         """The layers, one after another, where each was added."""
         for layer in stack:
+            _check_takes_one(layer)
             with scoped(device=self._devices.get(id(layer), current().device)):
                 x = layer(x)
         return x
@@ -341,6 +343,17 @@ class Sequential(Model):
         if model._body is None and shape:
             model.build(tuple(shape))
         return model
+
+
+def _check_takes_one(layer: Layer) -> None:
+    """Each layer is given what the one before it returns, and nothing else."""
+    others = signature_of(type(layer).call).required[1:]
+    if others:
+        raise ArgumentError(
+            f"{layer.name!r} cannot stand in a Sequential: {type(layer).__name__}.call "
+            f"needs {', '.join(others)} as well, and layers there are called with one "
+            "argument. Give the others defaults, or write a Model that passes them."
+        )
 
 
 def _is_one_shape(shape: Any) -> bool:

@@ -120,3 +120,15 @@ def test_it_is_not_built_for_another_shape() -> None:
 def test_a_stack_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="has no layers"):
         Sequential()(A)
+
+
+def test_a_layer_that_needs_more_than_one_argument_is_refused():
+    class TwoArguments(keras.layers.Layer):
+        def call(self, inputs, training):
+            return inputs
+
+    model = keras.Sequential([TwoArguments(name="two")])
+    with pytest.raises(
+        ValueError, match="'two' cannot stand .* needs training as well"
+    ):
+        model.build((None, 2))
