@@ -22,6 +22,7 @@ from carnyx import (
     regularizers,
     tree,
 )
+from carnyx._core.scope import scoped
 from carnyx._core.seed import SeedGenerator
 from carnyx.configurable import field, fraction, positive
 from carnyx.errors import ArgumentError
@@ -165,8 +166,9 @@ class Cell(Layer):
         dropped = self._masks(x[:, 0], states[0], training)[0]
         if dropped is not None:
             x = x * dropped[0][:, None]
-        bias = None if self.bias is None else self.bias.value
-        weights = self.kernel.value, self.recurrent_kernel.value, bias
+        with scoped(autocast=self._autocast):  # the cell's policy, not its layer's
+            bias = None if self.bias is None else self.bias.value
+            weights = self.kernel.value, self.recurrent_kernel.value, bias
         kernel = self._kernel  # type: ignore[attr-defined]
         return kernel(x, *states, *weights, activation=self.activation, **how)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from carnyx import ops, registry, tree
 from carnyx._core.seed import SeedGenerator
+from carnyx._core.symbol import KerasTensor
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers import _call
 from carnyx.layers._children import seed_generators
@@ -40,11 +41,17 @@ class TimeDistributed(Wrapper):
     def build(self, input_shape: Shape) -> None:
         super().build(self._step_shape(input_shape))
 
-    def compute_output_shape(self, input_shape: Shape) -> Any:
-        """The shape of the layer's output, with the axis of time."""
-        out = self.layer.compute_output_shape(self._step_shape(input_shape))
-        time = input_shape[1]
-        return tree.map_shape_structure(lambda s: (s[0], time, *s[1:]), out)
+    def compute_output_spec(
+        self, inputs: KerasTensor, training: Any = None, mask: Any = None
+    ) -> Any:
+        """Symbolic outputs: the layer's own, in its dtype, with the axis of time."""
+        given = KerasTensor(self._step_shape(inputs.shape), inputs.dtype)
+        (step,), _ = self.layer._convert((given,), {})
+        time = inputs.shape[1]
+        return tree.map_structure(
+            lambda t: KerasTensor((t.shape[0], time, *t.shape[1:]), t.dtype),
+            self.layer.compute_output_spec(step),
+        )
 
     def _step_shape(self, shape: Shape) -> Shape:
         if len(shape) < 3:
