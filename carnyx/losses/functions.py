@@ -19,6 +19,20 @@ from carnyx.losses.shapes import (
 from carnyx.typing import Axis, Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
+# In these 1 - epsilon is 1 and 1 / epsilon infinite: losses compute in 32 bits.
+_SHORT = ("float16", "bfloat16")
+
+
+def _shortened(values: Tensor, dtype: str) -> Tensor:
+    short = ops.cast(values, dtype)
+    masks.set_mask(short, masks.get_mask(values))
+    return short
+
+
+def _power(x: Tensor, exponent: float) -> Tensor:
+    """x^exponent with gradient 0 at 0, where that of a root is infinite."""
+    zero = x == 0
+    return ops.where(zero, 0.0**exponent, ops.power(ops.where(zero, 1, x), exponent))
 
 
 def loss(*aliases: str, labels: bool = False) -> Callable[[F], F]:
@@ -37,11 +51,15 @@ def loss(*aliases: str, labels: bool = False) -> Callable[[F], F]:
         def call(y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Tensor:
             y_pred = ops.convert_to_tensor(y_pred)
             y_true = ops.convert_to_tensor(y_true)
+            dtype = str(y_pred.dtype)
+            if dtype in _SHORT:
+                y_pred = ops.cast(y_pred, "float32")
             if not labels:
                 y_true = ops.cast(y_true, y_pred.dtype)
                 y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
                 check_alike(y_true, y_pred, fn.__name__)
-            return fn(y_true, y_pred, *args, **kwargs)
+            values = fn(y_true, y_pred, *args, **kwargs)
+            return _shortened(values, dtype) if dtype in _SHORT else values
 
         call.takes_labels = labels  # type: ignore[attr-defined]
         for name in (fn.__name__, *aliases):
@@ -206,7 +224,7 @@ def binary_focal_crossentropy(
     y_true = _smoothed(y_true, label_smoothing, 2)
     p = ops.sigmoid(y_pred) if from_logits else y_pred
     p_t = y_true * p + (1 - y_true) * (1 - p)
-    focal = ops.power(1 - p_t, gamma) * ops.binary_crossentropy(y_true, p)
+    focal = _power(1 - p_t, gamma) * ops.binary_crossentropy(y_true, p)
     if apply_class_balancing:
         focal = focal * (y_true * alpha + (1 - y_true) * (1 - alpha))
     return ops.mean(focal, axis=axis)
@@ -308,7 +326,7 @@ def categorical_generalized_cross_entropy(
     check_labels(y_true, y_pred, -1, "categorical_generalized_cross_entropy")
     label = ops.cast(y_true, "int32")
     chosen = ops.one_hot(label, y_pred.shape[-1], dtype=y_pred.dtype)
-    return (1 - ops.power(ops.sum(y_pred * chosen, axis=-1), q)) / q
+    return (1 - _power(ops.sum(y_pred * chosen, axis=-1), q)) / q
 
 
 # ---- Sequences, regions, embeddings
