@@ -28,7 +28,7 @@ CLASSES = {
 }
 FIELDS = [
     (cls, field)
-    for cls in sorted(CLASSES, key=lambda c: c.__qualname__)
+    for cls in sorted(CLASSES, key=lambda c: (c.__qualname__, c.__module__))
     for field in cls._fields.values()
     if field.number is not None
 ]

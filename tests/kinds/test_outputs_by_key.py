@@ -116,7 +116,6 @@ def test_an_unknown_key_of_a_loss_is_a_key_error_too() -> None:
         (two, {"b": "mse"}, 4.0),
         (two, {"a": "mse", "b": None}, 1.0),
     ],
-    ids=str,
 )
 def test_labels_are_for_outputs_with_a_loss(
     form: Any, loss: Any, expected: float
