@@ -25,7 +25,9 @@ import carnyx as keras
 from benchmarks import device_scopes
 from carnyx.distribution import Pipeline
 
-CUTS = (1, 8), (2, 4), (2, 8), (4, 8)  # stages, microbatches
+CUTS = (  # stages, microbatches, whether stages are computed again on the way back
+    (1, 8, False), (2, 4, False), (2, 8, False), (4, 8, False), (4, 8, True),
+)  # fmt: skip
 
 
 def lstm(width: int = 128, length: int = 64) -> Any:
@@ -63,10 +65,11 @@ def measure(make: Any, batch: int, rounds: int) -> None:
     """One device and pipelines of one kind of model, as rows of a table."""
     whole = make()
     models: dict[str, Any] = {"one device": whole}
-    for stages, microbatches in CUTS:
+    for stages, microbatches, remat in CUTS:
         plural = "" if stages == 1 else "s"
         name = f"{stages} stage{plural}, {microbatches} microbatches"
-        models[name] = Pipeline(make(), stages=stages, microbatches=microbatches)
+        name += ", remat" if remat else ""
+        models[name] = Pipeline(make(), stages, microbatches, remat=remat)
     runs = {name: Steps(model, batch) for name, model in models.items()}
     models["one device"] = Pipeline(whole, stages=1, microbatches=1)
     rows: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}

@@ -650,3 +650,11 @@ def test_what_cannot_be() -> None:
         model.compile("sgd", "mse")
     with pytest.raises(ArgumentError, match="device scopes, and is to run under Data"):
         model.fit(X, LABELS[:40], verbose=0)
+
+
+@pytest.mark.parametrize("cls", [keras.Model, ByState, ByData, ByLoss])
+def test_no_estimate_of_one_device_for_several(cls: type) -> None:
+    model = small(keras.device, cls)
+    model.compile("sgd", "mse")
+    with pytest.raises(ArgumentError, match="whose layers are placed on devices"):
+        keras.distribution.estimate(model, (X, LABELS[:40]))
