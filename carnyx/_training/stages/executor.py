@@ -19,7 +19,8 @@ from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 from carnyx._training.stages.arrays import Values, device_puts, moved_to
 from carnyx._training.stages.microbatches import added_losses, joined_rows
-from carnyx._training.stages.stage import Cotangents, Given, Outcome, Stage
+from carnyx._training.stages.stage import Stage
+from carnyx._training.stages.stage_values import Cotangents, Given, Outcome
 from carnyx.distribution.schedule import backward_order, forward_order
 
 

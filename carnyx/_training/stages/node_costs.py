@@ -18,8 +18,10 @@ from carnyx._core.graph import Graph
 from carnyx._core.node import Node
 from carnyx._core.scope import pure, scoped
 from carnyx._training.stages.arrays import device_puts, is_float
+from carnyx._training.stages.graph_stages import stages_of_nodes
 from carnyx._training.stages.partition import Flat
-from carnyx._training.stages.stage import Cotangents, Given, Stage, stages_of_nodes
+from carnyx._training.stages.stage import Stage
+from carnyx._training.stages.stage_values import Cotangents, Given
 
 _UNKNOWN = 64  # in place of an unknown length
 _SCOPE = re.compile(r"<call (\d+)>")

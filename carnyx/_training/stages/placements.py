@@ -18,10 +18,11 @@ from carnyx._core.scope import current, is_tracer
 from carnyx._core.variable import Variable
 from carnyx._training.protocols import Program
 from carnyx._training.stages.executor import Executor
+from carnyx._training.stages.graph_stages import stages_by_device, stages_of_nodes
 from carnyx._training.stages.microbatches import sizes_for
 from carnyx._training.stages.partition import Flat, devices_of, flattened, homes_of
 from carnyx._training.stages.programs import staged_prediction, staged_step
-from carnyx._training.stages.stage import Stage, stages_by_device, stages_of_nodes
+from carnyx._training.stages.stage import Stage
 from carnyx.errors import ArgumentError
 
 _FORMS = 8  # of stages, kept for attributes that go to and fro

@@ -21,7 +21,7 @@ from carnyx._training.stages.node_costs import (
 )
 from carnyx._training.stages.partition import Flat, flattened
 from carnyx._training.stages.placements import PipelinePlacement
-from carnyx._training.stages.stage import Given
+from carnyx._training.stages.stage_values import Given
 from carnyx.distribution.pipeline import Pipeline, cut_by_cost
 from carnyx.distribution.pipeline_report import PipelineReport, StageReport
 from carnyx.distribution.schedule import bubble

@@ -13,10 +13,14 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
-from jax.core import eval_jaxpr
-from jax.extend.core import Jaxpr
 
 from carnyx._core.costs import Name, inner_programs, is_literal
+from carnyx._training.stages.split_equations import (
+    chooser,
+    needed_by,
+    passed_through,
+    runner,
+)
 
 _CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2"}
 
@@ -104,7 +108,7 @@ class SplitProgram:
             consts = next((p.consts for p in closed), [])
             return self._walk(inner[0], consts, inputs)
         outputs = [Name(v.aval) for v in equation.outvars]
-        self._add(_runner(equation, program), inputs, outputs)
+        self._add(runner(equation, program), inputs, outputs)
         return outputs
 
     def _take_choice(self, branches: Sequence[Any], inputs: list[Any]) -> list[Any]:
@@ -112,8 +116,8 @@ class SplitProgram:
         devices, all sides are computed, and chosen from."""
         index, *given = inputs
         count = len(branches[0].jaxpr.outvars)
-        needs = [_needed(branches, i) for i in range(count)]
-        outputs = [_passed_through(branches, i, given) for i in range(count)]
+        needs = [needed_by(branches, i) for i in range(count)]
+        outputs = [passed_through(branches, i, given) for i in range(count)]
         groups: dict[Any, list[int]] = {}
         for i in range(count):
             if outputs[i] is None:
@@ -124,7 +128,7 @@ class SplitProgram:
         for wanted in groups.values():
             needed = sorted({j for i in wanted for j in needs[i]})
             names = [Name(branches[0].jaxpr.outvars[i].aval) for i in wanted]
-            run = _chooser(branches, wanted, needed)
+            run = chooser(branches, wanted, needed)
             self._add(run, [index, *(given[j] for j in needed)], names)
             for i, name in zip(wanted, names, strict=True):
                 outputs[i] = name
@@ -262,63 +266,3 @@ def unpacked(arrays: Sequence[Any], names: Sequence[Any]) -> dict[Any, Any]:
 
 def _is_scalar(x: Any) -> bool:
     return x.aval.size == 1
-
-
-def _runner(equation: Any, program: Any) -> Callable[..., Sequence[Any]]:
-    """An equation of a program as a function."""
-    variables = list(dict.fromkeys(x for x in equation.invars if not is_literal(x)))
-    alone = Jaxpr(
-        (), variables, equation.outvars, [equation],
-        effects=equation.effects, debug_info=program.debug_info,
-    )  # fmt: skip
-
-    def run(*values: Any) -> Sequence[Any]:
-        pairs = zip(equation.invars, values, strict=True)
-        known = {x: value for x, value in pairs if not is_literal(x)}
-        return eval_jaxpr(alone, (), *(known[x] for x in variables))
-
-    return run
-
-
-def _needed(branches: Sequence[Any], output: int) -> set[int]:
-    """Which operands an output of a choice depends on, on any side."""
-    found: set[int] = set()
-    for branch in branches:
-        jaxpr = branch.jaxpr
-        live = {x for x in [jaxpr.outvars[output]] if not is_literal(x)}
-        for equation in reversed(jaxpr.eqns):
-            if any(x in live for x in equation.outvars):
-                live |= {x for x in equation.invars if not is_literal(x)}
-        found |= {i for i, x in enumerate(jaxpr.invars) if x in live}
-    return found
-
-
-def _passed_through(branches: Sequence[Any], output: int, given: list[Any]) -> Any:
-    """The operand that an output is on all sides, or None."""
-    places = set()
-    for branch in branches:
-        out = branch.jaxpr.outvars[output]
-        own = [i for i, x in enumerate(branch.jaxpr.invars) if x is out]
-        places.add(own[0] if own else None)
-    place = places.pop()
-    return None if places or place is None else given[place]
-
-
-def _chooser(
-    branches: Sequence[Any], wanted: Sequence[int], needed: Sequence[int]
-) -> Callable[..., Sequence[Any]]:
-    """A choice that gives some of its outputs, from those operands that they need."""
-
-    def side(branch: Any) -> Callable[..., list[Any]]:
-        def run(*values: Any) -> list[Any]:
-            known = dict(zip(needed, values, strict=True))
-            given = [
-                known[i] if i in known else jnp.zeros(x.aval.shape, x.aval.dtype)
-                for i, x in enumerate(branch.jaxpr.invars)
-            ]
-            found = eval_jaxpr(branch.jaxpr, branch.consts, *given)
-            return [found[i] for i in wanted]
-
-        return run
-
-    return lambda index, *values: lax.switch(index, list(map(side, branches)), *values)

@@ -14,98 +14,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from carnyx import tree
-from carnyx._core.graph import Graph
 from carnyx._core.masks import get_mask, set_mask
-from carnyx._core.node import Node
 from carnyx._core.scope import State, scoped
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.traces import Traces, assign_carried, carrying
 from carnyx._training.stages.arrays import Static, device_puts, distinct, is_float
-from carnyx._training.stages.partition import Flat, Part, joined, parts_of
+from carnyx._training.stages.partition import Part
+from carnyx._training.stages.stage_values import (
+    Cotangents,
+    Given,
+    Outcome,
+    Residuals,
+)
 from carnyx.layers._children import owned
 from carnyx.layers.base import Layer
 from carnyx.metrics import Metric
-
-
-class Given(NamedTuple):
-    """What a stage runs on, on its device; a tree of arrays.
-
-    Attributes:
-        trainable, buffers: in the order of the stage's variables.
-        inputs, masks: in the order of its inputs; None where there is none.
-    """
-
-    trainable: list[Any]
-    buffers: list[Any]
-    inputs: list[Any]
-    masks: list[Any]
-
-    @property
-    def flat(self) -> list[Any]:
-        """All arrays."""
-        return [*self.trainable, *self.buffers, *self.inputs, *self.masks]
-
-
-class Outcome(NamedTuple):
-    """What a stage gives; a tree of arrays.
-
-    Attributes:
-        outputs, masks: in the order of `Stage.outputs`; None where there is no mask.
-        buffers: by the place in `Stage.buffers`, those that changed.
-        losses: what the stage's layers added, in the order of `adders`.
-        penalties: of `Stage.regularized`, what their regularizers give.
-        adders: the layers that added `losses`; not an array.
-    """
-
-    outputs: list[Any]
-    masks: list[Any]
-    buffers: dict[int, Any]
-    losses: list[Any]
-    penalties: list[Any]
-    adders: Static
-
-
-class Cotangents(NamedTuple):
-    """The gradient for each differentiable part of an `Outcome`.
-
-    Attributes:
-        outputs: for each output a tuple of arrays to be added up, which may be empty.
-        losses, penalties: a scalar for each.
-    """
-
-    outputs: list[tuple[Any, ...]]
-    losses: list[Any]
-    penalties: list[Any]
-
-
-class Residuals(NamedTuple):
-    """What a stage keeps for its gradient; a tree of arrays.
-
-    Attributes:
-        leaves: of the function that `jax.vjp` gave. What a program was given and gives
-            back would be copied, weights with every microbatch: those leave the
-            program as places, and are put back outside. So they must not be donated.
-        form: the function's tree, and where each leaf comes from.
-        outputs: for each input whether its gradient is wanted; shape, dtype and whether
-            there is a gradient, for each output.
-    """
-
-    leaves: list[Any]
-    form: Static
-    outputs: Static
-
-    def filled(self, given: Sequence[Any]) -> Residuals:
-        """With what the program was given put back in its places."""
-        definition, places = self.form
-        kept = iter(self.leaves)
-        leaves = [next(kept) if p is None else given[p] for p in places]
-        return self._replace(leaves=leaves, form=Static((definition,)))
 
 
 class Stage:
@@ -383,35 +312,3 @@ def _sum(parts: tuple[Any, ...], shape: Any, dtype: Any) -> Any:
     if not parts:
         return jnp.zeros(shape, dtype)
     return functools.reduce(jnp.add, parts).astype(dtype)
-
-
-# ---- from graphs -----------------------------------------------------------------
-
-
-def stages_by_device(
-    graph: Graph | Flat, device_of: Callable[[Node], Any], model: Any = None
-) -> list[Stage]:
-    """The graph as stages, each as large as it can be, in an order in which they run.
-
-    Args:
-        device_of: the device of a node.
-        model: whose graph it is; see `Stage`.
-    """
-    return _stages(graph, parts_of(graph, device_of), model, False)
-
-
-def stages_of_nodes(
-    graph: Graph | Flat,
-    groups: Sequence[tuple[Any, Sequence[Node]]],
-    model: Any = None,
-    remat: bool = False,
-) -> list[Stage]:
-    """The graph as stages of these nodes on these devices, which run in this order."""
-    return _stages(graph, joined(graph, groups), model, remat)
-
-
-def _stages(
-    graph: Graph | Flat, parts: Sequence[Part], model: Any, remat: bool
-) -> list[Stage]:
-    charged: set[Any] = set()
-    return [Stage(part, model, graph.inputs, charged, remat) for part in parts]

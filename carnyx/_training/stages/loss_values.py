@@ -1,0 +1,88 @@
+"""What goes into the loss stage, what tracing it shows, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from carnyx._core.scope import State
+from carnyx._core.variable import Variable
+from carnyx._training.stages.arrays import Values
+from carnyx._training.stages.executor import Gradients
+
+
+class Reads(State):
+    """A state that remembers the ids of the variables that were read or written."""
+
+    def __init__(self, values: Any = ()) -> None:
+        super().__init__(values)
+        self.seen: set[int] = set()
+
+    def look(self, key: int) -> Any:
+        self.seen.add(key)
+        return super().look(key)
+
+    def write(self, variable: Variable, value: Any) -> None:
+        self.seen.add(id(variable))
+        super().write(variable, value)
+
+
+class Arrivals(NamedTuple):
+    """What arrives of a batch; a tree of arrays.
+
+    Attributes:
+        outputs, masks: of each microbatch.
+        losses, penalties: of each microbatch those of each stage.
+        y, weights: of the whole batch.
+    """
+
+    outputs: list[list[Any]]
+    masks: list[list[Any]]
+    losses: list[list[list[Any]]]
+    penalties: list[list[list[Any]]]
+    y: Any
+    weights: Any
+
+
+class Form(NamedTuple):
+    """What of a batch is part of the program.
+
+    Attributes:
+        adders: of each microbatch, for each stage, the layers that added losses.
+        sizes: of the microbatches.
+        x: the tree of the inputs, and the shape and dtype of each.
+    """
+
+    adders: tuple[Any, ...]
+    sizes: tuple[int, ...]
+    x: tuple[Any, tuple]
+
+
+class Traced(NamedTuple):
+    """The program for one form of batch.
+
+    Attributes:
+        used: the variables that it reads or assigns, metrics apart.
+        reads: for each array of the inputs whether it is looked at.
+        run: the compiled function.
+    """
+
+    used: list[Variable]
+    reads: list[bool]
+    run: Callable[..., Any]
+
+
+class Result(NamedTuple):
+    """What a loss stage gives.
+
+    Attributes:
+        logs: by name.
+        values: new ones, of metrics and of what else was assigned, by variable.
+        ends: what goes back, for each microbatch.
+        gradients: of the variables that the loss reads itself.
+    """
+
+    logs: dict[str, Any]
+    values: Values
+    ends: list[Gradients]
+    gradients: Values
