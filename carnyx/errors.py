@@ -4,6 +4,7 @@
     ├── ShapeError          (ValueError)    sizes or ranks that do not fit
     ├── DTypeError          (TypeError)     a dtype that does not fit
     ├── ArgumentError       (ValueError)    an argument outside its range
+    │   └── ArgumentTypeError (TypeError)   an argument of another kind than expected
     ├── UnknownArgumentError (TypeError, ValueError)  an argument that is not there
     ├── UnknownNameError    (ValueError)    a name that is not registered
     │   └── UnknownKeyError (KeyError)      a key of a dict that nothing has
@@ -49,6 +50,10 @@ class DTypeError(CarnyxError, TypeError):
 
 class ArgumentError(CarnyxError, ValueError):
     """An argument outside its range."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument of another kind than expected, such as a dict for an axis."""
 
 
 class UnknownArgumentError(CarnyxError, TypeError, ValueError):

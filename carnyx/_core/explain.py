@@ -21,7 +21,13 @@ from carnyx._core.jax_errors import in_own_words
 from carnyx._core.scope import current
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
-from carnyx.errors import ArgumentError, CarnyxError, DTypeError, ShapeError
+from carnyx.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CarnyxError,
+    DTypeError,
+    ShapeError,
+)
 
 UNKNOWN = "unknown_size_"
 """What the names of JAX's symbols begin with; a message has None there."""
@@ -85,6 +91,10 @@ def of_op(
     """What an op raises instead of an error of JAX; None: it is no such error."""
     if not _is_foreign(error):
         return None
+    wrong = _no_function(fn, args, kwargs)
+    if wrong is not None:
+        name = fn.op_name  # type: ignore[attr-defined]
+        return ArgumentTypeError(f"{name} got {wrong}; expected a function.")
     what = f"{fn.op_name} got {_given(fn, args, kwargs)}"  # type: ignore[attr-defined]
     if type(error) is TypeError and _is_of_dtypes(fn, args, kwargs):
         return DTypeError(f"{what}, whose dtypes do not fit: {sentence(error)}")
@@ -168,6 +178,22 @@ def _given(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> str:
     except TypeError:
         named = dict(enumerate(args)) | kwargs
     return ", ".join(_described(name, value) for name, value in named.items())
+
+
+def _no_function(
+    fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]
+) -> str | None:
+    """The first argument that is to be a function and is none."""
+    signature = inspect.signature(fn)
+    try:
+        named = signature.bind(*args, **kwargs).arguments
+    except TypeError:
+        return None
+    for name, value in named.items():
+        wanted = str(signature.parameters[name].annotation)
+        if wanted.startswith("Callable") and not callable(value):
+            return _described(name, value)
+    return None
 
 
 def _described(name: Any, value: Any) -> str:

@@ -234,12 +234,6 @@ class ProjectedAttention(Layer):
         place = mask.ndim if of_query else mask.ndim - len(axes)
         return jnp.expand_dims(mask, tuple(range(place, place + len(axes))))
 
-    def _with_batch(self, mask: Any, rank: int) -> Any:
-        """With an axis for the heads where the mask that it meets has one."""
-        return (
-            mask if mask is None or mask.ndim >= rank else self._with_heads(mask, rank)
-        )
-
     def _ahead(self, query: Tensor, value: Tensor) -> Tensor:
         """Position of the query less that of the key, on the attended axes.
 
@@ -282,7 +276,10 @@ class ProjectedAttention(Layer):
                 "None or False."
             )
         if use_causal_mask:
-            attention_mask = self._mask(query, value, (None,) * 4, True)
+            causal = self._ahead(query, value) >= 0
+            if attention_mask is not None:
+                causal = self._with_heads(causal, attention_mask.ndim) & attention_mask
+            attention_mask = causal
         return self._with_scores(query, key, value, attention_mask, training)
 
     def _with_heads(self, mask: Tensor | None, rank: int) -> Tensor | None:
@@ -436,10 +433,10 @@ class SequenceAttention(Layer):
         if allowed is not None:
             low = 65504.0 if scores.dtype == "float16" else 1e9
             scores = jnp.where(allowed, scores, scores - low)
-        weights = dropped = jax.nn.softmax(scores)
+        weights = jax.nn.softmax(scores)
         if training and self.dropout > 0:
-            dropped = random.dropout(weights, self.dropout, seed=self.seed_generator)
-        output = ops.matmul(dropped, value)
+            weights = random.dropout(weights, self.dropout, seed=self.seed_generator)
+        output = ops.matmul(weights, value)
         if query_mask is not None:
             output = jnp.where(jnp.asarray(query_mask, bool)[..., None], output, 0)
         return (output, weights) if return_attention_scores else output

@@ -97,6 +97,10 @@ class Layer(HoldsWeights, Operation):
         self.dtype_policy = dtype
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
+        if not isinstance(trainable, bool | np.bool_):
+            raise ArgumentError(
+                f"{type(self).__name__} got trainable={trainable!r}; expected a bool."
+            )
         self._trainable = bool(trainable)
         # Ours that make no weights are ready; a user's may make some in call().
         self.built = registry.is_own(type(self)) and type(self).build is Layer.build

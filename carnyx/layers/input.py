@@ -39,6 +39,7 @@ class InputLayer(Layer):
         wanted = _batch_shape(shape, batch_size, batch_shape)
         if input_tensor is not None:
             _check_tensor(input_tensor, wanted, dtype)
+            _check_options(input_tensor, batch_size, sparse, ragged)
             wanted, dtype = input_tensor.shape, input_tensor.dtype
         if wanted is None:
             raise ArgumentError(
@@ -55,7 +56,7 @@ class InputLayer(Layer):
         Node(self, (), {}, input_tensor)
         self.built = True
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor | None = None) -> Tensor | None:
         return inputs
 
     def get_config(self) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _of_old_names(what: str, shape: Any, batch_shape: Any, old: dict[str, Any]) 
     if "input_shape" in old:
         warnings.warn(
             f"{what}(input_shape=...) is the name of Keras 2; today it is shape=...",
-            DeprecationWarning,
+            UserWarning,
             stacklevel=4,
         )
     return old.get("input_shape", shape), old.get("batch_input_shape", batch_shape)
@@ -113,6 +114,22 @@ def _check_tensor(tensor: Any, wanted: Shape | None, dtype: DTypeLike) -> None:
             f"Input got a tensor of dtype {tensor.dtype} but dtype={dtype!r}; leave "
             "the dtype out."
         )
+
+
+def _check_options(
+    tensor: KerasTensor, batch_size: Any, sparse: Any, ragged: Any
+) -> None:
+    options = {
+        "batch_size": (batch_size, tensor.shape[0] if tensor.shape else None),
+        "sparse": (sparse, tensor.sparse),
+        "ragged": (ragged, tensor.ragged),
+    }
+    for name, (wanted, real) in options.items():
+        if wanted is not None and wanted != real:
+            raise ArgumentError(
+                f"Input got a tensor with {name}={real} but {name}={wanted}; leave "
+                f"{name} out."
+            )
 
 
 def Input(  # noqa: N802 - Keras's name

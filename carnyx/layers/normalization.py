@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from carnyx import config, constraints, initializers, ops, regularizers
 from carnyx._core.variable import Variable
 from carnyx.configurable import field, positive
-from carnyx.errors import ArgumentError, ShapeError
+from carnyx.errors import ArgumentError, ArgumentTypeError, ShapeError
 from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
 from carnyx.layers.core import Wrapper
@@ -22,7 +22,7 @@ def _axes(axis: Any) -> Any:
     """An integer, or a list of them."""
     many = list(axis) if isinstance(axis, list | tuple) else [axis]
     if not all(isinstance(a, int) for a in many):
-        raise ArgumentError(f"axis got {axis!r}; expected an integer or several.")
+        raise ArgumentTypeError(f"axis got {axis!r}; expected an integer or several.")
     return many if isinstance(axis, list | tuple) else axis
 
 

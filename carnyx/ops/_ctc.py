@@ -46,9 +46,10 @@ def ctc_loss(
     batch, n = labels.shape
     states = jnp.full((batch, 2 * n + 1), mask_index).at[:, 1::2].set(labels)
     emitted = jnp.take_along_axis(log_p, states[:, None, :], axis=2)  # b t s
-    # A blank may be left out between two different labels.
-    skips = (states != jnp.roll(states, 2, 1)) & (states != mask_index)
-    skips &= jnp.arange(2 * n + 1) >= 2
+    # A blank may be left out between two different labels. What is a label goes by
+    # place: a padding inside of the labels is one, as in Keras.
+    place = jnp.arange(2 * n + 1)
+    skips = (states != jnp.roll(states, 2, 1)) & (place % 2 == 1) & (place >= 2)
     alpha = jnp.where(jnp.arange(2 * n + 1) < 2, emitted[:, 0], _IMPOSSIBLE)
 
     def shifted(alpha, by):

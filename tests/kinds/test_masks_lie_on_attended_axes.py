@@ -94,3 +94,19 @@ def test_grouped_queries_have_the_same_masks():
     assert out.shape == x.shape
     expected = np.broadcast_to(seen, scores.shape)
     np.testing.assert_array_equal(scores > 1e-6, expected)
+
+
+@pytest.mark.parametrize("scores", [False, True])
+def test_a_causal_mask_joins_the_one_given(scores: bool) -> None:
+    layer = layers.MultiHeadAttention(2, 4)
+    layer.build((1, 5, 8), (1, 5, 8))
+    query, key, value = np.random.default_rng(0).normal(size=(3, 1, 5, 2, 4))
+    extra = np.ones((1, 5, 5), bool)
+    extra[:, 3, 1] = False
+    ask = {"return_attention_scores": scores}
+    both, _ = layer._compute_attention(
+        query, key, value, attention_mask=extra, use_causal_mask=True, **ask
+    )
+    causal = extra & np.tril(np.ones((5, 5), bool))
+    one, _ = layer._compute_attention(query, key, value, attention_mask=causal, **ask)
+    np.testing.assert_allclose(both, one, atol=1e-5)

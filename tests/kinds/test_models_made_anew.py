@@ -165,7 +165,7 @@ def test_the_state_as_a_tree(value_format: str) -> None:
 def test_inputs_under_their_names_of_keras_2() -> None:
     assert keras.layers.InputLayer(batch_input_shape=(None, 3)).batch_shape == (None, 3)
     assert keras.Input(batch_input_shape=(2, 3)).shape == (2, 3)
-    with pytest.warns(DeprecationWarning, match="today it is shape="):
+    with pytest.warns(UserWarning, match="today it is shape="):
         made = keras.layers.InputLayer(input_shape=(3,), batch_size=4)
     assert made.batch_shape == (4, 3)
     with pytest.raises(TypeError, match="argument 'shap'. Did you mean 'shape'"):

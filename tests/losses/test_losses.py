@@ -104,6 +104,7 @@ ROWS = [
         {"ignore_class": 4},
     ),
     ("ctc", "CTC", WORDS, TIMES, {}),
+    ("ctc", "CTC", WORDS[:, [0, 2, 1]], TIMES, {}),  # paddings inside
     ("dice", "Dice", BITS, P, {}),
     ("dice", "Dice", BITS, P, {"axis": 1}),
     ("tversky", "Tversky", BITS, P, {"alpha": 0.2, "beta": 0.7, "axis": -1}),
