@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from carnyx.errors import ArgumentError
@@ -72,7 +73,8 @@ _NARROW = {"int64": "int32", "uint64": "uint32"}
 
 
 def check_narrow(x: Any, name: str) -> None:
-    """Raise ArgumentError where integers of 64 bits do not fit the 32 that JAX keeps.
+    """Raise ArgumentError where integers of 64 bits do not fit the 32 that JAX keeps,
+    unless it keeps 64 (`jax_enable_x64`).
 
     >>> check_narrow(np.array([1, 2**31]), "y")
     Traceback (most recent call last):
@@ -80,7 +82,7 @@ def check_narrow(x: Any, name: str) -> None:
     carnyx.ArgumentError: y holds 2147483648, ...
     """
     narrow = _NARROW.get(x.dtype.name)
-    if narrow is None or not x.size:
+    if narrow is None or not x.size or jax.config.jax_enable_x64:
         return
     limits = np.iinfo(narrow)
     for value in (int(x.min()), int(x.max())):
@@ -105,6 +107,11 @@ def integer(value: Any, name: str, least: int | None = None) -> int:
     if number is REFUSED or (least is not None and number < least):
         raise ArgumentError(f"{name} got {value!r}; expected {_words(least)}.")
     return number
+
+
+def integer_or_none(value: Any, name: str, least: int | None = None) -> int | None:
+    """`integer`, of an argument that may be left out."""
+    return None if value is None else integer(value, name, least)
 
 
 def integers(

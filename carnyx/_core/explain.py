@@ -37,6 +37,7 @@ _OF_VALUES = jax.errors.JAXTypeError  # the value of something traced was asked 
 _OF_CALLS = (
     TypeError, ValueError, IndexError, NameError, ZeroDivisionError, _Inconclusive,
 )  # fmt: skip
+_FOREIGN = (*_OF_CALLS, OverflowError)  # a number that no dtype here holds
 _OF_SIZES = (*_OF_CALLS, AssertionError, NotImplementedError, AttributeError)
 _LIBRARIES = ("jax", "jaxlib", "numpy", "opt_einsum")
 _JUDGED = "_carnyx_hopeless"
@@ -110,7 +111,7 @@ def of_layer(error: Exception, name: str, tensors: dict[str, Any]) -> Exception 
 
 
 def _is_foreign(error: Exception) -> bool:
-    ours = isinstance(error, CarnyxError) or not isinstance(error, _OF_CALLS)
+    ours = isinstance(error, CarnyxError) or not isinstance(error, _FOREIGN)
     return not ours and _raised_in(error, "carnyx", *_LIBRARIES)
 
 
@@ -118,6 +119,8 @@ def _told(error: Exception, what: str) -> Exception:
     clear = in_own_words(error)
     if clear is not None:
         return type(clear)(f"{what}. {clear}")
+    if isinstance(error, OverflowError):
+        return ArgumentError(f"{what}: {sentence(error)}")
     return ShapeError(f"{what}, which do not fit: {sentence(error)}")
 
 

@@ -54,12 +54,8 @@ class SeedGenerator(Configurable):
             )
         if seed is None:
             seed = make_default_seed()
-        if not isinstance(seed, int) and not hasattr(seed, "__index__"):
-            raise ArgumentError(
-                f"SeedGenerator got seed={seed!r}; expected an integer."
-            )
         self.name = name or "seed_generator"
-        self._initial_seed = seed = int(seed)
+        self._initial_seed = seed = integer(seed, "SeedGenerator: seed")
         with name_scope(self.name):
             self.state = Variable(
                 _seed_state(seed),

@@ -17,6 +17,7 @@ from carnyx._core.memory import ensure_room
 from carnyx._core.naming import auto_name, current_path
 from carnyx._core.operators import Operators
 from carnyx._core.scope import current, is_tracer, scoped
+from carnyx._numbers import REFUSED, as_integer, check_narrow
 from carnyx.dtype_policies import is_float, standardize_dtype
 from carnyx.errors import ArgumentError, DTypeError, ShapeError
 
@@ -200,7 +201,8 @@ class Variable(Operators):
                     dtype = standardize_dtype(None)
             value = getattr(initializer, "value", initializer)
             dtype = standardize_dtype(value.dtype if dtype is None else dtype)
-            return as_array(value, jax.dtypes.canonicalize_dtype(dtype), copy=True)
+            dtype = jax.dtypes.canonicalize_dtype(dtype)
+            return as_array(value, dtype, copy=True, name=f"Variable {self.path!r}")
 
     # ---- reading and writing
 
@@ -281,7 +283,7 @@ class Variable(Operators):
         state = current().state
         value = getattr(value, "value", value)
         if state is None:
-            value = as_array(value, self.dtype)
+            value = as_array(value, self.dtype, name=f"Variable {self.path!r}")
         else:
             value = jnp.asarray(value, self.dtype)
         if value.shape != self.shape:
@@ -469,14 +471,13 @@ def _one_of(what: str, value: Any, allowed: tuple[str, ...]) -> str:
 
 
 def _checked_shape(path: str, shape: Any) -> tuple[int, ...]:
-    sizes = (shape,) if hasattr(shape, "__index__") else tuple(shape)
-    good = all(hasattr(n, "__index__") and n.__index__() >= 0 for n in sizes)
-    if not good:
+    sizes = [as_integer(n) for n in (shape if np.iterable(shape) else (shape,))]
+    if any(n is REFUSED or n < 0 for n in sizes):
         raise ArgumentError(
             f"Variable {path!r} got shape={shape!r}; expected a size for each axis, "
             "all of them known, none below 0."
         )
-    return tuple(n.__index__() for n in sizes)
+    return tuple(sizes)
 
 
 def _callable_or_none(variable: Variable, what: str, value: Any) -> Any:
@@ -488,9 +489,14 @@ def _callable_or_none(variable: Variable, what: str, value: Any) -> Any:
     return value
 
 
-def as_array(value: Any, dtype: Any, copy: bool = False) -> Any:
+def as_array(
+    value: Any, dtype: Any, copy: bool = False, name: str = "A variable"
+) -> Any:
     """A JAX array of that dtype; host data is moved without compiling a program."""
     if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):
         return jnp.array(value, dtype) if copy else jnp.asarray(value, dtype)
+    value, dtype = np.asarray(value), jnp.dtype(dtype)
+    if dtype.kind in "iu":
+        check_narrow(value, name)
     # a copy of our own: the move is asynchronous, and the caller may write to `value`
-    return jax.device_put(np.array(value, jnp.dtype(dtype)), may_alias=False)
+    return jax.device_put(np.array(value, dtype), may_alias=False)

@@ -5,47 +5,20 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from carnyx._numbers import REFUSED, as_number, integer
 from carnyx.errors import ArgumentError
-
-
-def whole(what: str, value: Any, least: int = 1) -> Any:
-    """An integer (NumPy's are integers, too) of at least `least`; None stays None.
-
-    >>> import numpy as np
-    >>> whole("fit: epochs", np.int64(3))
-    3
-    """
-    if value is None:
-        return None
-    good = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not good or getattr(value, "ndim", 0) or value.__index__() < least:
-        raise ArgumentError(f"{what} got {value!r}; expected {_whole_from(least)}.")
-    return value.__index__()
-
-
-def needed(what: str, value: Any, least: int = 1) -> int:
-    """`whole`, of an argument that has to be a number."""
-    if value is None:
-        raise ArgumentError(f"{what} got None; expected {_whole_from(least)}.")
-    return whole(what, value, least)
-
-
-def _whole_from(least: int) -> str:
-    return f"a whole number of at least {least}"
 
 
 def share(what: str, value: Any) -> float:
     """A number from 0 up to, but not, 1; None is 0."""
     if value is None:
         return 0.0
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if isinstance(value, str) or not 0 <= number < 1:
+    number = as_number(value)
+    if number is REFUSED or not 0 <= number < 1:
         raise ArgumentError(
             f"{what} got {value!r}; expected a share of the samples, 0 or more and "
             "below 1."
@@ -55,9 +28,9 @@ def share(what: str, value: Any) -> float:
 
 def frequency(what: str, value: Any) -> Any:
     """Every how many epochs, or a collection of the epochs themselves, from 1 on."""
-    if hasattr(value, "__iter__") and not isinstance(value, str):
-        return [needed(what, epoch) for epoch in value]
-    return needed(what, value)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [integer(epoch, what, 1) for epoch in value]
+    return integer(value, what, 1)
 
 
 def backup_folder(resume: Any, model_name: str) -> str | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from carnyx import losses as losses_lib
 from carnyx import metrics as metrics_lib
 from carnyx import tree
 from carnyx._core.scope import current
+from carnyx._numbers import REFUSED, as_number
 from carnyx._training.outputs import Output, list_outputs, match_targets, spread
 from carnyx._training.structure_losses import PartLoss, Path, Term, terms_of
 from carnyx.errors import ArgumentError
@@ -214,7 +213,7 @@ def _check(what: str, given: Any, fits: Callable[[Any], bool], words: str) -> No
 
 
 def _is_weight(given: Any) -> bool:
-    return given is None or isinstance(given, int | float | np.number | jax.Array)
+    return given is None or as_number(given) is not REFUSED
 
 
 def _is_loss(given: Any) -> bool:

@@ -16,14 +16,9 @@ from carnyx._data.batches import one_batch
 from carnyx._data.choose import holds_arrays
 from carnyx._data.class_weights import weigh
 from carnyx._data.mistakes import need_targets, refuse_plain
+from carnyx._numbers import integer, integer_or_none
 from carnyx._training import loop
-from carnyx._training.arguments import (
-    backup_folder,
-    frequency,
-    needed,
-    share,
-    whole,
-)
+from carnyx._training.arguments import backup_folder, frequency, share
 from carnyx._training.compile import Compiled
 from carnyx._training.compiled_metrics import CompiledMetrics
 from carnyx._training.model_programs import ModelPrograms
@@ -75,8 +70,8 @@ class Trainer(ModelPrograms):
             jit_compile: False is as `run_eagerly=True`.
             auto_scale_loss: scale the loss under `mixed_float16`.
         """
-        steps_per_execution = needed(
-            "compile: steps_per_execution", steps_per_execution
+        steps_per_execution = integer(
+            steps_per_execution, "compile: steps_per_execution", 1
         )
         given = {
             "optimizer": optimizer,
@@ -177,13 +172,13 @@ class Trainer(ModelPrograms):
                 that was finished does nothing, unless more epochs are asked for.
         """
         self._need_compiled("fit")
-        batch_size = whole("fit: batch_size", batch_size)
-        epochs = needed("fit: epochs", epochs, 0)
-        initial_epoch = needed("fit: initial_epoch", initial_epoch, 0)
-        steps_per_epoch = whole("fit: steps_per_epoch", steps_per_epoch)
-        validation_steps = whole("fit: validation_steps", validation_steps)
-        validation_batch_size = whole(
-            "fit: validation_batch_size", validation_batch_size
+        batch_size = integer_or_none(batch_size, "fit: batch_size", 1)
+        epochs = integer(epochs, "fit: epochs", 0)
+        initial_epoch = integer(initial_epoch, "fit: initial_epoch", 0)
+        steps_per_epoch = integer_or_none(steps_per_epoch, "fit: steps_per_epoch", 1)
+        validation_steps = integer_or_none(validation_steps, "fit: validation_steps", 1)
+        validation_batch_size = integer_or_none(
+            validation_batch_size, "fit: validation_batch_size", 1
         )
         validation_split = share("fit: validation_split", validation_split)
         validation_freq = frequency("fit: validation_freq", validation_freq)
@@ -254,12 +249,11 @@ class Trainer(ModelPrograms):
         steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
-        **_keras: Any,
     ) -> Any:
         """Loss and metrics on data: a number, a list (loss first), or a dict."""
         self._need_compiled("evaluate")
-        batch_size = whole("evaluate: batch_size", batch_size)
-        steps = whole("evaluate: steps", steps)
+        batch_size = integer_or_none(batch_size, "evaluate: batch_size", 1)
+        steps = integer_or_none(steps, "evaluate: steps", 1)
         feed = adapt(
             x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
         )
@@ -295,8 +289,8 @@ class Trainer(ModelPrograms):
         callbacks: Any = None,
     ) -> Any:
         """The outputs for data, as NumPy arrays, batch by batch."""
-        batch_size = whole("predict: batch_size", batch_size)
-        steps = whole("predict: steps", steps)
+        batch_size = integer_or_none(batch_size, "predict: batch_size", 1)
+        steps = integer_or_none(steps, "predict: steps", 1)
         if verbose == 0 and callbacks is None and steps is None and self.built:  # type: ignore[attr-defined]
             batch = one_batch(x, batch_size or 32)
             placement = self._placed()

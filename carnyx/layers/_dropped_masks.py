@@ -34,6 +34,5 @@ def tell_of_dropped_mask(layer: Any, inputs: Any, outputs: Any) -> None:
 
 
 def _takes_mask(layer: Any) -> bool:
-    own = getattr(layer, "function", None)  # of a Lambda
-    names = inspect.signature(own or type(layer).call).parameters
+    names = inspect.signature(layer._code()).parameters
     return any(name == "mask" or name.endswith("_mask") for name in names)

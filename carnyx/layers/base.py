@@ -208,6 +208,10 @@ class Layer(HoldsWeights, Operation):
             lambda s: KerasTensor(s, self.compute_dtype), shape
         )
 
+    def _code(self) -> Callable[..., Any]:
+        """The function that a call runs, as somebody wrote it."""
+        return type(self).call
+
     def _children(self) -> list[Layer]:
         """The layers directly inside, in order."""
         return list(owned(self, (Layer,)))

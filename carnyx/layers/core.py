@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from carnyx import (
@@ -260,6 +261,9 @@ class Lambda(Layer):
         takes = inspect.getfullargspec(self.function).args
         extra = {name: value for name, value in handed.items() if name in takes}
         return self.function(inputs, **self.arguments, **extra)
+
+    def _code(self) -> Callable[..., Any]:
+        return self.function
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return self.mask(inputs, mask) if callable(self.mask) else self.mask

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import jax.numpy as jnp
+import numpy as np
 from jax import export
 
 from carnyx import config
 from carnyx._core.devices import ensure_device
 from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
+from carnyx._numbers import check_narrow
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError, DTypeError, ShapeError
-from carnyx.ops._dtypes import given_dtype, result_type, tensor
+from carnyx.ops._dtypes import as_dtype, given_dtype, result_type, tensor
 from carnyx.ops._thin import named
 from carnyx.typing import DTypeLike, ShapeLike, Tensor
 
@@ -83,7 +85,7 @@ def full_like(x: Tensor, fill_value: Tensor, dtype: DTypeLike = None) -> Tensor:
 @op
 def array(x: Tensor, dtype: DTypeLike = None) -> Tensor:
     """A new array of the values of x."""
-    return jnp.array(x, given_dtype(dtype))
+    return jnp.array(tensor(x) if dtype is None else as_dtype(x, dtype))
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: DTypeLike = None) -> Tensor:
@@ -127,7 +129,12 @@ def arange(
         ends: list[Any] = [x for x in (start, stop, step) if x is not None]
         # a size unknown while a graph is traced counts as the integer that it will be
         dtype = result_type(*(int if export.is_symbolic_dim(x) else x for x in ends))
-    return jnp.arange(start, stop, step, standardize_dtype(dtype))
+    dtype = standardize_dtype(dtype)
+    if "int" in dtype:
+        for end in (start, stop):
+            if isinstance(end, int):
+                check_narrow(np.asarray(end), "arange")
+    return jnp.arange(start, stop, step, dtype)
 
 
 @op

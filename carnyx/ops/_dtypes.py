@@ -23,7 +23,7 @@ def tensor(x: Tensor) -> jax.Array:
     """`x` as a `jax.Array`; what is one already passes untouched."""
     if isinstance(x, jax.Array):
         return x
-    if isinstance(x, np.ndarray | np.generic) and not jax.config.jax_enable_x64:
+    if isinstance(x, np.ndarray | np.generic):
         check_narrow(x, "An array")
     return jnp.asarray(x)
 

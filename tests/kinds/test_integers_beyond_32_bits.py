@@ -5,6 +5,7 @@ JAX keeps 32 bits of an integer. NumPy's 64-bit ones were cut on the way in, so 
 and does not fit is an error that names the value, and the input where it has a name.
 """
 
+import jax
 import numpy as np
 import pytest
 
@@ -29,6 +30,9 @@ def test_to_float_goes_by_the_host(x):
     "take",
     [
         ops.convert_to_tensor,
+        ops.array,
+        keras.Variable,
+        keras.Variable([1, 2]).assign,
         lambda x: ops.cast(x, "int32"),
         lambda x: ops.add(x, 1),
         lambda x: ops.max(x),
@@ -39,6 +43,28 @@ def test_to_float_goes_by_the_host(x):
 def test_an_integer_that_does_not_fit_is_named(take, x):
     with pytest.raises(ValueError, match=f"holds -?{BIG}, which does not fit u?int32"):
         take(x)
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: ops.convert_to_tensor([1, BIG]),
+        lambda: ops.full((2,), BIG),
+        lambda: ops.arange(BIG, BIG + 2),
+        lambda: keras.Variable([1, BIG], dtype="int32"),
+    ],
+)
+def test_numbers_of_python_that_do_not_fit_are_named(take):
+    with pytest.raises(ValueError, match=f"{BIG}.* int32"):
+        take()
+    assert ops.arange(BIG, BIG + 2**20, 2**18, dtype="float32").size == 4
+
+
+def test_where_jax_keeps_64_bits_they_fit():
+    with jax.enable_x64(True):
+        given = layers.Identity(dtype="float64")(VALUES[0])
+        kept = keras.Variable(VALUES[0]).numpy()
+    assert np.asarray(given).tolist() == kept.tolist() == [1, BIG]
 
 
 def test_data_says_which_array_holds_it():

@@ -47,7 +47,7 @@ def test_what_is_no_number_is_refused_where_it_is_given(cls, field):
     wrong += [2.5] if "integer" in field.number.words else []
     for value in wrong:
         with pytest.raises(ValueError, match=f"{field.name}=.*; expected "):
-            field.put(object.__new__(cls), value)
+            field.settled(object.__new__(cls), value)
 
 
 def numpied(value):

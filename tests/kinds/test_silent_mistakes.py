@@ -134,6 +134,10 @@ class Drops(layers.Layer):
         return x * 2
 
 
+class Named(Drops):
+    function = "double"  # an attribute as a Lambda has it, and no function
+
+
 class Keeps(Drops):
     supports_masking = True
 
@@ -245,7 +249,7 @@ WARNINGS = {
         lambda layer=layer: masked(layer), f"'{layer.name}' was given.* mask.*drops it"
     )
     for layer in [
-        Drops(), layers.Reshape((8,)), layers.Flatten(), layers.Conv1D(2, 1),
+        Drops(), Named(), layers.Reshape((8,)), layers.Flatten(), layers.Conv1D(2, 1),
         layers.Lambda(lambda x: x), layers.Permute((2, 1)), layers.MaxPooling1D(),
     ]
 }  # fmt: skip

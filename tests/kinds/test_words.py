@@ -396,32 +396,32 @@ MISTAKES = {
     "epochs str": (
         lambda: model().fit(X, Y, epochs="3", verbose=0),
         ValueError,
-        "expected a whole number of at least 0",
+        "expected an integer of at least 0",
     ),
     "epochs float": (
         lambda: model().fit(X, Y, epochs=2.5, verbose=0),
         ValueError,
-        "expected a whole number of at least 0",
+        "expected an integer of at least 0",
     ),
     "epochs neg": (
         lambda: model().fit(X, Y, epochs=-1, verbose=0),
         ValueError,
-        "expected a whole number of at least 0",
+        "expected an integer of at least 0",
     ),
     "batch 0": (
         lambda: model().fit(X, Y, batch_size=0, verbose=0),
         ValueError,
-        "expected a whole number of at least 1",
+        "expected an integer of at least 1",
     ),
     "batch float": (
         lambda: model().fit(X, Y, batch_size=2.5, verbose=0),
         ValueError,
-        "expected a whole number of at least 1",
+        "expected an integer of at least 1",
     ),
     "batch str": (
         lambda: model().fit(X, Y, batch_size="2", verbose=0),
         ValueError,
-        "expected a whole number of at least 1",
+        "expected an integer of at least 1",
     ),
     "val split": (
         lambda: model().fit(X, Y, validation_split=1.5, verbose=0),
@@ -468,7 +468,7 @@ MISTAKES = {
     "steps": (
         lambda: model().fit(X, Y, steps_per_epoch=0, verbose=0),
         ValueError,
-        "expected a whole number of at least 1",
+        "expected an integer of at least 1",
     ),
     "fit kw": (
         lambda: model().fit(X, Y, nb_epoch=3, verbose=0),

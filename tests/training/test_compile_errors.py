@@ -37,7 +37,7 @@ def test_training_before_compile() -> None:
     [
         ({"optimizer": "adma"}, "Did you mean 'adam'|adma"),
         ({"loss": "mean_square_error"}, "Did you mean 'mean_squared_error'"),
-        ({"loss": "mse", "steps_per_execution": 0}, "a whole number of at least 1"),
+        ({"loss": "mse", "steps_per_execution": 0}, "an integer of at least 1"),
     ],
 )
 def test_wrong_names(compiled: dict[str, Any], message: str) -> None:

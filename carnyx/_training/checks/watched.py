@@ -11,9 +11,9 @@ from carnyx._core.infer import infer
 from carnyx._core.masks import get_mask
 from carnyx._core.scope import current, in_program, scoped
 from carnyx._training.checks.first_batches import Expectations, expectations
-from carnyx._training.checks.frozen import Frozen
 from carnyx._training.checks.losses import expected_by
 from carnyx._training.checks.predictions import judge_predictions
+from carnyx._training.checks.python_values import PythonValues
 from carnyx._training.checks.told import on, warn_once
 from carnyx._training.checks.watching import Watch
 from carnyx.layers import Embedding, Masking
@@ -46,31 +46,32 @@ def watched_step(model: Any, compiled: Any) -> Iterator[None]:
     if not on() or current().watch is not None:
         yield
         return
-    frozen = Frozen(model, compiled.told) if in_program() else None
-    with scoped(watch=StepWatch(model, compiled.told, frozen)):
+    drawn = PythonValues(model, compiled.told) if in_program() else None
+    with scoped(watch=StepWatch(model, compiled.told, drawn)):
         yield
 
 
 class StepWatch(Watch):
-    """What a step shows: predictions and losses that meet, and what it freezes."""
+    """What a step shows: predictions and losses that meet, and values of Python's that
+    it takes."""
 
-    def __init__(self, model: Any, told: set[str], frozen: Frozen | None) -> None:
+    def __init__(self, model: Any, told: set[str], drawn: PythonValues | None) -> None:
         super().__init__(model)
-        self.told, self.frozen = told, frozen
+        self.told, self.drawn = told, drawn
         self._parts = set(map(id, model._flatten_layers()))
 
     def layer(self, layer: Any, inputs: dict[str, Any], outputs: Any) -> None:
         super().layer(layer, inputs, outputs)
         if id(layer) not in self._parts and layer.weights:
             self._tell_of_stranger(layer)
-        if self.frozen is not None:
-            self.frozen.look(layer)
+        if self.drawn is not None:
+            self.drawn.look(layer)
 
     def _tell_of_stranger(self, layer: Any) -> None:
         """A layer with weights that is no part of the model; told at the outermost."""
         self._parts |= set(map(id, layer._flatten_layers()))
-        if self.frozen is not None:
-            self.frozen.begin()  # its first weights were drawn by Python's random
+        if self.drawn is not None:
+            self.drawn.begin()  # its first weights were drawn by Python's random
         warn_once(
             self.told,
             f"{label(layer)} is called in {self.model.name!r} and is no part of it: it "

@@ -21,7 +21,7 @@ _READS = ("LOAD_ATTR", "LOAD_METHOD")
 _CLOCK_MODULES = frozenset(("time", "datetime"))
 
 
-class Frozen:
+class PythonValues:
     """Looks after every layer of a user's own whether a generator has moved on."""
 
     def __init__(self, model: Any, told: set[str]) -> None:
@@ -67,7 +67,8 @@ class Frozen:
 
 
 def _is_ours(layer: Any) -> bool:
-    return registry.is_own(type(layer)) and not hasattr(layer, "function")
+    cls = type(layer)
+    return registry.is_own(cls) and layer._code() is cls.call
 
 
 def _state(name: str) -> Any:
@@ -94,7 +95,7 @@ def _generators(layer: Any) -> dict[str, tuple[Any, Any]]:
 
 def _named_in_call(layer: Any) -> str:
     """A clock, or a new generator, that the code of `call` names."""
-    call = getattr(layer, "function", None) or type(layer).call
+    call = layer._code()
     if not isinstance(call, types.FunctionType):
         return ""
     for start, attributes in _chains(call.__code__):
