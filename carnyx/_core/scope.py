@@ -108,6 +108,8 @@ class State:
 
     def _met(self, variable: Variable) -> State:
         """Where to keep what is assigned to a variable that no state gives."""
+        if self.trace is not None and id(variable) in self.trace.made:
+            return self
         known = self.look(id(variable)) is not None
         if self.trace is None or known:
             raise ArgumentError(

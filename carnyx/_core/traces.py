@@ -61,12 +61,13 @@ class Trace:
         self.places = {id(v): i for i, v in enumerate(captured)}
         self.baked, self.reads = baked, reads
         self.met: dict[int, Variable] = {}
+        self.made: dict[int, Variable] = {}  # by the trace itself; another has others
         self._draws: dict[int, int] = {}
         self._probes: list[tuple[Any, str]] = []
 
     def meet(self, variable: Variable) -> Any:
         """The value of a variable that no state has, now that the trace reads it."""
-        if self.reads and not variable.abstract:
+        if self.reads and not variable.abstract and id(variable) not in self.made:
             self.met[id(variable)] = variable
         return variable.peek() if self.reads else None
 
@@ -91,8 +92,9 @@ class Trace:
         """
         base = state.look(id(variable))
         if base is None:
-            self.met[id(variable)] = variable
             base = variable.peek()
+            if id(variable) not in self.made:
+                self.met[id(variable)] = variable
         count = self._draws.get(id(variable), 0)
         self._draws[id(variable)] = count + 1
         probe = lax.optimization_barrier(jnp.zeros(()))

@@ -176,6 +176,9 @@ class Variable(Operators):
         self.store: Store | None = None
         self._value = placement.place_first(self, value)
         self._lent = False  # somebody outside holds the array, too
+        state = current().state
+        if state is not None and state.trace is not None:
+            state.trace.made[id(self)] = self
 
     def _first_value(self, initializer: Any, shape: Any, dtype: Any) -> Any:
         ensure_device()

@@ -6,6 +6,7 @@ that falls a little. The first batches, what the traced step shows, and a loss t
 not finite tell of such mistakes; nothing else may.
 """
 
+import functools
 import random
 import time
 import warnings
@@ -91,13 +92,10 @@ class Clock(layers.Layer):
         return x * (time.time() % 1)
 
 
-def stranger(kept):
+def stranger(make):
     class Own(layers.Layer):
         def call(self, x):
-            inner = layers.Dense(4, name="inner")
-            if kept:
-                self.inner = inner
-            return inner(x)
+            return make(name="inner")(x)
 
     model = keras.Sequential([keras.Input((4,)), Own(), layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -242,8 +240,16 @@ WARNINGS = {
     "random": (lambda: frozen(lambda s, x: x * random.random()), "'noisy'.*random"),
     "own generator": (lambda: frozen(lambda s, x: x * s.rng.normal()), "self.rng"),
     "time": (clock, "time.time"),
-    "a layer made in call": (lambda: stranger(False), "'.*inner' is called.*no part"),
-    "made anew in call": (lambda: stranger(True), "'.*inner' is called.*no part"),
+    "a layer made in call": (
+        lambda: stranger(functools.partial(layers.Dense, 4)),
+        "'.*inner' is called.*no part",
+    ),
+    "state made in call": (
+        lambda: stranger(layers.BatchNormalization), "'.*inner' is called.*no part"
+    ),
+    "random state made in call": (
+        lambda: stranger(functools.partial(layers.Dropout, 0.5)), "uses random in"
+    ),
 } | {
     f"mask: {type(layer).__name__}": (
         lambda layer=layer: masked(layer), f"'{layer.name}' was given.* mask.*drops it"
