@@ -6,12 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from carnyx import config
 from carnyx.configurable import field, one_of
 from carnyx.errors import ArgumentError, ShapeError
-from carnyx.metrics.confusion import ALL, _Confusion, are_even
+from carnyx.metrics.confusion import ALL, _Confusion, are_even, even_thresholds
 from carnyx.ops.core import convert_to_tensor
 from carnyx.ops.numpy import divide_no_nan
 
@@ -55,7 +54,7 @@ class AUC(_Confusion):
             between = sorted(float(t) for t in self.thresholds)
             self.num_thresholds = len(between) + 2
         else:
-            between = np.linspace(0, 1, self.num_thresholds)[1:-1].tolist()
+            between = even_thresholds(self.num_thresholds)[1:-1]
         self._even = are_even([0.0, *between, 1.0])
         e = config.epsilon()  # so that 0 and 1 are counted
         self.thresholds = [-e, *between, 1 + e]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx import config
+from carnyx._core.memory import ensure_room
 from carnyx.configurable import field, fraction, positive
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.losses.shapes import check_alike, squeeze_or_expand_to_same_rank
@@ -18,6 +19,12 @@ from carnyx.ops.numpy import divide_no_nan
 
 ALL = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 _LOWEST = -1e10  # a threshold below, and a prediction outside, the k largest
+
+
+def even_thresholds(count: int) -> list[float]:
+    """`count` numbers from 0 to 1."""
+    ensure_room((count,), "float64", "A list of thresholds", copies=5)  # of objects
+    return np.linspace(0, 1, count).tolist()
 
 
 def are_even(thresholds: Any) -> bool:
@@ -224,7 +231,7 @@ class _BestAt(_Confusion):
     def __post_init__(self) -> None:
         super().__post_init__()
         n = self.num_thresholds
-        self.thresholds = [0.5] if n == 1 else np.linspace(0, 1, n).tolist()
+        self.thresholds = [0.5] if n == 1 else even_thresholds(n)
         self._make_counts((n,))
 
     def result(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import jax.numpy as jnp
@@ -130,11 +131,28 @@ def arange(
         # a size unknown while a graph is traced counts as the integer that it will be
         dtype = result_type(*(int if export.is_symbolic_dim(x) else x for x in ends))
     dtype = standardize_dtype(dtype)
+    _ensure_range(start, stop, step, dtype)
     if "int" in dtype:
         for end in (start, stop):
             if isinstance(end, int):
                 check_narrow(np.asarray(end), "arange")
     return jnp.arange(start, stop, step, dtype)
+
+
+def _ensure_range(start: Any, stop: Any, step: Any, dtype: str) -> None:
+    """Room for a range whose ends are known."""
+    first, last = (0, start) if stop is None else (start, stop)
+    ends = first, last, 1 if step is None else step
+    if all(isinstance(x, int | float | np.number) for x in ends):
+        count = (ends[1] - ends[0]) / ends[2]
+        if math.isfinite(count):
+            ensure_room(max(math.ceil(count), 0), dtype, "A range")
+
+
+def _ensure_between(num: Any, start: Tensor, stop: Tensor, dtype: Any) -> None:
+    """Room for `num` values between two."""
+    shape = np.broadcast_shapes(start.shape, stop.shape)
+    ensure_room((num, *shape), dtype or config.floatx(), "A range")
 
 
 @op
@@ -152,6 +170,7 @@ def linspace(
     With `retstep` also the step, as a tuple.
     """
     start, stop, dtype = tensor(start), tensor(stop), given_dtype(dtype)
+    _ensure_between(num, start, stop, dtype)
     return jnp.linspace(start, stop, num, endpoint, retstep, dtype, axis)
 
 
@@ -167,6 +186,7 @@ def logspace(
 ) -> Tensor:
     """base ** linspace(start, stop, num)."""
     start, stop, dtype = tensor(start), tensor(stop), given_dtype(dtype)
+    _ensure_between(num, start, stop, dtype)
     return jnp.logspace(start, stop, num, endpoint, base, dtype, axis)
 
 
@@ -181,6 +201,7 @@ def geomspace(
 ) -> Tensor:
     """`num` values from start to stop in a constant ratio."""
     start, stop, dtype = tensor(start), tensor(stop), given_dtype(dtype)
+    _ensure_between(num, start, stop, dtype)
     return jnp.geomspace(start, stop, num, endpoint, dtype, axis)
 
 
@@ -204,6 +225,8 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
         raise ShapeError(f"vander got x of shape {x.shape}; expected a vector.")
     if N is not None and N < 0:
         raise ArgumentError(f"vander got N={N}; expected a number of columns >= 0.")
+    if N is not None:
+        ensure_room((*x.shape, N), x.dtype, "A matrix")
     return jnp.vander(x, N, increasing)
 
 
@@ -213,6 +236,7 @@ class _Window(Protocol):
 
 def _window(fn: Any, doc: str) -> _Window:
     def apply(x: Tensor) -> Tensor:
+        ensure_room(int(x), config.floatx(), "A window")
         return fn(int(x)).astype(config.floatx())  # x is a size: it must be known
 
     return named(apply, fn.__name__, doc)
@@ -227,4 +251,5 @@ hanning = _window(jnp.hanning, "0.5 - 0.5 cos, as a window of x points.")
 @op
 def kaiser(x: Tensor, beta: Tensor) -> Tensor:
     """Kaiser's window of x points; a greater `beta` makes it narrower."""
+    ensure_room(int(x), config.floatx(), "A window")
     return jnp.kaiser(int(x), beta).astype(config.floatx())

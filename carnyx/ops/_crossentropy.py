@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from carnyx import config
+from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
+from carnyx._core.scope import is_tracer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import given_dtype, tensor, to_float, to_floats
 from carnyx.ops._safe import divisor
@@ -119,7 +121,10 @@ def one_hot(
     """
     _dense_only("one_hot", sparse)
     dtype = given_dtype(dtype) or config.floatx()
-    return jax.nn.one_hot(tensor(x), num_classes, dtype=dtype, axis=axis)
+    labels = tensor(x)
+    if not is_tracer(labels):  # a program may never make them
+        ensure_room((*labels.shape, num_classes), dtype, "One-hot rows")
+    return jax.nn.one_hot(labels, num_classes, dtype=dtype, axis=axis)
 
 
 @op

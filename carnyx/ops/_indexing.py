@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
 from carnyx._core.scope import current
 from carnyx.errors import ArgumentError, ShapeError
@@ -232,6 +233,7 @@ def bincount(
     """
     x = _known(x, "bincount", "Sum one_hot(x, size) instead.")
     length = max(minlength, int(x.max()) + 1 if x.size else 0)
+    ensure_room((*x.shape[:-1], length), "int32", "Counts")
     weights = jnp.ones_like(x, "int32") if weights is None else tensor(weights)
 
     def count(row: jax.Array, weight: jax.Array) -> jax.Array:

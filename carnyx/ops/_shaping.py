@@ -8,7 +8,9 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 import numpy as np
 
+from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
+from carnyx._core.scope import is_tracer
 from carnyx._numbers import REFUSED, as_integer, integer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import given_dtype, tensor
@@ -91,7 +93,10 @@ def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
 @op
 def broadcast_to(x: Tensor, shape: ShapeLike) -> Tensor:
     """x repeated along new axes and those of size 1, to the given shape."""
-    return jnp.broadcast_to(tensor(x), tuple(shape))  # type: ignore[arg-type]
+    x = tensor(x)
+    if not is_tracer(x):  # a program may never make it
+        ensure_room(shape, x.dtype, "An array")
+    return jnp.broadcast_to(x, tuple(shape))  # type: ignore[arg-type]
 
 
 @op
@@ -125,7 +130,10 @@ def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
 def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
     """Each entry `repeats` times in a row along `axis` (None: of x flattened)."""
     repeats = repeats if isinstance(repeats, int) else np.asarray(repeats)
-    return jnp.repeat(tensor(x), repeats, axis)
+    x = tensor(x)
+    if isinstance(repeats, int) and not is_tracer(x):
+        ensure_room((*x.shape, repeats), x.dtype, "An array")
+    return jnp.repeat(x, repeats, axis)
 
 
 @op
@@ -133,7 +141,10 @@ def tile(x: Tensor, repeats: Any) -> Tensor:
     """x as a whole, `repeats` times along each axis."""
     if any(isinstance(n, int) and n < 0 for n in np.ravel(repeats).tolist()):
         raise ArgumentError(f"tile got repeats={repeats!r}; expected none below 0.")
-    return jnp.tile(tensor(x), repeats)
+    x = tensor(x)
+    if not is_tracer(x):
+        ensure_room((*x.shape, *np.ravel(repeats).tolist()), x.dtype, "An array")
+    return jnp.tile(x, repeats)
 
 
 @op

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
 from carnyx._core.scope import is_tracer
 from carnyx.errors import ArgumentError, ShapeError
@@ -46,6 +47,8 @@ def _segments(
         raise ArgumentError(
             "num_segments=None: while tracing, the number of segments must be given."
         )
+    if count is not None:
+        ensure_room((count, *data.shape[1:]), data.dtype, "An array of segments")
     return reduce(data, ids, count, indices_are_sorted=ordered)
 
 

@@ -300,6 +300,8 @@ def _deserialize_record(record: dict[str, Any], family: str) -> Any:
     cls = find_class(record, family)
     if not hasattr(cls, "from_config"):
         return cls  # a function registered under the name
+    if name == "Sequential" and isinstance(config, list):  # up to Keras 2.2.2
+        config = {"layers": config}
     if not isinstance(config, dict):
         raise RecordError(f"The config of {name!r} is {config!r}, not a dict.")
     met, number = _shared.get(), record.get("shared_object_id")

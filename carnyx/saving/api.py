@@ -16,6 +16,7 @@ from carnyx.errors import (
     ArgumentError,
     FileError,
     NotBuiltError,
+    OutOfMemoryError,
     UnknownNameError,
     UnsafeModelError,
     add_note_once,
@@ -310,10 +311,12 @@ def _naming_the_file(source: str) -> Iterator[None]:
     """Errors about the config say which file it stands in."""
     try:
         yield
-    except (UnsafeModelError, UnknownNameError) as error:
+    except (UnsafeModelError, UnknownNameError, OutOfMemoryError) as error:
         if source in str(error):
             raise
-        raise type(error)(f"{source} was not loaded: {error}") from error.__cause__
+        named = type(error)(f"{source} was not loaded: {error}")
+        named.__notes__ = list(getattr(error, "__notes__", ()))
+        raise named from error.__cause__
     except RecursionError:
         raise UnsafeModelError(
             f"{source} was not loaded: its models are nested too deep."

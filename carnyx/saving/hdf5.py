@@ -159,13 +159,14 @@ def _walk(file: Any, tree: Tree, size: int) -> None:
                 waiting.append((path, item))
             elif isinstance(item, Dataset):
                 stored = _stored(item, tree.source, path)
-                total += (
-                    int(np.prod(stored.shape, dtype=object)) * stored.dtype.itemsize
-                )
+                # HDF5 unfolds a whole chunk to read any part of it
+                sizes = (stored.shape, item.chunks or ())
+                most = max(int(np.prod(s, dtype=object)) for s in sizes)
+                total += most * stored.dtype.itemsize
                 if total > budget(size):
                     what = (
-                        f"has shape {stored.shape}: the arrays so far would take "
-                        f"{readable(total)}, in a file of {readable(size)}"
+                        f"has shape {stored.shape}, chunks {item.chunks}: the "
+                        f"arrays so far would take {readable(total)}, in a file of {readable(size)}"
                     )
                     remedy = "If you trust it, repack it without compression."
                     raise refused(tree.source, repr(path), what, remedy)

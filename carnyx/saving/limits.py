@@ -19,8 +19,9 @@ def check_layers(record: Any, source: str, most: int) -> None:
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            layers = value.get("layers")
-            count += len(layers) if isinstance(layers, list) else 0
+            of_old = value.get("config") if value.get("class_name") else None
+            lists = [v for v in (value.get("layers"), of_old) if isinstance(v, list)]
+            count += sum(map(len, lists))
             waiting += value.values()
         elif isinstance(value, list):
             waiting += [v for v in value if isinstance(v, dict | list)]

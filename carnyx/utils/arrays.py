@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from carnyx import ops
+from carnyx._core.memory import ensure_room
 from carnyx._core.scope import is_tracer
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError
@@ -40,7 +41,10 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
         )
     if isinstance(x, jax.Array):
         return ops.one_hot(labels, count)
-    return np.eye(count)[labels]
+    ensure_room((*labels.shape, count), "float64", "One-hot rows")
+    rows = np.zeros((*labels.shape, count))
+    np.put_along_axis(rows, labels[..., None], 1.0, axis=-1)
+    return rows
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2) -> Any:
@@ -96,6 +100,8 @@ def pad_sequences(
         raise ArgumentError(f"pad_sequences got value={value!r} for dtype {dtype}.")
     if kind.kind in "US" and kind.itemsize == 0:  # text of any length: of the longest
         dtype = np.result_type(np.asarray(value).astype(kind), *rows)
+    if kind.kind in "biuf":
+        ensure_room((len(rows), length, *shape), kind, "Padded rows")
     out = np.full((len(rows), length, *shape), value, dtype=dtype)
     for i, row in enumerate(rows):
         if len(row) == 0 or length == 0:

@@ -44,6 +44,25 @@ ROWS = {
     "eye": lambda: keras.ops.eye(10**8),
     "normal": lambda: keras.random.normal((10**6, 10**6)),
     "metric": lambda: keras.metrics.MeanIoU(10**7),
+    "thresholds": lambda: keras.metrics.AUC(num_thresholds=10**12),
+    "thresholds of a rate": lambda: keras.metrics.PrecisionAtRecall(0.5, HUGE),
+    "arange": lambda: keras.ops.arange(HUGE),
+    "arange of floats": lambda: keras.ops.arange(0.0, 1e12, 2.0),
+    "linspace": lambda: keras.ops.linspace(0, 1, HUGE),
+    "logspace": lambda: keras.ops.logspace(0, [1.0, 2.0], HUGE),
+    "geomspace": lambda: keras.ops.geomspace(1, 2, HUGE),
+    "window": lambda: keras.ops.hanning(HUGE),
+    "kaiser": lambda: keras.ops.kaiser(HUGE, 14.0),
+    "vander": lambda: keras.ops.vander(keras.ops.ones(3), HUGE),
+    "one_hot": lambda: keras.ops.one_hot([0, 2], HUGE),
+    "multi_hot": lambda: keras.ops.multi_hot([0, 2], HUGE),
+    "tile": lambda: keras.ops.tile(keras.ops.ones(3), HUGE),
+    "repeat": lambda: keras.ops.repeat(keras.ops.ones(3), HUGE),
+    "broadcast_to": lambda: keras.ops.broadcast_to(1.0, (HUGE,)),
+    "bincount": lambda: keras.ops.bincount([1, 2], minlength=HUGE),
+    "segments": lambda: keras.ops.segment_sum(keras.ops.ones(2), [0, 1], HUGE),
+    "to_categorical": lambda: keras.utils.to_categorical([0, 1], HUGE),
+    "pad_sequences": lambda: keras.utils.pad_sequences([[1]], maxlen=HUGE),
     **{
         f"initializer {name}": (lambda name=name: keras.initializers.get(name)((HUGE,)))
         for name in ("zeros", "ones", "glorot_uniform", "he_normal", "random_normal")
@@ -67,6 +86,11 @@ def test_the_error_names_weight_shape_bytes_and_layer():
     assert "wide/kernel" in text and "(200000, 500000000)" in text
     assert "363.8 TiB" in text
     assert any("wide" in note for note in caught.value.__notes__)
+
+
+def test_few_labels_of_many_classes_take_a_row_each():
+    rows = keras.utils.to_categorical([0, 299_999])  # not the square of the classes
+    assert rows.shape == (2, 300_000) and rows[1, -1] == rows.sum() - 1 == 1
 
 
 def test_within_abstract_there_is_no_limit():

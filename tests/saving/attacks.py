@@ -442,3 +442,79 @@ def _(path):
     for _ in range(100):
         record = sequential(record)
     archive(path, record)
+
+
+HUGE = 10**11
+
+
+@attack(36, "units")
+def _(path):
+    archive(path, sequential(dense(units=HUGE)))
+
+
+@attack(36, "units-h5", ".h5")
+def _(path):
+    legacy(path, sequential(dense(units=HUGE)))
+
+
+@attack(36, "units-beyond-64-bits")
+def _(path):
+    archive(path, sequential(dense(units=10**30)))
+
+
+@attack(36, "input-shape")
+def _(path):
+    config = {"batch_shape": [None, HUGE], "name": "input_layer"}
+    layers = [INPUT | {"config": config}, DENSE | {"build_config": None}]
+    model = {"name": "wide", "layers": layers}
+    archive(path, {"module": "keras", "class_name": "Sequential", "config": model})
+
+
+@attack(36, "batch-size")
+def _(path):
+    config = {"batch_shape": [HUGE, 3, 3], "name": "input_layer"}
+    layers = [INPUT | {"config": config}, layer("LSTM", units=100, stateful=True)]
+    model = {"name": "long", "layers": layers}
+    archive(path, {"module": "keras", "class_name": "Sequential", "config": model})
+
+
+@attack(36, "build-shape")
+def _(path):
+    alone = DENSE | {"build_config": {"input_shape": [None, HUGE]}}
+    model = {"name": "sequential", "layers": [alone]}
+    archive(path, {"module": "keras", "class_name": "Sequential", "config": model})
+
+
+@attack(36, "embedding")
+def _(path):
+    archive(path, sequential(layer("Embedding", input_dim=HUGE, output_dim=9)))
+
+
+@attack(36, "embedding-h5", ".h5")
+def _(path):
+    legacy(path, sequential(layer("Embedding", input_dim=HUGE, output_dim=9)))
+
+
+@attack(36, "thresholds")
+def _(path):
+    auc = {
+        "module": "keras.metrics",
+        "class_name": "AUC",
+        "config": {"num_thresholds": 10**12},
+    }
+    compiled = {"optimizer": "sgd", "loss": "mse", "metrics": [auc]}
+    archive(path, sequential(DENSE) | {"compile_config": compiled})
+
+
+@attack(36, "chunks", ".weights.h5")
+def _(path):
+    path.write_bytes(bomb((3, 2), chunks=(1 << 14, 1 << 13), maxshape=(None, None)))
+
+
+@attack(36, "axes", ".weights.h5")
+def _(path):
+    path.write_bytes(bomb((1 << 40,) * 1 + (1,) * 30, chunks=(1,) * 31))
+
+
+def layer(kind, **config):
+    return {"module": "keras.layers", "class_name": kind, "config": config}
