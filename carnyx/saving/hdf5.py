@@ -166,7 +166,8 @@ def _walk(file: Any, tree: Tree, size: int) -> None:
                 if total > budget(size):
                     what = (
                         f"has shape {stored.shape}, chunks {item.chunks}: the "
-                        f"arrays so far would take {readable(total)}, in a file of {readable(size)}"
+                        f"arrays so far would take {readable(total)}, in a file of "
+                        f"{readable(size)}"
                     )
                     remedy = "If you trust it, repack it without compression."
                     raise refused(tree.source, repr(path), what, remedy)
