@@ -143,7 +143,7 @@ def _ensure_range(start: Any, stop: Any, step: Any, dtype: str) -> None:
     """Room for a range whose ends are known."""
     first, last = (0, start) if stop is None else (start, stop)
     ends = first, last, 1 if step is None else step
-    if all(isinstance(x, int | float | np.number) for x in ends):
+    if all(isinstance(x, int | float | np.number) for x in ends) and ends[2]:
         count = (ends[1] - ends[0]) / ends[2]
         if math.isfinite(count):
             ensure_room(max(math.ceil(count), 0), dtype, "A range")
