@@ -58,6 +58,8 @@ class Dataset(Transformations):
         self.file_paths: list[str] | None = None
 
     def __len__(self) -> int:
+        if self.endless:
+            raise TypeError("The dataset has no end: it was repeated without a number.")
         return self._length
 
     num_batches = property(__len__)
@@ -69,7 +71,7 @@ class Dataset(Transformations):
     def __iter__(self) -> Iterator[Any]:
         number, self._passes = self._passes, self._passes + 1
         items = in_threads(
-            lambda i: self.get(number, i), range(len(self)), self.workers, self.ahead
+            lambda i: self.get(number, i), range(self._length), self.workers, self.ahead
         )
         return (item for _, item in items)
 
@@ -100,7 +102,7 @@ class Dataset(Transformations):
             element = get(number, index)
             return func(*element) if isinstance(element, tuple) else func(element)
 
-        new = self._with(len(self), mapped)
+        new = self._with(self._length, mapped)
         if num_parallel_calls is not None and num_parallel_calls > 0:
             new.workers = num_parallel_calls
             new.ahead = max(new.ahead, new.workers)
@@ -121,7 +123,7 @@ class Dataset(Transformations):
             raise ArgumentError(
                 f"batch got batch_size={batch_size}; expected 1 or more."
             )
-        get, count = self.get, len(self)
+        get, count = self.get, self._length
         length = count // batch_size if drop_remainder else -(-count // batch_size)
 
         def batch(number: int, index: int) -> Any:
@@ -148,9 +150,10 @@ class Dataset(Transformations):
         Args:
             buffer_size: draw the next element from as many; by default from all.
         """
-        order = _Shuffle(len(self), buffer_size, seed, reshuffle_each_iteration)
+        self._need_end("shuffle")
+        order = _Shuffle(self._length, buffer_size, seed, reshuffle_each_iteration)
         get = self.get
-        new = self._with(len(self), lambda n, i: get(n, order(n, i)))
+        new = self._with(self._length, lambda n, i: get(n, order(n, i)))
         new._shuffles.append(order)
         new._shuffled_from = (
             self,
@@ -164,14 +167,18 @@ class Dataset(Transformations):
         After a shuffle, the elements as they were before it are kept, so that every
         pass still has an order of its own.
         """
+        self._need_end("cache")
         if self._shuffles:
-            if self._redo is None:  # it was shuffled last, or joined
+            if self._shuffled_from is not None:
+                new = self._cached_below()
+            elif self._redo is not None:
+                parent, again = self._redo
+                new = again(parent._cached_below())
+            else:
                 raise ArgumentError(
-                    "cache right after shuffle would keep the order of the first pass. "
-                    "Cache first, then shuffle."
+                    "cache of shuffled datasets that were joined, repeated or filtered "
+                    "would keep the order of the first pass. Cache first, then shuffle."
                 )
-            parent, again = self._redo
-            new = again(parent._cached_below())
             new.class_names, new.file_paths = self.class_names, self.file_paths
             return new
         get, kept = self.get, {}
@@ -181,7 +188,7 @@ class Dataset(Transformations):
                 kept[index] = get(number, index)
             return kept[index]
 
-        return self._with(len(self), cached)
+        return self._with(self._length, cached)
 
     def _cached_below(self) -> Dataset:
         """This dataset with a cache under its shuffle, where that was its last step."""
@@ -193,22 +200,22 @@ class Dataset(Transformations):
     def prefetch(self, buffer_size: int | None = None) -> Dataset:
         """Make up to `buffer_size` elements ahead; by default one a processor."""
         get = self.get
-        new = self._with(len(self), get)
+        new = self._with(self._length, get)
         wanted = self.workers if buffer_size is None or buffer_size < 1 else buffer_size
         new.ahead, new._last_batch = wanted, self._last_batch
         return new._done_by(self, lambda d: d.prefetch(buffer_size))
 
     def take(self, count: int) -> Dataset:
         """The first elements of every pass; -1 is all of them."""
-        count = len(self) if count < 0 else min(count, len(self))
+        count = self._length if count < 0 else min(count, self._length)
         new = self._with(count, self.get)
         return new._done_by(self, lambda d: d.take(count))
 
     def skip(self, count: int) -> Dataset:
         """Without the first elements of every pass."""
-        count = len(self) if count < 0 else min(count, len(self))
+        count = self._length if count < 0 else min(count, self._length)
         get = self.get
-        new = self._with(len(self) - count, lambda n, i: get(n, i + count))
+        new = self._with(self._length - count, lambda n, i: get(n, i + count))
         return new._done_by(self, lambda d: d.skip(count))
 
     def select(self, indices: Any) -> Dataset:
@@ -221,7 +228,7 @@ class Dataset(Transformations):
     @property
     def element_spec(self) -> Any:
         """The structure of an element, with shape and dtype of its parts."""
-        if not len(self):
+        if not self._length:
             raise DataError("The dataset is empty: it has no element to describe.")
         batch = (None,) if self._varying else ()
 
@@ -324,8 +331,16 @@ class DatasetFeed(SequenceFeed):
         class_weight: Mapping[int, float] | None = None,
     ) -> None:
         super().__init__(source, steps, False, class_weight)
+        if self.length is None:
+            raise DataError(
+                "The dataset has no end: it was repeated without a number. Give "
+                "steps_per_epoch (validation_steps, steps), or leave repeat() out: "
+                "fit begins a dataset anew for every epoch."
+            )
 
     def _place(self, number: int, index: int) -> Any:
+        if self._total is None:  # an epoch goes on where the last one ended
+            return 0, number * (self.length or 0) + index
         return self._pass(number, index)
 
     def _get(self, place: Any) -> Any:

@@ -12,16 +12,21 @@ import numpy as np
 from carnyx import tree
 from carnyx.errors import ArgumentError, DataError
 
+ENDLESS = 1 << 62  # elements, as many as an index can count
+
 D = TypeVar("D", bound="Indexed")
 
 
 class Indexed(Protocol):
     """The core that these transformations need."""
 
+    _length: int
     _shuffles: list[Any]
     _last_batch: Any
 
-    def __len__(self) -> int: ...
+    endless: Any
+
+    def _need_end(self, what: str) -> None: ...
     def __iter__(self) -> Iterator[Any]: ...
     def get(self, number: int, index: int) -> Any: ...
     def _with(self: D, length: int, get: Callable[[int, int], Any]) -> D: ...
@@ -30,21 +35,41 @@ class Indexed(Protocol):
 class Transformations:
     """Repeated, filtered, joined and taken apart; positions stay exact."""
 
-    def repeat(self: D, count: int | None = None) -> D:
-        """All elements `count` times, each time in the order of the next pass."""
-        if count is None or count < 1:
+    _length: int
+
+    @property
+    def endless(self) -> bool:
+        """Whether it was repeated without a number."""
+        return self._length > ENDLESS >> 24  # batches of it are, too
+
+    def _need_end(self, what: str) -> None:
+        if self.endless:
             raise ArgumentError(
-                f"repeat got count={count!r}; expected 1 or more. A dataset without an "
-                "end is not needed: fit begins it anew for every epoch."
+                f"{what} of a dataset without an end: {what} it first, then repeat it."
             )
-        get, length = self.get, len(self)
+
+    def repeat(self: D, count: int | None = None) -> D:
+        """All elements `count` times, each time in the order of the next pass.
+
+        Args:
+            count: None or -1 is without an end; fit needs `steps_per_epoch` then.
+        """
+        get, length = self.get, self._length
+        if count is None or count == -1:
+            passes = ENDLESS // max(length, 1)
+            return self._with(
+                passes * length, lambda n, i: get(n + i // length, i % length)
+            )
+        if count < 1:
+            raise ArgumentError(f"repeat got count={count!r}; expected 1 or more.")
+        self._need_end("repeat")
         return self._with(
             length * count, lambda n, i: get(n * count + i // length, i % length)
         )
 
     def unbatch(self: D) -> D:
         """The samples of batches as elements."""
-        get, count = self.get, len(self)
+        get, count = self.get, self._length
         size, last = (_rows(get(0, i)) for i in (0, count - 1))
 
         def sample(number: int, index: int) -> Any:
@@ -61,7 +86,8 @@ class Transformations:
 
     def filter(self: D, predicate: Callable[..., Any]) -> D:
         """The elements for which `predicate` is true; it is asked once a pass."""
-        get, count = self.get, len(self)
+        self._need_end("filter")
+        get, count = self.get, self._length
         kept: dict[int, list[int]] = {}
 
         def places(number: int) -> list[int]:
@@ -79,19 +105,19 @@ class Transformations:
         """Pairs of a number, from `start` on, and the element."""
         get = self.get
         return self._with(
-            len(self), lambda n, i: (np.int64(operator.index(start) + i), get(n, i))
+            self._length, lambda n, i: (np.int64(operator.index(start) + i), get(n, i))
         )
 
     def concatenate(self: D, dataset: D) -> D:
         """These elements, then those of another dataset."""
-        get, other, length = self.get, dataset.get, len(self)
+        get, other, length = self.get, dataset.get, self._length
 
         def either(number: int, index: int) -> Any:
             return (
                 get(number, index) if index < length else other(number, index - length)
             )
 
-        new = self._with(length + len(dataset), either)
+        new = self._with(length + dataset._length, either)
         new._shuffles += dataset._shuffles
         return new
 
@@ -100,7 +126,7 @@ class Transformations:
         """Tuples of the elements of several datasets, as many as the shortest has."""
         parts = datasets[0] if len(datasets) == 1 else datasets
         leaves = list(tree.flatten(parts))
-        shortest = min(map(len, leaves))
+        shortest = min(d._length for d in leaves)
         new = leaves[0]._with(
             shortest,
             lambda n, i: tree.map_structure(lambda d: d.get(n, i), parts),
@@ -118,8 +144,8 @@ class Transformations:
         return state
 
     def cardinality(self: Indexed) -> np.int64:
-        """How many elements there are."""
-        return np.int64(len(self))
+        """How many elements there are; -1 without an end."""
+        return np.int64(-1 if self.endless else self._length)
 
     def as_numpy_iterator(self: Indexed) -> Iterator[Any]:
         """The elements as NumPy arrays."""

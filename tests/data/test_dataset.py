@@ -61,7 +61,7 @@ def test_elements_are_kept_or_made_ahead():
     data = Dataset(6, lambda i: made.append(i) or i).cache()
     assert list(data) == list(data) == list(range(6)) and sorted(made) == list(range(6))
     with pytest.raises(ArgumentError, match="Cache first, then shuffle"):
-        data.shuffle().cache()
+        data.shuffle().repeat(2).cache()
     both = threading.Barrier(2, timeout=20)
     met = Dataset(4, lambda i: both.wait() * 0 + i).map(
         lambda i: i, num_parallel_calls=2

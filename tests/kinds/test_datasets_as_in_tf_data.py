@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from carnyx._data import Dataset, adapt
-from carnyx.errors import ArgumentError
+from carnyx.errors import ArgumentError, DataError
 
 
 def numbers(count=10):
@@ -92,6 +92,44 @@ def test_cache_below_a_shuffle():
     assert passes == plain  # in the orders that it has without
 
 
-def test_repeat_without_an_end():
-    with pytest.raises(ArgumentError, match="fit begins it anew"):
-        numbers().repeat()
+def test_cache_right_after_a_shuffle():
+    """As of a folder that is read sample by sample."""
+    made = []
+    data = Dataset(20, lambda i: made.append(i) or i).shuffle(seed=1)
+    kept = data.cache()
+    first, second = values(kept), values(kept)
+    assert sorted(made) == sorted(first) == list(range(20))
+    assert first != second and [first, second] == [values(data), values(data)]
+
+
+def pairs(dataset):
+    return dataset.map(lambda x: (np.float32([x]), np.float32([x])))
+
+
+@pytest.mark.parametrize("count", [None, -1])
+def test_repeat_without_an_end(count):
+    data = numbers(3).repeat(count)
+    assert values(data.take(8)) == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert data.cardinality() == data.batch(2).cardinality() == -1
+    with pytest.raises(TypeError, match="no end"):
+        len(data)
+    for what in (data.shuffle, data.cache, lambda: data.filter(bool)):
+        with pytest.raises(ArgumentError, match="then repeat"):
+            what()
+    with pytest.raises(DataError, match="Give steps_per_epoch"):
+        adapt(pairs(data).batch(2))
+
+
+def test_epochs_of_an_endless_dataset_follow_one_another():
+    def feed(seed):
+        return adapt(pairs(numbers(5).shuffle(seed=seed).repeat()).batch(2), steps=2)
+
+    def read(source, epoch, start=0):
+        return [v for b in source.epoch(epoch, start) for v in b[0].ravel().tolist()]
+
+    first = feed(3)
+    seen = [v for epoch in range(5) for v in read(first, epoch)]
+    assert [sorted(seen[i : i + 5]) for i in (0, 5, 10, 15)] == [[0, 1, 2, 3, 4]] * 4
+    again = feed(8)
+    again.restore(first.position(1, 3))
+    assert read(again, 3, 1) == seen[14:16]
