@@ -55,7 +55,7 @@ def as_number(value: Any) -> Any:
     return REFUSED
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """`value` with the scalars of NumPy in it, also within lists, as Python's.
 
     >>> import numpy as np

@@ -51,7 +51,7 @@ def move() -> None:
     _count += 1
 
 
-def note_set(instance: Any, name: str, value: Any) -> None:
+def note_set(instance: object, name: str, value: object) -> None:
     """To be called before an attribute is set."""
     if name not in _names or _recording.get() is not None:
         return

@@ -80,7 +80,7 @@ def get(name: str) -> Any:
     return _outside().get(name, SETTINGS[name][0])
 
 
-def put(name: str, value: Any) -> None:
+def put(name: str, value: object) -> None:
     """Set a value from code; it wins over environment and files."""
     _set_in_code[name] = _checked(name, value, "code")
 

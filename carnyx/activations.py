@@ -38,7 +38,7 @@ from carnyx.ops.nn import tanh_shrink as tanh_shrink
 from carnyx.ops.nn import threshold as threshold
 from carnyx.ops.numpy import exp, minimum, where
 from carnyx.ops.numpy import tanh as tanh
-from carnyx.typing import Tensor
+from carnyx.typing import Config, Tensor
 
 
 def relu(
@@ -103,7 +103,7 @@ registry.add_builtin(silu, "activations", "swish")
 registry.add_builtin(hard_silu, "activations", "hard_swish")
 
 
-def get(identifier: Any) -> Callable[..., Any]:
+def get(identifier: object) -> Callable[..., Any]:
     """An activation from its name, its config or itself; None is `linear`.
 
     Raises:
@@ -122,7 +122,7 @@ def serialize(activation: Callable[..., Any]) -> Any:
     return registry.serialize_keras_object(activation)
 
 
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
     with registry.custom_object_scope(custom_objects or {}):
         return get(config)

@@ -44,7 +44,7 @@ class Field:
 
     def __init__(
         self,
-        default: Any,
+        default: object,
         convert: Callable[[Any], Any] | None,
         check: Callable[[Any], str | None] | None,
         kw_only: bool,
@@ -59,7 +59,7 @@ class Field:
         self.name = name
         self.number = _number(inspect.get_annotations(owner).get(name)) or self.number
 
-    def settled(self, instance: Any, value: Any) -> Any:
+    def settled(self, instance: object, value: object) -> Any:
         """What an object keeps of the value that it is given."""
         problem, given, value = None, value, plain(value)
         if self.number is not None:
@@ -107,7 +107,7 @@ def _words(check: Callable[[Any], str | None] | None, given: Any, n: _Number) ->
 
 
 def field(
-    default: Any = REQUIRED,
+    default: object = REQUIRED,
     convert: Callable[[Any], Any] | None = None,
     *,
     check: Callable[[Any], str | None] | None = None,
@@ -127,20 +127,20 @@ def field(
     return Field(default, convert, check, kw_only, config)
 
 
-def positive(value: Any) -> str | None:
+def positive(value: object) -> str | None:
     """A check: an integer above 0."""
     number = as_integer(value)
     return None if number is not REFUSED and number > 0 else "an integer above 0"
 
 
-def fraction(value: Any) -> str | None:
+def fraction(value: object) -> str | None:
     """A check: a number from 0 to 1."""
     number = as_number(value)
     good = number is not REFUSED and 0 <= number <= 1
     return None if good else "a number from 0 to 1"
 
 
-def whole_numbers(value: Any) -> str | None:
+def whole_numbers(value: object) -> str | None:
     """A check: an integer, or several."""
     many = value if isinstance(value, Sequence | np.ndarray) else [value]
     good = not isinstance(value, str) and all(
@@ -160,7 +160,7 @@ def at_least(least: float, words: str = "a number") -> Callable[[Any], str | Non
     return check
 
 
-def above_zero(value: Any) -> str | None:
+def above_zero(value: object) -> str | None:
     """A check: a number above 0."""
     number = as_number(value)
     return None if number is not REFUSED and number > 0 else "a number above 0"

@@ -8,7 +8,7 @@ from carnyx import config, registry
 from carnyx.configurable import Configurable, field
 from carnyx.ops.core import convert_to_tensor
 from carnyx.ops.numpy import clip, maximum, sqrt, square, sum
-from carnyx.typing import Axis, Tensor
+from carnyx.typing import Axis, Config, Tensor
 
 
 class Constraint(Configurable):
@@ -84,19 +84,19 @@ unit_norm = registry.add_builtin(UnitNorm, "constraints", "unit_norm")
 min_max_norm = registry.add_builtin(MinMaxNorm, "constraints", "min_max_norm")
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: object) -> Any:
     """A constraint from its name, config, class or itself; None stays None."""
     if identifier is None:
         return None
     return registry.lookup_callable(identifier, "constraints", kind="constraint")
 
 
-def serialize(constraint: Any) -> Any:
+def serialize(constraint: object) -> Any:
     """A constraint as plain data."""
     return registry.serialize_keras_object(constraint)
 
 
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
     with registry.custom_object_scope(custom_objects or {}):
         return get(config)

@@ -10,13 +10,14 @@ import numpy as np
 
 from carnyx import _settings
 from carnyx.errors import ArgumentError, DTypeError
+from carnyx.typing import DTypeLike
 
 _PYTHON_TYPES = {bool: "bool", int: "int32", float: None, complex: "complex64"}
 _MIXED = {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}
 _SPECIAL = {"bfloat16": ml_dtypes.bfloat16, "int4": ml_dtypes.int4}
 
 
-def standardize_dtype(dtype: Any) -> str:
+def standardize_dtype(dtype: DTypeLike) -> str:
     """The name of a dtype given in any form; None is `floatx`.
 
     >>> standardize_dtype(float), standardize_dtype("half"), standardize_dtype(None)
@@ -40,12 +41,12 @@ def standardize_dtype(dtype: Any) -> str:
         ) from None
 
 
-def is_float(dtype: Any) -> bool:
+def is_float(dtype: DTypeLike) -> bool:
     """True for the floating dtypes, 8-bit and bfloat16 included."""
     return dtype != "string" and jnp.issubdtype(jnp.dtype(dtype), np.floating)
 
 
-def is_integer(dtype: Any) -> bool:
+def is_integer(dtype: DTypeLike) -> bool:
     """True for the signed and unsigned integer dtypes, and bool is none of them."""
     return dtype != "string" and jnp.issubdtype(jnp.dtype(dtype), np.integer)
 
@@ -123,7 +124,7 @@ def set_dtype_policy(policy: str | DTypePolicy) -> None:
     _settings.put("dtype_policy", get(policy).name)
 
 
-def get(identifier: Any) -> DTypePolicy:
+def get(identifier: object) -> DTypePolicy:
     """A policy from a name, a dtype, a config, a policy, or None (the global one)."""
     if identifier is None:
         return dtype_policy()

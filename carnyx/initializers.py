@@ -7,8 +7,8 @@ program a shape would take longer than the first epoch of a small model.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from carnyx._core.seed import SeedGenerator, draw_seed, make_default_seed
 from carnyx.configurable import Configurable, above_zero, field, one_of
 from carnyx.dtype_policies import standardize_dtype
 from carnyx.errors import ArgumentError, ShapeError
-from carnyx.typing import DTypeLike, Tensor
+from carnyx.typing import Config, DTypeLike, Tensor
 
 C = TypeVar("C", bound=type)
 
@@ -453,7 +453,11 @@ variance_scaling = _known(VarianceScaling, "variance_scaling")
 zeros = _known(Zeros, "zeros", "zero")
 
 
-def get(identifier: Any) -> Any:
+InitializerLike: TypeAlias = str | Mapping[str, Any] | Callable[..., Any] | Initializer
+"""An initializer by its name or config, a function of shape and dtype, or itself."""
+
+
+def get(identifier: object) -> Any:
     """An initializer from its name, config, class, values or itself; None stays None.
 
     >>> type(get("he_normal")).__name__, get(np.ones(2))((2,)).tolist()
@@ -478,12 +482,12 @@ def _values(values: Any) -> Callable[..., Any]:
     return give
 
 
-def serialize(initializer: Any) -> Any:
+def serialize(initializer: object) -> Any:
     """An initializer as plain data."""
     return registry.serialize_keras_object(initializer)
 
 
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
     with registry.custom_object_scope(custom_objects or {}):
         return get(config)

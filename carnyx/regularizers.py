@@ -11,13 +11,13 @@ from carnyx.configurable import Configurable, field, one_of
 from carnyx.errors import ShapeError
 from carnyx.ops.nn import normalize
 from carnyx.ops.numpy import absolute, eye, matmul, square, sum, transpose
-from carnyx.typing import Tensor
+from carnyx.typing import Config, Tensor
 
 
 class Regularizer(Configurable):
     """Base of penalties: `regularizer(x)` is a number. Subclasses define `__call__`."""
 
-    def __call__(self, x: Tensor) -> Any:
+    def __call__(self, x: Tensor) -> Tensor:
         """The penalty."""
         return 0.0
 
@@ -41,7 +41,7 @@ class L1(Regularizer):
 
     l1: float | None = field(0.01, _or(0.01), check=_weight)
 
-    def __call__(self, x: Tensor) -> Any:
+    def __call__(self, x: Tensor) -> Tensor:
         return self.l1 * sum(absolute(x))
 
 
@@ -50,7 +50,7 @@ class L2(Regularizer):
 
     l2: float | None = field(0.01, _or(0.01), check=_weight)
 
-    def __call__(self, x: Tensor) -> Any:
+    def __call__(self, x: Tensor) -> Tensor:
         return self.l2 * sum(square(x))
 
 
@@ -60,7 +60,7 @@ class L1L2(Regularizer):
     l1: float | None = field(0.0, _or(0.0), check=_weight)
     l2: float | None = field(0.0, _or(0.0), check=_weight)
 
-    def __call__(self, x: Tensor) -> Any:
+    def __call__(self, x: Tensor) -> Tensor:
         return self.l1 * sum(absolute(x)) + self.l2 * sum(square(x))
 
 
@@ -73,7 +73,7 @@ class OrthogonalRegularizer(Regularizer):
     factor: float = field(0.01, check=_weight)
     mode: str = field("rows", check=one_of("rows", "columns"))
 
-    def __call__(self, inputs: Tensor) -> Any:
+    def __call__(self, inputs: Tensor) -> Tensor:
         if len(inputs.shape) != 2:
             raise ShapeError(
                 f"OrthogonalRegularizer got an input of shape {tuple(inputs.shape)}; "
@@ -95,7 +95,7 @@ orthogonal_regularizer = registry.add_builtin(
 registry.add_builtin(L1L2, "regularizers", "l1l2")
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: object) -> Any:
     """A regularizer from its name, config, class or itself; None stays None.
 
     >>> get("l2").get_config()
@@ -106,12 +106,12 @@ def get(identifier: Any) -> Any:
     return registry.lookup_callable(identifier, "regularizers", kind="regularizer")
 
 
-def serialize(regularizer: Any) -> Any:
+def serialize(regularizer: object) -> Any:
     """A regularizer as plain data."""
     return registry.serialize_keras_object(regularizer)
 
 
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
     with registry.custom_object_scope(custom_objects or {}):
         return get(config)

@@ -17,7 +17,7 @@ MAP_TO_NONE = object()
 """What a function given to `traverse` returns to put None in place of a node."""
 
 
-def is_nested(structure: Any) -> bool:
+def is_nested(structure: object) -> bool:
     """True for a dict, list, tuple or registered JAX container."""
     if isinstance(structure, dict | list | tuple):
         return True
@@ -28,7 +28,7 @@ def _is_none(x: Any) -> bool:
     return x is None
 
 
-def flatten(structure: Any) -> list[Any]:
+def flatten(structure: object) -> list[Any]:
     """The leaves, in order.
 
     >>> flatten({"b": [2, 3], "a": 1})
@@ -37,7 +37,7 @@ def flatten(structure: Any) -> list[Any]:
     return jax.tree_util.tree_leaves(structure, is_leaf=_is_none)
 
 
-def flatten_with_path(structure: Any) -> list[tuple[tuple[Any, ...], Any]]:
+def flatten_with_path(structure: object) -> list[tuple[tuple[Any, ...], Any]]:
     """Pairs of path and leaf; a path is a tuple of keys and indices."""
     pairs, _ = jax.tree_util.tree_flatten_with_path(structure, is_leaf=_is_none)
     return [(tuple(_key(k) for k in path), leaf) for path, leaf in pairs]
@@ -70,7 +70,7 @@ def map_structure(
 
 
 def map_structure_up_to(
-    shallow_structure: Any, func: Callable[..., Any], *structures: Any
+    shallow_structure: object, func: Callable[..., Any], *structures: Any
 ) -> Any:
     """Apply `func` to what stands at the leaves of `shallow_structure`."""
     definition = jax.tree_util.tree_structure(shallow_structure, is_leaf=_is_none)
@@ -79,7 +79,7 @@ def map_structure_up_to(
     return jax.tree_util.tree_unflatten(definition, results)
 
 
-def assert_same_structure(a: Any, b: Any) -> None:
+def assert_same_structure(a: object, b: object) -> None:
     """Raise ArgumentError where two structures differ in form.
 
     >>> assert_same_structure([1, 2], [3, 4])
@@ -92,14 +92,14 @@ def assert_same_structure(a: Any, b: Any) -> None:
         )
 
 
-def assert_same_paths(a: Any, b: Any) -> None:
+def assert_same_paths(a: object, b: object) -> None:
     """Raise ArgumentError where the paths to the leaves differ."""
     first, second = ([p for p, _ in flatten_with_path(s)] for s in (a, b))
     if first != second:
         raise ArgumentError(f"Two structures have different paths: {first}, {second}.")
 
 
-def pack_sequence_as(structure: Any, flat_sequence: Sequence[Any]) -> Any:
+def pack_sequence_as(structure: object, flat_sequence: Sequence[Any]) -> Any:
     """Put a flat sequence into the form of `structure`.
 
     >>> pack_sequence_as({"a": 0, "b": [0, 0]}, [1, 2, 3])
@@ -114,7 +114,7 @@ def pack_sequence_as(structure: Any, flat_sequence: Sequence[Any]) -> Any:
     return jax.tree_util.tree_unflatten(definition, flat)
 
 
-def lists_to_tuples(structure: Any) -> Any:
+def lists_to_tuples(structure: object) -> Any:
     """The same structure with a tuple for every list."""
     if isinstance(structure, dict):
         return {k: lists_to_tuples(v) for k, v in structure.items()}
@@ -134,7 +134,7 @@ def map_shape_structure(func: Callable[[Any], Any], structure: Any) -> Any:
     return func(structure)
 
 
-def is_shape(value: Any) -> bool:
+def is_shape(value: object) -> bool:
     """True for a list or tuple of sizes (integers and None)."""
     return isinstance(value, list | tuple) and all(
         d is None or (isinstance(d, Iterable) is False and _is_size(d)) for d in value
@@ -145,7 +145,9 @@ def _is_size(d: Any) -> bool:
     return isinstance(d, int) or hasattr(d, "__index__")
 
 
-def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) -> Any:
+def traverse(
+    func: Callable[[Any], Any], structure: object, top_down: bool = True
+) -> Any:
     """Walk every node; what `func` returns, unless None, takes the node's place.
 
     >>> traverse(lambda x: sum(x) if isinstance(x, tuple) else None, [(1, 2), 3])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 Tensor: TypeAlias = Any
 """A `jax.Array`, anything that becomes one, or a symbolic `KerasTensor`."""
@@ -16,3 +17,25 @@ DTypeLike: TypeAlias = Any
 """A dtype name, a NumPy or JAX dtype, or a Python scalar type."""
 
 Axis: TypeAlias = int | Sequence[int] | None
+
+Logs: TypeAlias = dict[str, Any]
+"""Loss and metrics by name, as callbacks are given them."""
+
+Config: TypeAlias = dict[str, Any]
+"""Arguments as plain data, as `get_config` gives them."""
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+
+class Device(Protocol):
+    """A device, as JAX has them."""
+
+    platform: str
+    id: int
+
+
+DeviceLike: TypeAlias = str | Device
+"""`"gpu:1"`, or the device itself."""
+
+ForOutputs: TypeAlias = str | Callable[..., Any] | Sequence[Any] | Mapping[Any, Any]
+"""A loss or metric: a name, function or object; a list or dict for several outputs."""

@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 Index = tuple[slice, ...]
 
 
-def is_shared(value: Any) -> bool:
+def is_shared(value: object) -> bool:
     """Whether other processes hold parts (or copies) of an array, too."""
     return isinstance(value, jax.Array) and not value.is_fully_addressable
 

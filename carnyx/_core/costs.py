@@ -40,11 +40,11 @@ class Name:
 
     __slots__ = ("aval",)
 
-    def __init__(self, aval: Any) -> None:
+    def __init__(self, aval: object) -> None:
         self.aval = aval
 
 
-def is_literal(x: Any) -> bool:
+def is_literal(x: object) -> bool:
     """Whether it is a number written into the program."""
     return hasattr(x, "val")
 

@@ -16,7 +16,7 @@ from carnyx._core.scope import current, in_program, scoped
 from carnyx.errors import DeviceError
 
 
-def find_device(name: Any) -> Any:
+def find_device(name: str) -> Any:
     """A device from `"gpu:1"`, `"/gpu:1"`, `"/device:GPU:1"`, `"cpu"`, or itself.
 
     Raises:
@@ -47,7 +47,7 @@ def _parsed(name: str) -> tuple[str, int | None]:
     return kind, index
 
 
-def plain_name(name: Any) -> str:
+def plain_name(name: str) -> str:
     """The one way to write a device, there or not: `"gpu:1"` for `"/device:GPU:1"`.
 
     Raises:
@@ -59,7 +59,7 @@ def plain_name(name: Any) -> str:
     return name if index is None else f"{kind}:{index}"
 
 
-def device(name: Any) -> contextlib.AbstractContextManager[Any]:
+def device(name: str) -> contextlib.AbstractContextManager[Any]:
     """Within it, layers that are called on symbolic tensors are placed on a device.
 
     A functional or sequential model whose layers were placed runs them there: each
@@ -181,7 +181,7 @@ def saved_devices(strict: bool = False, tell: bool = True) -> Iterator[None]:
         )
 
 
-def saved_device(name: Any) -> Any:
+def saved_device(name: str) -> Any:
     """The device that a file names for a layer; the scope in force where it names none,
     or one that is not there."""
     here = current().device

@@ -15,11 +15,14 @@ import jax
 import jax.numpy as jnp
 
 from carnyx.errors import OutOfMemoryError
+from carnyx.typing import DTypeLike, ShapeLike
 
 _SMALL = 1 << 20  # bytes that nobody asks the system about
 
 
-def ensure_room(shape: Any, dtype: Any, what: str, copies: int = 1) -> None:
+def ensure_room(
+    shape: ShapeLike | int, dtype: DTypeLike, what: str, copies: int = 1
+) -> None:
     """Nothing, or an error that says what is too large, and by how much.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from carnyx._core.scope import current
 from carnyx._core.symbol import KerasTensor, any_symbolic, is_symbolic
 from carnyx.configurable import Configurable
 from carnyx.errors import ArgumentError, DeviceError
+from carnyx.typing import DeviceLike
 
 
 class Operation(Configurable, register=False):
@@ -119,7 +121,7 @@ class Node:
     asked: str | None
 
     def __init__(
-        self, operation: Operation, args: tuple, kwargs: dict[str, Any], outputs: Any
+        self, operation: Operation, args: tuple, kwargs: dict[str, Any], outputs: object
     ) -> None:
         self.operation, self.args, self.kwargs = operation, args, kwargs
         self.inputs = symbols_in((args, kwargs))
@@ -132,8 +134,8 @@ class Node:
 
     @classmethod
     def detached(
-        cls, operation: Operation, args: tuple, kwargs: dict[str, Any], outputs: Any,
-        device: Any, index: int,
+        cls, operation: Operation, args: tuple, kwargs: dict[str, Any], outputs: object,
+        device: DeviceLike, index: int,
     ) -> Node:  # fmt: skip
         """A node of a graph made over, of which the operation knows nothing."""
         node = cls.__new__(cls)
@@ -184,7 +186,7 @@ class Node:
 class OpCall(Operation, register=False):
     """A recorded call of an op; the counterpart of a layer in a graph."""
 
-    def __init__(self, fn: Any, name: str | None = None) -> None:
+    def __init__(self, fn: Callable[..., Any], name: str | None = None) -> None:
         self.fn = fn
         self.name = name or auto_name(fn.op_name)
         self.built = True
@@ -202,7 +204,7 @@ def _is_leaf(x: Any) -> bool:
     return x is None or is_symbolic(x)
 
 
-def symbols_in(structure: Any) -> list[KerasTensor]:
+def symbols_in(structure: object) -> list[KerasTensor]:
     """The symbolic tensors of nested arguments, in order."""
     leaves = jax.tree_util.tree_leaves(structure, is_leaf=_is_leaf)
     return [leaf for leaf in leaves if is_symbolic(leaf)]

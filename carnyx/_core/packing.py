@@ -20,6 +20,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from carnyx._core import placement
 from carnyx._core.variable import Store, Variable
+from carnyx.typing import Tensor
 
 Spec = jax.ShapeDtypeStruct
 
@@ -45,7 +46,7 @@ def store_of(
     return PackedStore(variables, placed, packs) if packs else Store(variables, placed)
 
 
-def can_pack(sharding: Any) -> bool:
+def can_pack(sharding: object) -> bool:
     """Whether values that lie so can be packed: whole, or split over all devices.
 
     Where a mesh has two axes XLA would gather values to cut up a pack that is split.
@@ -118,7 +119,7 @@ class Pack:
             found[index] = lax.with_sharding_constraint(value, self.shardings[index])
         return found
 
-    def join(self, values: Any) -> Any:
+    def join(self, values: Tensor) -> Any:
         """Inside a program: one array of the values."""
         rows = [
             self._rows(lax.with_sharding_constraint(values[i], sharding), axis)
@@ -253,7 +254,7 @@ class PackedStore(Store):
             return self.values[self._at[index]].sharding
         return pack.shardings[index]
 
-    def put(self, index: int, value: Any) -> None:
+    def put(self, index: int, value: object) -> None:
         if index in self._at:
             self.values[self._at[index]] = value
         else:

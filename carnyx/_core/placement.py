@@ -18,6 +18,7 @@ from jax import lax
 from carnyx._core import across
 from carnyx._core.abstract import Spec, refuse
 from carnyx._core.devices import default_device, scopes_were_used
+from carnyx.typing import Tensor
 
 if TYPE_CHECKING:
     from carnyx._core.variable import Variable
@@ -64,7 +65,12 @@ class Placement:
     staged = False
 
     def make_program(
-        self, model: Any, name: str, step: Any, held: Any, usual: Callable[[], Any]
+        self,
+        model: Any,
+        name: str,
+        step: object,
+        held: object,
+        usual: Callable[[], Any],
     ) -> Any:
         """The program of a model's step; see `_training/protocols.py`.
 
@@ -77,7 +83,7 @@ class Placement:
         return usual()
 
     def make_prediction(
-        self, model: Any, step: Any, op_by_op: bool, usual: Callable[[], Any]
+        self, model: Any, step: object, op_by_op: bool, usual: Callable[[], Any]
     ) -> Any:
         """The program of a model's `predict_step`; likewise."""
         return usual()
@@ -103,15 +109,15 @@ class Placement:
         """Whether its value may go through programs in one array with others."""
         return False
 
-    def used(self, variable: Variable, value: Any) -> Any:
+    def used(self, variable: Variable, value: object) -> Any:
         """A value as a layer reads it inside a program."""
         return value
 
-    def output(self, path: str, value: Any) -> Any:
+    def output(self, path: str, value: object) -> Any:
         """What the layer at `path` gave, inside a program."""
         return value
 
-    def shown(self, values: Any) -> Any:
+    def shown(self, values: Tensor) -> Any:
         """What the host will read, inside a program: none of it elsewhere alone."""
         return values
 
@@ -133,7 +139,7 @@ class Placement:
 
     # ---- batches -----------------------------------------------------------------
 
-    def place_batch(self, batch: Any, axis: int = 0) -> Any:
+    def place_batch(self, batch: object, axis: int = 0) -> Any:
         """A batch on its way to the devices, each of which gets its samples alone.
 
         Samples that do not divide evenly are filled up with zeros, which `whole` cuts
@@ -162,7 +168,7 @@ class Placement:
             return jax.make_array_from_callback(leaf.shape, sharding, leaf.__getitem__)
         return leaf if leaf.sharding == sharding else across.put(leaf, sharding)
 
-    def whole(self, batch: Any) -> Any:
+    def whole(self, batch: object) -> Any:
         """Inside a program: the batch without what was filled up."""
         if not isinstance(batch, Padded):
             return batch
@@ -250,7 +256,7 @@ def _put(value: Any, sharding: Any) -> Any:
 # ---- what variables and programs ask --------------------------------------------
 
 
-def place_first(variable: Variable, value: Any) -> Any:
+def place_first(variable: Variable, value: object) -> Any:
     """The first value of a variable, where its layout or the placement says."""
     placement = _in_force[0]
     if placement is not None:

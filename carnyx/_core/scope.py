@@ -96,7 +96,7 @@ class State:
             value = self.outer.look(key)
         return value
 
-    def write(self, variable: Variable, value: Any) -> None:
+    def write(self, variable: Variable, value: object) -> None:
         key, state = id(variable), self
         while state.closed and key not in state.variables:
             if state.outer is None or key in state.values:
@@ -235,7 +235,7 @@ class StatelessScope:
         """Record a pair of variable and new value."""
         self.state.write(*update)
 
-    def add_loss(self, loss: Any) -> None:
+    def add_loss(self, loss: object) -> None:
         """Record a loss."""
         self.state.losses.append((None, loss))
 
@@ -270,6 +270,6 @@ def in_program() -> bool:
     return is_tracer(jnp.zeros(()))
 
 
-def is_tracer(x: Any) -> bool:
+def is_tracer(x: object) -> bool:
     """True for a value that is being traced by JAX."""
     return isinstance(x, Tracer)

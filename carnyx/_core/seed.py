@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random as python_random
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -90,6 +90,10 @@ class SeedGenerator(Configurable):
 registry.add_builtin(SeedGenerator, "random")
 
 
+SeedLike: TypeAlias = int | SeedGenerator
+"""What says where random numbers begin."""
+
+
 def _seed_state(seed: int) -> np.ndarray:
     return np.array([seed % 2**32, 0], "uint32")
 
@@ -131,7 +135,7 @@ def set_random_seed(seed: int) -> None:
     _begin_anew()
 
 
-def draw_seed(seed: Any) -> jax.Array:
+def draw_seed(seed: object) -> jax.Array:
     """A key from None (the global generator), an integer, or a `SeedGenerator`."""
     if isinstance(seed, SeedGenerator):
         return seed.next()

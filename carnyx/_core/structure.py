@@ -6,14 +6,12 @@ long as the counter stands still.
 
 from __future__ import annotations
 
-from typing import Any
-
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
 _count = 0
 
 
-def may_hold(value: Any) -> bool:
+def may_hold(value: object) -> bool:
     """Whether an attribute of this value may hold variables, or layers that do.
 
     A class says with `holds_variables = False` that its objects do not: `fit` sets

@@ -11,6 +11,7 @@ from carnyx._core.naming import auto_name
 from carnyx._core.operators import OPS, Operators
 from carnyx.dtype_policies import standardize_dtype
 from carnyx.errors import GraphError, NoValueError, ShapeError
+from carnyx.typing import DTypeLike, ShapeLike
 
 if TYPE_CHECKING:
     from carnyx._core.node import Node
@@ -38,7 +39,7 @@ class KerasTensor(Operators):
     def __init__(
         self,
         shape: Sequence[int | None],
-        dtype: Any = "float32",
+        dtype: DTypeLike = "float32",
         sparse: bool = False,
         ragged: bool = False,
         record_history: bool = True,
@@ -102,7 +103,7 @@ class KerasTensor(Operators):
         """As `ops.reshape`."""
         return OPS["reshape"](self, newshape)
 
-    def squeeze(self, axis: Any = None) -> Any:
+    def squeeze(self, axis: object = None) -> Any:
         """As `ops.squeeze`."""
         return OPS["squeeze"](self, axis)
 
@@ -149,7 +150,7 @@ class KerasTensor(Operators):
         raise self._refuse("asked for its len(); use .shape")
 
 
-def standardize_shape(shape: Any) -> tuple[int | None, ...]:
+def standardize_shape(shape: ShapeLike) -> tuple[int | None, ...]:
     """A tuple of sizes.
 
     Raises:
@@ -170,7 +171,7 @@ def standardize_shape(shape: Any) -> tuple[int | None, ...]:
     return sizes
 
 
-def is_symbolic(x: Any) -> bool:
+def is_symbolic(x: object) -> bool:
     """True for a `KerasTensor`."""
     return isinstance(x, KerasTensor)
 
@@ -178,7 +179,7 @@ def is_symbolic(x: Any) -> bool:
 is_keras_tensor = is_symbolic
 
 
-def any_symbolic(structure: Any) -> bool:
+def any_symbolic(structure: object) -> bool:
     """True where a `KerasTensor` stands anywhere in nested arguments."""
     if isinstance(structure, KerasTensor):
         return True

@@ -20,6 +20,7 @@ from carnyx._core.scope import current, is_tracer, scoped
 from carnyx._numbers import REFUSED, as_integer, check_narrow
 from carnyx.dtype_policies import is_float, standardize_dtype
 from carnyx.errors import ArgumentError, DTypeError, ShapeError
+from carnyx.typing import DTypeLike
 
 
 class Store:
@@ -102,7 +103,7 @@ class Store:
         """Where the value of one variable lies."""
         return self.values[index].sharding
 
-    def put(self, index: int, value: Any) -> None:
+    def put(self, index: int, value: jax.Array) -> None:
         """Another value for one variable."""
         self.values[index] = value
 
@@ -140,15 +141,15 @@ class Variable(Operators):
 
     def __init__(
         self,
-        initializer: Any,
+        initializer: object,
         shape: Sequence[int] | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         trainable: bool = True,
         autocast: bool = True,
         aggregation: str = "none",
         synchronization: str = "auto",
         name: str | None = None,
-        layout: Any = None,
+        layout: object = None,
     ) -> None:
         self.name = name = _checked_name(name or auto_name(type(self).__name__))
         self.path = "/".join(p for p in (current_path(), name) if p)
@@ -224,7 +225,7 @@ class Variable(Operators):
             return self._lent
         return self.store.has_lent(self.place)
 
-    def move(self, value: Any) -> None:
+    def move(self, value: jax.Array) -> None:
         """Keep the same value elsewhere."""
         if self.store is None:
             self._value = value
@@ -323,11 +324,11 @@ class Variable(Operators):
         self._lent, self._pending = True, None
         self.move(placement.place_first(self, value))
 
-    def assign_add(self, value: Any) -> Any:
+    def assign_add(self, value: object) -> Any:
         """Add to the value; returns the sum."""
         return self.assign(self.value + jnp.asarray(getattr(value, "value", value)))
 
-    def assign_sub(self, value: Any) -> Any:
+    def assign_sub(self, value: object) -> Any:
         """Subtract from the value; returns the difference."""
         return self.assign(self.value - jnp.asarray(getattr(value, "value", value)))
 
@@ -361,7 +362,7 @@ class Variable(Operators):
         return self._regularizer
 
     @regularizer.setter
-    def regularizer(self, value: Any) -> None:
+    def regularizer(self, value: object) -> None:
         self._regularizer = _callable_or_none(self, "regularizer", value)
 
     @property
@@ -370,7 +371,7 @@ class Variable(Operators):
         return self._constraint
 
     @constraint.setter
-    def constraint(self, value: Any) -> None:
+    def constraint(self, value: object) -> None:
         self._constraint = _callable_or_none(self, "constraint", value)
 
     @property
@@ -493,7 +494,7 @@ def _callable_or_none(variable: Variable, what: str, value: Any) -> Any:
 
 
 def as_array(
-    value: Any, dtype: Any, copy: bool = False, name: str = "A variable"
+    value: object, dtype: DTypeLike, copy: bool = False, name: str = "A variable"
 ) -> Any:
     """A JAX array of that dtype; host data is moved without compiling a program."""
     if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):

@@ -26,6 +26,7 @@ from carnyx._data.parts import Picked, take
 from carnyx._data.rows import Rows, as_rows, is_lazy
 from carnyx._numbers import check_narrow
 from carnyx.errors import DataError
+from carnyx.typing import Tensor
 
 
 class ArrayFeed(Feed):
@@ -43,9 +44,9 @@ class ArrayFeed(Feed):
 
     def __init__(
         self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
+        x: object,
+        y: object = None,
+        sample_weight: Tensor | None = None,
         batch_size: int | None = None,
         steps: int | None = None,
         shuffle: bool | str = False,

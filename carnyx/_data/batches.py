@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,11 +15,12 @@ from carnyx._data.class_weights import weigh
 from carnyx._data.hosts import as_array, target_dtype
 from carnyx._numbers import check_narrow
 from carnyx.errors import DataError
+from carnyx.typing import Tensor
 
 PARTS = ("x", "y", "sample_weight")
 
 
-def one_batch(x: Any, most: int) -> np.ndarray | None:
+def one_batch(x: object, most: int) -> np.ndarray | None:
     """A plain array of at most `most` samples as a batch; None for anything else."""
     if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
         return None
@@ -39,7 +40,7 @@ def named_leaves(batch: Any) -> list[tuple[str, Any]]:
     return pairs
 
 
-def map_named(func: Any, batch: Any) -> Any:
+def map_named(func: Callable[..., Any], batch: object) -> Any:
     """Apply `func(name, leaf)` to the leaves of a batch; None stays."""
     new = iter([func(name, leaf) for name, leaf in named_leaves(batch)])
     return tree.map_structure(lambda _: next(new), batch, none_is_leaf=False)
@@ -67,7 +68,7 @@ def common_size(named: list[tuple[str, Any]]) -> int:
     return next(iter(sizes.values()))
 
 
-def three_parts(item: Any) -> tuple[Any, Any, Any]:
+def three_parts(item: object) -> tuple[Any, Any, Any]:
     """`(x, y, sample_weight)` of what a source gave: x, (x,), (x, y) or all three."""
     if not isinstance(item, list | tuple):
         return item, None, None
@@ -80,7 +81,7 @@ def three_parts(item: Any) -> tuple[Any, Any, Any]:
     return x, y, weight
 
 
-def to_batch(item: Any, class_weight: Mapping[int, float] | None, where: str) -> Any:
+def to_batch(item: object, class_weight: Mapping[int, float] | None, where: str) -> Any:
     """A batch from what a source gave, cast and checked; JAX arrays stay on device."""
     try:
         x, y, weight = batch = three_parts(item)
@@ -122,7 +123,7 @@ def _ready(leaf: Any, name: str) -> Any:
     return leaf if leaf.dtype == dtype else leaf.astype(dtype)
 
 
-def spread_weights(y: Any, sample_weight: Any) -> Any:
+def spread_weights(y: object, sample_weight: Tensor) -> Any:
     """One array of weights for every output of several."""
     if sample_weight is None or not tree.is_nested(y):
         return sample_weight

@@ -17,12 +17,13 @@ from carnyx._data.rows import Rows, is_lazy
 from carnyx._data.sequences import SequenceFeed
 from carnyx._data.streams import GrainFeed, StreamFeed, TorchFeed
 from carnyx.errors import DataError
+from carnyx.typing import Tensor
 
 
 def adapt(
-    x: Any,
-    y: Any = None,
-    sample_weight: Any = None,
+    x: object,
+    y: object = None,
+    sample_weight: Tensor | None = None,
     batch_size: int | None = None,
     steps: int | None = None,
     shuffle: bool | str = False,
@@ -81,7 +82,7 @@ def adapt(
     return StreamFeed(source, steps, class_weight)
 
 
-def holds_arrays(x: Any) -> bool:
+def holds_arrays(x: object) -> bool:
     """Whether it is arrays, alone or nested, of which batches are cut."""
     arrays = is_array(x) or is_lazy(x) or isinstance(x, Rows | dict | list | tuple)
     return arrays or hasattr(x, "column_name")

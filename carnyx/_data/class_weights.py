@@ -13,11 +13,12 @@ import numpy as np
 from carnyx import _settings, config, tree
 from carnyx._data.hosts import as_array
 from carnyx.errors import DataError
+from carnyx.typing import Tensor
 
 
 def weigh(
-    y: Any,
-    sample_weight: Any,
+    y: object,
+    sample_weight: Tensor,
     class_weight: Mapping[int, float] | None,
     whole: bool = False,
 ) -> Any:

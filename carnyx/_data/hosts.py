@@ -14,11 +14,12 @@ from carnyx import config
 from carnyx._data import mistakes
 from carnyx.dtype_policies import is_float
 from carnyx.errors import DataError
+from carnyx.typing import DTypeLike
 
 _NARROW = {"int64": "int32", "uint64": "uint32", "complex128": "complex64"}
 
 
-def comes_from(value: Any, *libraries: str) -> bool:
+def comes_from(value: object, *libraries: str) -> bool:
     """Whether a class of the object, or one that it inherits, is of a library."""
     return any(library in libraries for library in _roots(type(value)))
 
@@ -28,7 +29,7 @@ def _roots(kind: type) -> tuple[str, ...]:
     return tuple(c.__module__.split(".")[0] for c in kind.__mro__)
 
 
-def target_dtype(dtype: Any, name: str) -> np.dtype:
+def target_dtype(dtype: DTypeLike, name: str) -> np.dtype:
     """The dtype in which data of `dtype` reaches a model."""
     target = _target(np.dtype(dtype), config.floatx())
     if target is None:
@@ -87,14 +88,14 @@ _READERS: dict[str, Callable[[Any], np.ndarray]] = {
 }
 
 
-def is_array(value: Any) -> bool:
+def is_array(value: object) -> bool:
     """Whether a leaf is an array, or gives one: frames, tensors, sparse matrices."""
     if isinstance(value, np.ndarray | jax.Array) or hasattr(value, "__array__"):
         return True
     return hasattr(value, "shape") and comes_from(value, *_READERS)
 
 
-def as_array(value: Any, name: str) -> np.ndarray:
+def as_array(value: object, name: str) -> np.ndarray:
     """The leaf as a NumPy array with samples along its first axis."""
     if not is_array(value):
         raise DataError(

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from carnyx.errors import DataError
+from carnyx.typing import DTypeLike
 
 _PAD = "Pad rows to one length: keras.utils.pad_sequences(rows, padding='post')."
 
 
-def refuse_plain(name: str, value: Any) -> None:
+def refuse_plain(name: str, value: object) -> None:
     """Refuse bare numbers, texts and nothing where arrays are expected.
 
     Args:
@@ -41,7 +42,7 @@ def refuse_plain(name: str, value: Any) -> None:
         raise DataError(_of_plain(name, value, first))
 
 
-def need_targets(given: Any, x: Any, y: Any, trained_on: Any) -> None:
+def need_targets(given: object, x: Any, y: Any, trained_on: object) -> None:
     """Refuse validation data that is x alone, where there were targets to train on."""
     if isinstance(given, bool | int | float):
         raise DataError(
@@ -102,12 +103,12 @@ def encode(name: str) -> str:
     )
 
 
-def of_dtype(name: str, dtype: Any) -> str:
+def of_dtype(name: str, dtype: DTypeLike) -> str:
     """Of text, dates and objects."""
     return f"{name} has dtype {dtype}; {encode(name)}"
 
 
-def of_objects(name: str, value: Any, array: np.ndarray) -> str:
+def of_objects(name: str, value: object, array: np.ndarray) -> str:
     """Of an array of objects that are no numbers, or a frame with such columns."""
     columns = _columns(value)
     if columns:
@@ -162,7 +163,7 @@ def of_samples_in_a_list(named: list[tuple[str, Any]]) -> str:
     return ""
 
 
-def of_no_source(x: Any) -> str:
+def of_no_source(x: object) -> str:
     """Of what is neither arrays nor gives batches; empty where it may."""
     if isinstance(x, str | os.PathLike):
         return (

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from carnyx._data.rows import Rows
+from carnyx.typing import DTypeLike
 
 
 class Picked:
@@ -18,7 +19,7 @@ class Picked:
         dtype: to read them as.
     """
 
-    def __init__(self, source: Any, rows: np.ndarray, dtype: Any) -> None:
+    def __init__(self, source: Any, rows: np.ndarray, dtype: DTypeLike) -> None:
         self.source, self.rows, self.dtype = source, rows, np.dtype(dtype)
         self.shape: tuple[int, ...] = (*rows.shape, *source.shape[1:])
         self.ndim = len(self.shape)

@@ -28,7 +28,7 @@ class Processes:
         source: `source[i]` is batch i; it is pickled.
     """
 
-    def __init__(self, source: Any, workers: int) -> None:
+    def __init__(self, source: object, workers: int) -> None:
         self.source, self._count = source, workers
         self._workers: list[_Worker] = []
         self._ticket, self._sent = 0, b""

@@ -9,6 +9,7 @@ import numpy as np
 
 from carnyx._data.hosts import as_array, comes_from
 from carnyx.errors import DataError
+from carnyx.typing import DTypeLike
 
 LARGE = 1 << 26  # bytes; what is mapped and smaller is an array like any other
 _PAGES = 1 << 17  # bytes that touching one row of a mapped file brings in
@@ -24,7 +25,12 @@ class Rows:
     """
 
     def __init__(
-        self, source: Any, dtype: Any, shape: Any, first: int = 0, last: Any = None
+        self,
+        source: Any,
+        dtype: DTypeLike,
+        shape: Any,
+        first: int = 0,
+        last: Any = None,
     ) -> None:
         self.source, self.dtype = source, np.dtype(dtype)
         self.first = first
@@ -138,7 +144,7 @@ def as_rows(value: Any, name: str) -> Any:
     return as_array(value, name)
 
 
-def is_lazy(value: Any) -> bool:
+def is_lazy(value: object) -> bool:
     """Whether it has the outside of an array, and reads what is asked for (HDF5)."""
     if not all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
         return False

@@ -28,7 +28,7 @@ def length_of(source: Any) -> int | None:
     return int(length)
 
 
-def where(index: Any) -> str:
+def where(index: object) -> str:
     """Which batch, for a message."""
     return f"batch {index} of the source"
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from carnyx import tree
 from carnyx.errors import ArgumentError, DataError
+from carnyx.typing import Tensor
 
 ENDLESS = 1 << 62  # elements, as many as an index can count
 
@@ -135,7 +136,7 @@ class Transformations:
         return new
 
     def reduce(
-        self: Indexed, initial_state: Any, reduce_func: Callable[..., Any]
+        self: Indexed, initial_state: Tensor, reduce_func: Callable[..., Any]
     ) -> Any:
         """`reduce_func(state, element)` over all elements, one after the other."""
         state = initial_state

@@ -33,7 +33,7 @@ def frequency(what: str, value: Any) -> Any:
     return integer(value, what, 1)
 
 
-def backup_folder(resume: Any, model_name: str) -> str | None:
+def backup_folder(resume: object, model_name: str) -> str | None:
     """The folder for `fit(resume=…)`: True takes one named after script and model."""
     if resume is None or resume is False:
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from carnyx.typing import Logs
+
 Hook = Callable[..., Any]
 
 
@@ -38,7 +40,7 @@ class BatchHooks:
         """Whether a group is whole after this step."""
         return (last + 1) // self.every > (self._first or 0) // self.every
 
-    def end(self, last: int, logs: Any) -> int:
+    def end(self, last: int, logs: Logs) -> int:
         """The group ends with this step; how many it had."""
         assert self._first is not None
         count, self._first = last + 1 - self._first, None

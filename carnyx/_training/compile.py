@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from carnyx import metrics as metrics_lib
@@ -14,7 +15,9 @@ from carnyx._training.state import Frozen, HeldState
 class Compiled:
     """What `compile` was given, and what belongs to it."""
 
-    def __init__(self, given: dict[str, Any], output_names: Any) -> None:
+    def __init__(
+        self, given: dict[str, Any], output_names: Sequence[str] | None
+    ) -> None:
         self.given = given
         self.loss = self.metrics = None
         if given["loss"] is not None:

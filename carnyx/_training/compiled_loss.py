@@ -16,6 +16,7 @@ from carnyx._training.outputs import Output, list_outputs, match_targets, spread
 from carnyx._training.structure_losses import PartLoss, Path, Term, terms_of
 from carnyx.errors import ArgumentError
 from carnyx.losses.base import LossFunctionWrapper
+from carnyx.typing import ForOutputs, Tensor
 
 # What "crossentropy" means for (binary, sparse categorical, categorical) targets.
 _CROSSENTROPIES = (
@@ -35,7 +36,10 @@ class CompiledLoss:
     """
 
     def __init__(
-        self, loss: Any, loss_weights: Any = None, output_names: Any = None
+        self,
+        loss: ForOutputs | None,
+        loss_weights: float | Sequence[Any] | Mapping[Any, Any] | None = None,
+        output_names: Sequence[str] | None = None,
     ) -> None:
         losses = "a name, a function or an object"
         _check("loss", loss, lambda x: x is None or _is_loss(x), losses)
@@ -50,7 +54,7 @@ class CompiledLoss:
         self.means: list[Any] = []  # the same in the order of the outputs
         self.built = False
 
-    def build(self, y_true: Any, y_pred: Any) -> None:
+    def build(self, y_true: Tensor, y_pred: Any) -> None:
         """Find the loss of each output, now that the outputs are known."""
         outputs = list_outputs(y_pred, self.output_names)
         terms = terms_of(self.given, self.given_weights, y_pred)
@@ -144,7 +148,9 @@ class CompiledLoss:
         self.means = list(means.values())
         self.metrics = [means[path] for path in order if path in means]
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Any:
         """The weighted sum of the outputs' losses; updates `metrics`."""
         if not self.built:
             self.build(y_true, y_pred)
@@ -232,7 +238,9 @@ class SeveralLosses(losses_lib.Loss):
         self.losses = losses
         self.weights: Sequence[float] = [1.0] * len(losses)
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Any:
         total: Any = 0.0
         for loss, weight in zip(self.losses, self.weights, strict=True):
             total = total + weight * loss(y_true, y_pred, sample_weight)
@@ -264,7 +272,7 @@ def free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def target_kind(y_true: Any, y_pred: Any) -> int:
+def target_kind(y_true: Tensor, y_pred: Tensor) -> int:
     """By shapes: 0 binary, 1 class numbers, 2 one-hot targets."""
     if y_true is None or not y_pred.shape:
         return 0

@@ -9,6 +9,7 @@ from carnyx import metrics as metrics_lib
 from carnyx import tree
 from carnyx._training.compiled_loss import CompiledLoss, free_name, target_kind
 from carnyx._training.outputs import Output, list_outputs, match_targets, spread
+from carnyx.typing import ForOutputs, Tensor
 
 
 class CompiledMetrics:
@@ -26,9 +27,9 @@ class CompiledMetrics:
 
     def __init__(
         self,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        output_names: Any = None,
+        metrics: ForOutputs | None = None,
+        weighted_metrics: ForOutputs | None = None,
+        output_names: Sequence[str] | None = None,
         loss: CompiledLoss | None = None,
     ) -> None:
         self.given, self.given_weighted = metrics, weighted_metrics
@@ -39,7 +40,7 @@ class CompiledMetrics:
         self.rows: list[tuple[int, str, Any, bool]] = []
         self.built = False
 
-    def build(self, y_true: Any, y_pred: Any) -> None:
+    def build(self, y_true: Tensor, y_pred: Any) -> None:
         """Find each output's metrics; `"accuracy"` depends on the shapes."""
         outputs = list_outputs(y_pred, self.output_names)
         known = [] if self.loss is None else self.loss.outputs
@@ -84,7 +85,9 @@ class CompiledMetrics:
         """The states of all metrics."""
         return [v for m in self.metrics for v in m.variables]
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         """Take a batch into account."""
         if not self.built:
             self.build(y_true, y_pred)

@@ -15,7 +15,7 @@ from carnyx._data import Feed, adapt
 from carnyx._training.outputs import trimmed
 
 
-def feed_of(data: Any, batch_size: int | None) -> Feed:
+def feed_of(data: object, batch_size: int | None) -> Feed:
     """A feed of arrays `(x, y)`, `(x, y, sample_weight)`, or a source; seed 0."""
     parts = data if isinstance(data, tuple) else (data,)
     return adapt(*parts, batch_size=batch_size, shuffle=True, seed=0)

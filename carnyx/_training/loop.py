@@ -33,8 +33,8 @@ def fit(
     *,
     epochs: int,
     steps_per_epoch: int | None,
-    validate: Any = None,
-    validation_freq: Any = 1,
+    validate: object = None,
+    validation_freq: object = 1,
 ) -> None:
     """Train; everything a user sees goes through the callbacks."""
     model = run.model

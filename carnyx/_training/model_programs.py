@@ -48,7 +48,7 @@ class ModelPrograms(Steps):
         return self._jit_compile and not self.run_eagerly
 
     @jit_compile.setter
-    def jit_compile(self, value: Any) -> None:
+    def jit_compile(self, value: object) -> None:
         if value not in (True, False, "auto"):
             raise ArgumentError(
                 f"jit_compile got {value!r}; expected True, False or 'auto'."

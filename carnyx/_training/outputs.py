@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from carnyx import tree
 from carnyx.errors import ArgumentError, DataError, UnknownKeyError, nearest
+from carnyx.typing import Tensor
 
 
 class Output(NamedTuple):
@@ -32,7 +33,7 @@ class Output(NamedTuple):
         return "/".join(map(str, self.path)) if self.label is None else self.label
 
 
-def list_outputs(y_pred: Any, names: Sequence[str] | None = None) -> list[Output]:
+def list_outputs(y_pred: Tensor, names: Sequence[str] | None = None) -> list[Output]:
     """The outputs of a model in order.
 
     Keys of a dict win over the names of layers, which stand for places in a list: a
@@ -59,7 +60,7 @@ def _output(y_pred: Any, path: tuple[Any, ...], name: str | None) -> Output:
 
 
 def spread(
-    given: Any,
+    given: object,
     outputs: Sequence[Output],
     *,
     what: str,
@@ -146,7 +147,7 @@ def _unknown_key(path: tuple[Any, ...], outputs: Sequence[Output], what: str) ->
 
 
 def match_targets(
-    y: Any, outputs: Sequence[Output], *, what: str, shared: bool = False
+    y: object, outputs: Sequence[Output], *, what: str, shared: bool = False
 ) -> list[Any]:
     """The target (or sample weight) of each output, flat.
 
@@ -186,7 +187,7 @@ def trimmed(batch: tuple[Any, Any, Any]) -> tuple[Any, ...]:
     return (x,) if y is None else (x, y)
 
 
-def unpack(data: Any) -> tuple[Any, Any, Any]:
+def unpack(data: object) -> tuple[Any, Any, Any]:
     """`(x, y, sample_weight)` of what a feed or user gives as a batch."""
     if isinstance(data, list):
         data = tuple(data)

@@ -52,7 +52,7 @@ class PredictProgram:
         )
 
     def run(
-        self, traces: Traces, values: list[Any], captured: list[Any], batch: Any
+        self, traces: Traces, values: list[Any], captured: list[Any], batch: object
     ) -> tuple[Any, dict[int, Any], dict[int, Any]]:
         """Outputs, and by their places the values that are others than before; most
         models change nothing here."""
@@ -70,7 +70,7 @@ class PredictProgram:
         pairs = enumerate(zip(before, after, strict=True), cut)
         return outputs, {i: new for i, (old, new) in pairs if new is not old}, more
 
-    def __call__(self, batch: Any) -> Any:
+    def __call__(self, batch: object) -> Any:
         placement = self.placement
         batch = batch if placement is None else placement.place_batch(batch)
         now = self._variants.now()

@@ -22,7 +22,7 @@ _MEMORY = {
 
 
 def profile(
-    model: Any, data: Any, batch_size: int | None, steps: int, print_fn: Any
+    model: Any, data: object, batch_size: int | None, steps: int, print_fn: Any
 ) -> dict[str, Any]:
     """See `Trainer.profile`."""
     if steps < 1:

@@ -75,7 +75,7 @@ class StepProgram:
         return jax.jit(packed, donate_argnums=0, **options)
 
     def flat(
-        self, traces: Traces, values: list[Any], captured: list[Any], batch: Any
+        self, traces: Traces, values: list[Any], captured: list[Any], batch: object
     ) -> tuple[dict[str, Any], list[Any], dict[int, Any]]:
         """One step, on a value for each variable."""
         placement = self.placement
@@ -90,17 +90,17 @@ class StepProgram:
             out, changed = traces.run(step, self.held.store.variables, values, captured)
         return *out, changed
 
-    def put(self, batch: Any, axis: int = 0) -> Any:
+    def put(self, batch: object, axis: int = 0) -> Any:
         """A batch (samples along `axis`) where the program wants it."""
         if self.placement is None:
             return batch
         return self.placement.place_batch(batch, axis)
 
-    def __call__(self, batch: Any) -> dict[str, Any]:
+    def __call__(self, batch: object) -> dict[str, Any]:
         """Run one step; the store has the new values afterwards."""
         return self.start(self.put(batch))
 
-    def start(self, batch: Any) -> dict[str, Any]:
+    def start(self, batch: object) -> dict[str, Any]:
         """Run one step on a batch that was put where the program wants it."""
         now = self._variants.now()
         return self._called(now, now.run, batch)
@@ -129,7 +129,7 @@ class StepProgram:
 
     # ---- many steps in one program
 
-    def steps_in_chunk(self, batch: Any) -> int:
+    def steps_in_chunk(self, batch: object) -> int:
         """How many steps on batches like this to run in one program; 1: do not fuse."""
         if not self.compiled:
             return 1
@@ -159,7 +159,7 @@ class StepProgram:
         limit = FUSE_BELOW_FLOPS.get(platform, _FUSE_BELOW_FLOPS_ELSEWHERE)
         return flops if flops < limit else None
 
-    def run_chunk(self, batches: Any, count: int) -> dict[str, Any]:
+    def run_chunk(self, batches: object, count: int) -> dict[str, Any]:
         """Run `count` steps on batches stacked along a new first axis.
 
         The stack may be longer than `count`: its length is part of the program, the
@@ -167,12 +167,12 @@ class StepProgram:
         """
         return self.start_chunk(self.put(batches, axis=1), 0, count)
 
-    def start_chunk(self, batches: Any, first: int, end: int) -> dict[str, Any]:
+    def start_chunk(self, batches: object, first: int, end: int) -> dict[str, Any]:
         """Run the steps of some batches of a stack that was put where it is wanted."""
         now = self._variants.now()
         return self._called(now, now.run_many, batches, self._numbers((first, end)))
 
-    def start_one(self, batches: Any, index: int) -> dict[str, Any]:
+    def start_one(self, batches: object, index: int) -> dict[str, Any]:
         """Run the step of one batch of a stack, in a program without a loop."""
         now = self._variants.now()
         return self._called(now, now.run_one, batches, self._numbers((index,)))
@@ -190,7 +190,7 @@ class StepProgram:
         return self._places[places]
 
     def one(
-        self, traces: Traces, values: list[Any], captured: list[Any], batches: Any,
+        self, traces: Traces, values: list[Any], captured: list[Any], batches: object,
         places: Any,
     ) -> Any:  # fmt: skip
         """The step of one batch of a stack."""
@@ -202,7 +202,7 @@ class StepProgram:
         return self.flat(traces, values, captured, batch)
 
     def loop(
-        self, traces: Traces, values: list[Any], captured: list[Any], batches: Any,
+        self, traces: Traces, values: list[Any], captured: list[Any], batches: object,
         places: Any,
     ) -> Any:  # fmt: skip
         """The steps of some batches of a stack."""
@@ -220,7 +220,7 @@ class StepProgram:
         logs, values, captured = lax.fori_loop(places[0], places[1], body, carry)
         return logs, values, {i: captured[i] for i in changed}
 
-    def lower(self, batch: Any) -> Any:
+    def lower(self, batch: object) -> Any:
         """The step on batches like this, lowered: its text, its costs."""
         now, values = self.now, self.held.store.settled()
         batch = self.put(batch)
@@ -232,7 +232,7 @@ class StepProgram:
         """Variables that the step works with beside those it was given."""
         return self.now.traces.captured
 
-    def meet(self, batch: Any) -> None:
+    def meet(self, batch: object) -> None:
         """Find out what the step works with, from the shapes of a batch alone."""
         now, store = self.now, self.held.store
         values = jax.eval_shape(store.opened, store.settled())

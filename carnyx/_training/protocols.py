@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from carnyx._core.placement import Placement
 from carnyx._core.variable import Variable
 from carnyx._training.state import HeldState
+from carnyx.typing import Tensor
 
 Batch = Any
 """`(x, y, sample_weight)` or its beginning; each a tree of arrays."""
@@ -51,15 +52,15 @@ class Program(Protocol):
         """A batch (samples along `axis`) on its way to where the program wants it."""
         ...
 
-    def start(self, batch: Any) -> Logs:
+    def start(self, batch: object) -> Logs:
         """Hand over one step on a batch that was `put`; does not wait for it."""
         ...
 
-    def start_chunk(self, batches: Any, first: int, end: int) -> Logs:
+    def start_chunk(self, batches: object, first: int, end: int) -> Logs:
         """Hand over the steps of some batches of a stack; the last one's logs."""
         ...
 
-    def start_one(self, batches: Any, index: int) -> Logs:
+    def start_one(self, batches: object, index: int) -> Logs:
         """Hand over the step of one batch of a stack, as if it stood alone."""
         ...
 
@@ -135,13 +136,18 @@ class Trainable(Protocol):
     metrics_variables: list[Variable]
 
     def compute_loss(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool = True
+        self,
+        x: object,
+        y: object,
+        y_pred: Tensor,
+        sample_weight: Tensor,
+        training: bool = True,
     ) -> Any:
         """The scalar to minimise, of a whole batch."""
         ...
 
     def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+        self, x: object, y: object, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> Logs:
         """Update metrics with a whole batch; all results."""
         ...

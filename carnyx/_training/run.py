@@ -25,6 +25,7 @@ from carnyx.distribution.job import Job, current_job, is_first
 from carnyx.errors import ArgumentError, FileError, ProcessError
 from carnyx.saving import backup
 from carnyx.saving.shards import ShardedArrays, Share, write_shards
+from carnyx.typing import Logs
 
 _CAPTURED = "/captured "  # begins the names of such variables in a backup
 
@@ -235,7 +236,7 @@ def _with_arrays(value: Any, arrays: Mapping[str, Any]) -> Any:
     return value
 
 
-def as_floats(logs: Any) -> dict[str, Any]:
+def as_floats(logs: Logs) -> dict[str, Any]:
     """Logs on the host, in the order of their names, as Keras has them."""
     on_host = jax.device_get(dict(logs))
     return {name: _number(on_host[name]) for name in sorted(on_host)}

@@ -147,7 +147,7 @@ def extra_variables(model: Any) -> Iterator[Variable]:
             yield variable
 
 
-def prepare(model: Any, step: Step, spec: Any, batch_size: int | None) -> None:
+def prepare(model: Any, step: Step, spec: object, batch_size: int | None) -> None:
     """Run the step on shapes alone: layers, metrics and optimizers get their variables.
 
     Layers are built as they are called, so a list of variables taken before may be too

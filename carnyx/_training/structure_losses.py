@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from carnyx import tree
 from carnyx.errors import ArgumentError, UnknownKeyError
 from carnyx.losses import Loss
+from carnyx.typing import Tensor
 
 Path = tuple[Any, ...]
 
@@ -44,7 +45,7 @@ class PartLoss(NamedTuple):
     first: int
     end: int
 
-    def part(self, structure: Any, leaves: Sequence[Any]) -> Any:
+    def part(self, structure: object, leaves: Sequence[Any]) -> Any:
         """What stands for it among `leaves`, one for each output, as a structure."""
         for key in self.path:
             structure = children(structure)[key]
@@ -64,7 +65,7 @@ class PartLoss(NamedTuple):
         return sum(own[1:], own[0]) / len(own)
 
 
-def terms_of(given: Any, weights: Any, y_pred: Any) -> list[Term] | None:
+def terms_of(given: object, weights: object, y_pred: Tensor) -> list[Term] | None:
     """What was given for each part, where a function or object is for several outputs.
 
     At a structure of outputs, a list of another type than it holds several losses for
@@ -119,7 +120,7 @@ def _visit(given: Any, node: Any, path: Path) -> Iterator[tuple[Path, Any, _Give
         yield from _visit(one, nodes[key], (*path, key))
 
 
-def children(node: Any) -> dict[Any, Any]:
+def children(node: object) -> dict[Any, Any]:
     """What a dict, list or tuple holds, by the keys of paths; a leaf holds nothing."""
     if isinstance(node, Mapping):
         return dict(node)

@@ -261,7 +261,7 @@ def single_batch(what: str, model: Any) -> Iterator[Callable[[Any], Any]]:
         yield settled
 
 
-def own_rows(placement: Placement | None, batch: Any) -> slice:
+def own_rows(placement: Placement | None, batch: object) -> slice:
     """Which outputs for a batch are for this process's samples."""
     if placement is None or not placement.takes_parts:
         return slice(None)

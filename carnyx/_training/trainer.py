@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -28,6 +29,8 @@ from carnyx._training.run import Backups, Run, as_floats
 from carnyx._training.together import own_rows, single_batch, together
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
 from carnyx.errors import DataError
+from carnyx.optimizers import Optimizer
+from carnyx.typing import ForOutputs, PathLike, Tensor
 
 
 class Trainer(ModelPrograms):
@@ -47,14 +50,14 @@ class Trainer(ModelPrograms):
     @show_user_lines
     def compile(
         self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
+        optimizer: Optimizer | str = "rmsprop",
+        loss: ForOutputs | None = None,
+        loss_weights: float | Sequence[Any] | Mapping[Any, Any] | None = None,
+        metrics: ForOutputs | None = None,
+        weighted_metrics: ForOutputs | None = None,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
-        jit_compile: Any = "auto",
+        jit_compile: bool | str = "auto",
         auto_scale_loss: bool = True,
     ) -> None:
         """Say how to train.
@@ -138,24 +141,24 @@ class Trainer(ModelPrograms):
     @show_user_lines
     def fit(
         self,
-        x: Any = None,
-        y: Any = None,
+        x: object = None,
+        y: object = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Any = "auto",
         callbacks: Any = None,
         validation_split: float = 0.0,
-        validation_data: Any = None,
+        validation_data: object = None,
         shuffle: Any = True,
         class_weight: Any = None,
-        sample_weight: Any = None,
+        sample_weight: Tensor | None = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: Any = 1,
+        validation_freq: int | Collection[int] = 1,
         *,
-        resume: Any = None,
+        resume: PathLike | bool | None = None,
     ) -> History:
         """Train for a number of epochs; returns the history of losses and metrics.
 
@@ -241,11 +244,11 @@ class Trainer(ModelPrograms):
     @show_user_lines
     def evaluate(
         self,
-        x: Any = None,
-        y: Any = None,
+        x: object = None,
+        y: object = None,
         batch_size: int | None = None,
         verbose: Any = "auto",
-        sample_weight: Any = None,
+        sample_weight: Tensor | None = None,
         steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
@@ -282,7 +285,7 @@ class Trainer(ModelPrograms):
     @show_user_lines
     def predict(
         self,
-        x: Any,
+        x: object,
         batch_size: int | None = None,
         verbose: Any = "auto",
         steps: int | None = None,
@@ -334,10 +337,10 @@ class Trainer(ModelPrograms):
     @show_user_lines
     def train_on_batch(
         self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        class_weight: Any = None,
+        x: object,
+        y: object = None,
+        sample_weight: Tensor | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
         return_dict: bool = False,
     ) -> Any:
         """One step of training; the loss and the metrics are this batch's."""
@@ -350,9 +353,9 @@ class Trainer(ModelPrograms):
     @show_user_lines
     def test_on_batch(
         self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
+        x: object,
+        y: object = None,
+        sample_weight: Tensor | None = None,
         return_dict: bool = False,
     ) -> Any:
         """One step of evaluation; the loss and the metrics are this batch's."""
@@ -363,7 +366,7 @@ class Trainer(ModelPrograms):
         return logs if return_dict else self._as_list(logs)
 
     @show_user_lines
-    def predict_on_batch(self, x: Any) -> Any:
+    def predict_on_batch(self, x: object) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         with single_batch("predict_on_batch", self) as settled:
             feed = _whole(x, None, None, None)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from carnyx.configurable import Configurable
+from carnyx.layers.base import Layer
 
 H = TypeVar("H", bound=Callable[..., Any])
 
@@ -53,10 +54,10 @@ class Callback(Configurable):
         return self._model
 
     @model.setter
-    def model(self, model: Any) -> None:
+    def model(self, model: Layer) -> None:
         self._model = model
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: Layer) -> None:
         """Called before anything else, with the model."""
         self._model = model
 
@@ -74,69 +75,79 @@ class Callback(Configurable):
             setattr(self, name, state[name])
 
     @default
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Before the first epoch."""
 
     @default
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """After the last epoch, with its logs."""
 
     @default
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Before an epoch; they count from 0."""
 
     @default
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """After an epoch and its validation, whose names begin with `val_`."""
 
     @default
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Before a step of training; they count from 0 in each epoch."""
         self.on_batch_begin(batch, logs)
 
     @default
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """After a step of training, with the averages of the epoch so far."""
         self.on_batch_end(batch, logs)
 
     @default
-    def on_batch_begin(self, batch: int, logs: Any = None) -> None:
+    def on_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """The older name of `on_train_batch_begin`."""
 
     @default
-    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """The older name of `on_train_batch_end`."""
 
     @default
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Before an evaluation, also that of an epoch's end."""
 
     @default
-    def on_test_end(self, logs: Any = None) -> None:
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         """After an evaluation, with its results."""
 
     @default
-    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+    def on_test_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Before a step of evaluation."""
 
     @default
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """After a step of evaluation."""
 
     @default
-    def on_predict_begin(self, logs: Any = None) -> None:
+    def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Before the first batch of a prediction."""
 
     @default
-    def on_predict_end(self, logs: Any = None) -> None:
+    def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
         """After the last batch of a prediction."""
 
     @default
-    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+    def on_predict_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Before a batch of a prediction."""
 
     @default
-    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_predict_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """After a batch of a prediction, with its `outputs`."""
 
 

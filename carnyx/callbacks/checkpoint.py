@@ -56,11 +56,13 @@ class ModelCheckpoint(Monitor):
                 f"ends in {' or '.join(endings)}."
             )
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch, self._last_batch = epoch, -1
 
     @takes_chunks
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         if self.save_freq == "epoch":
             return
         self._since_saving += batch - self._last_batch
@@ -69,7 +71,7 @@ class ModelCheckpoint(Monitor):
             self._since_saving = 0
             self._save(logs or {}, self._epoch, batch)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.save_freq == "epoch":
             self._since_saving += 1
             if self._since_saving >= self.period:

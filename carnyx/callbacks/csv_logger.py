@@ -30,7 +30,7 @@ class CSVLogger(Callback):
     _size = 0  # bytes of the file that are this run's, or to be kept before it
     _state = ("_columns", "_size")
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._columns, self._size = (), 0
         if not is_first():
             return
@@ -39,7 +39,7 @@ class CSVLogger(Callback):
             if self.append and _size(file):
                 self._size, self._columns = _size(file), self._rows(file)[0]
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not is_first():
             return
         logs = dict(logs or {})

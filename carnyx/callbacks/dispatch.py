@@ -11,6 +11,7 @@ from carnyx.callbacks.history import History
 from carnyx.callbacks.logs import Logs
 from carnyx.callbacks.progress import ProgbarLogger
 from carnyx.errors import ArgumentError
+from carnyx.layers.base import Layer
 
 HOOKS = tuple(name for name in dir(Callback) if name.startswith("on_"))
 
@@ -44,7 +45,7 @@ class CallbackList(Callback):
 
     def __init__(
         self,
-        callbacks: Any = None,
+        callbacks: object = None,
         add_history: bool = False,
         add_progbar: bool = False,
         model: Any = None,
@@ -76,7 +77,7 @@ class CallbackList(Callback):
             callback.set_model(self._model)
         self._collect()
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: Layer) -> None:
         super().set_model(model)
         if self._history is not None:
             model.history = self._history

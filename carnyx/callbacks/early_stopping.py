@@ -31,7 +31,7 @@ class EarlyStopping(Monitor):
     best_weights: Any = None
     _state = ("best", "wait", "stopped_epoch", "best_epoch", "best_weights")
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best = self.best_weights = None
 
@@ -60,7 +60,7 @@ class EarlyStopping(Monitor):
         """The watched value; a subclass may compute another."""
         return self.monitored(logs)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self.stopped_epoch > 0 and self.verbose:
             write(f"Epoch {self.stopped_epoch + 1}: early stopping\n")
         if self.best_weights is not None:

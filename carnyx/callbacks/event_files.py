@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from carnyx.distribution.job import is_first
+from carnyx.typing import Tensor
 
 # ---- records
 
@@ -111,7 +112,7 @@ def strings(values: list[bytes], shape: tuple[int, ...]) -> bytes:
 # ---- what is shown
 
 
-def histogram(values: Any, buckets: int = 30) -> np.ndarray:
+def histogram(values: Tensor, buckets: int = 30) -> np.ndarray:
     """Rows of left edge, right edge and count; values that are not finite are left out.
 
     >>> histogram([1.0, 2.0, 2.0], buckets=2).tolist()
@@ -175,11 +176,11 @@ class EventFile:
         item = chunk(1, chunk(1, tag), chunk(8, value), chunk(9, kind))
         self._add(step, chunk(5, item))
 
-    def scalar(self, tag: str, value: Any, step: int) -> None:
+    def scalar(self, tag: str, value: object, step: int) -> None:
         """A number."""
         self._summary(tag, step, "scalars", 1, tensor(np.asarray(value, "float32")))
 
-    def histogram(self, tag: str, values: Any, step: int) -> None:
+    def histogram(self, tag: str, values: Tensor, step: int) -> None:
         """How values are distributed."""
         self._summary(tag, step, "histograms", 2, tensor(histogram(values)))
 

@@ -40,7 +40,7 @@ class LearningRateScheduler(Callback):
     schedule: Callable[..., float] = field()
     verbose: int = field(0)
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         for name, optimizer in _optimizers(self.model):
             rate = self._next(epoch, float(optimizer.learning_rate))
             optimizer.learning_rate = rate
@@ -63,7 +63,7 @@ class LearningRateScheduler(Callback):
             )
         return float(new)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         _log_rates(self.model, {} if logs is None else logs)
 
 
@@ -91,10 +91,10 @@ class ReduceLROnPlateau(Monitor):
     wait = cooldown_counter = 0
     _state = ("best", "wait", "cooldown_counter")
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.best, self.wait, self.cooldown_counter = None, 0, 0
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
         _log_rates(self.model, logs)
         current = self.monitored(logs)

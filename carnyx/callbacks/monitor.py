@@ -51,7 +51,7 @@ class Monitor(Callback):
         step = -step if self.monitor_op is operator.lt else step
         return bool(self.monitor_op(current - step, reference))
 
-    def monitored(self, logs: Any) -> Any:
+    def monitored(self, logs: dict[str, Any]) -> Any:
         """The quantity's value; None, with a warning, where the logs have none."""
         value = (logs or {}).get(self.monitor)
         if value is None:

@@ -30,7 +30,7 @@ class TerminateOnNaN(Callback):
         self._good: list[tuple[Any, np.ndarray]] = []
         self._good_epoch = 0
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._steps, self._good_epoch = 0, 0
         self._keep()
 
@@ -39,10 +39,10 @@ class TerminateOnNaN(Callback):
         self._good_epoch = self._epoch
         self._keep()
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
 
-    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._steps += 1
         loss = (logs or {}).get("loss")
         if loss is None or math.isfinite(loss):
@@ -57,7 +57,7 @@ class TerminateOnNaN(Callback):
         write(f"The loss is {loss} after {where}, stopping.{self._told()}\n")
         self.model.stop_training = True
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self.model.stop_training:
             self._good_epoch = epoch + 1 if self._keep() else self._good_epoch
 

@@ -12,6 +12,7 @@ from carnyx.callbacks.monitor import Monitor, _mode
 from carnyx.callbacks.progress import write
 from carnyx.configurable import field
 from carnyx.errors import ArgumentError, FileError
+from carnyx.layers.base import Layer
 
 
 def _save_freq(freq: Any) -> str | None:
@@ -76,11 +77,13 @@ class OrbaxCheckpoint(Monitor):
             self._manager = self._orbax.CheckpointManager(where, options=options)
         return self._manager
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._last_batch = -1
 
     @takes_chunks
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         if self.save_freq == "epoch":
             return
         steps, self._last_batch = batch - self._last_batch, batch
@@ -90,11 +93,11 @@ class OrbaxCheckpoint(Monitor):
             self._since_saving = 0
             self._save(self._batches, logs)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.save_freq == "epoch":
             self._save(epoch + 1, logs)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.wait_until_finished()
 
     def wait_until_finished(self) -> None:
@@ -139,7 +142,7 @@ class OrbaxCheckpoint(Monitor):
             for i, v in enumerate(variables)
         }
 
-    def load(self, model: Any, step: int | None = None) -> int:
+    def load(self, model: Layer, step: int | None = None) -> int:
         """Put a checkpoint, the newest by default, into a built model; its step."""
         manager = self._open()
         step = manager.latest_step() if step is None else step

@@ -16,6 +16,7 @@ from carnyx import config
 from carnyx.callbacks.base import Callback, takes_chunks
 from carnyx.distribution.job import is_first
 from carnyx.errors import ArgumentError
+from carnyx.typing import Tensor
 
 _BOLD, _GREEN, _GREY, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[37m", "\x1b[0m"
 
@@ -92,12 +93,12 @@ class Progbar:
         waited = time.time() - self._drawn_at >= self.interval
         return self.verbose == 1 and self._live and waited
 
-    def add(self, n: int, values: Any = None) -> None:
+    def add(self, n: int, values: Tensor | None = None) -> None:
         """Go `n` steps further."""
         self.update(self._seen + n, values)
 
     def update(
-        self, current: int, values: Any = None, finalize: bool | None = None
+        self, current: int, values: Tensor | None = None, finalize: bool | None = None
     ) -> None:
         """Stand at step `current`.
 
@@ -250,13 +251,13 @@ class ProgbarLogger(Callback):
             self.target = params["samples"]
             self._samples = params.get("batch_size") or 1
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._in_fit = True  # validation is silent there
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._in_fit = False
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         bar = self._begin()
         if self.verbose and self.epochs > 1:
             title = f"Epoch {epoch + 1}/{self.epochs}"
@@ -265,34 +266,38 @@ class ProgbarLogger(Callback):
             else:
                 bar.prefix = title + " - "
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not self._in_fit:
             self._begin()
 
-    def on_predict_begin(self, logs: Any = None) -> None:
+    def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._begin()
 
     @takes_chunks
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         self._update(batch, logs)
 
     @takes_chunks
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._in_fit:
             self._update(batch, logs)
 
     @takes_chunks
-    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_predict_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         self._update(batch, None)  # its logs are the outputs
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._end(logs)
 
-    def on_test_end(self, logs: Any = None) -> None:
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         if not self._in_fit:
             self._end(logs)
 
-    def on_predict_end(self, logs: Any = None) -> None:
+    def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
         self._end(None)
 
     def _begin(self) -> Progbar:

@@ -33,7 +33,7 @@ class RemoteMonitor(Callback):
 
     _patience = 10.0  # seconds
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not is_first():
             return
         text = json.dumps(

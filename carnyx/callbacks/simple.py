@@ -77,11 +77,11 @@ class BaseLogger(Callback):
     def __post_init__(self) -> None:
         self._totals = {}
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._totals, self._seen = {}, 0
 
     @takes_chunks
-    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
         size = logs.get("size", 0)
         self._seen += size
@@ -91,7 +91,7 @@ class BaseLogger(Callback):
             elif name not in ("size", "batch"):
                 self._totals[name] = self._totals.get(name, 0.0) + value * size
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:
             return
         for name, total in self._totals.items():

@@ -17,6 +17,7 @@ from carnyx.callbacks.learning_rate import _log_rates
 from carnyx.configurable import field
 from carnyx.distribution.job import is_first
 from carnyx.errors import ArgumentError
+from carnyx.layers.base import Layer
 
 
 def _update_freq(freq: Any) -> Any:
@@ -87,7 +88,7 @@ class TensorBoard(Callback):
         self._epoch_start = self._rate_since = time.perf_counter()
         self._graph_is_due = self.write_graph
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: Layer) -> None:
         super().set_model(model)
         self._train = EventFile(os.path.join(self.log_dir, "train"))
         self._validation = EventFile(os.path.join(self.log_dir, "validation"))
@@ -107,7 +108,7 @@ class TensorBoard(Callback):
 
     # ---- training
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._train_batch = 0
         if self._graph_is_due:
             self._graph_is_due = False
@@ -126,20 +127,24 @@ class TensorBoard(Callback):
                 stacklevel=2,
             )
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch_start = self._rate_since = time.perf_counter()
         self._epoch_from = self._rate_from = self._train_batch
         self._steps_in_epoch = 0
 
     @takes_chunks
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         first, _ = self.profile_batch
         if self._train_batch + 1 == first and not self._tracing and is_first():
             jax.profiler.start_trace(self._train.folder)
             self._tracing = True
 
     @takes_chunks
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         self._train_batch = self._epoch_from + batch + 1
         self._steps_in_epoch = batch + 1
         if self._is_due(self._train_batch):
@@ -164,7 +169,7 @@ class TensorBoard(Callback):
             self._tracing = False
             jax.profiler.stop_trace()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = dict(logs or {})
         validation = {n[4:]: logs.pop(n) for n in list(logs) if n.startswith("val_")}
         if logs:
@@ -180,22 +185,22 @@ class TensorBoard(Callback):
             self._write_embeddings()
         self._flush()
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._stop_trace()
         self._flush()
 
     # ---- evaluation
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._test_from = self._test_batch
 
     @takes_chunks
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._test_batch = self._test_from + batch + 1
         if self._is_due(self._test_batch):
             self._scalars(self._validation, "batch_{}", logs, self._test_batch)
 
-    def on_test_end(self, logs: Any = None) -> None:
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         step = int(self.model.optimizer.iterations)
         self._scalars(self._validation, "evaluation_{}_vs_iterations", logs, step)
         self._flush()

@@ -20,6 +20,7 @@ from carnyx._core.variable import Variable
 from carnyx.distribution.mesh import DeviceMesh, TensorLayout
 from carnyx.distribution.process_shards import ProcessShards
 from carnyx.errors import ArgumentError
+from carnyx.typing import Tensor
 
 # Up to this size copying its part of a value costs a device less than an array more
 # costs the host.
@@ -145,7 +146,7 @@ class Distribution(Placement):
             self._shardings[key] = layout.backend_layout
         return self._shardings[key]
 
-    def place_batch(self, batch: Any, axis: int = 0) -> Any:
+    def place_batch(self, batch: object, axis: int = 0) -> Any:
         leaves = jax.tree_util.tree_leaves(batch)
         if not self.takes_parts or not leaves or is_shared(leaves[0]):
             return super().place_batch(batch, axis)
@@ -165,7 +166,7 @@ class Distribution(Placement):
         axis = self.device_mesh.axis_names.index(self.batch_dim_name)
         return ProcessShards(self.device_mesh.backend_mesh.devices, axis)
 
-    def output(self, path: str, value: Any) -> Any:
+    def output(self, path: str, value: object) -> Any:
         layout = self.get_tensor_layout(f"{path}/output")
         if layout is None:
             return value
@@ -181,7 +182,7 @@ class Distribution(Placement):
 
         return jax.tree_util.tree_map(bound, value)
 
-    def shown(self, values: Any) -> Any:
+    def shown(self, values: Tensor) -> Any:
         if self.shared:
             return jax.tree_util.tree_map(self._gathered, values)
         return values

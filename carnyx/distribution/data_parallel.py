@@ -61,7 +61,7 @@ class DataParallel(Distribution):
     def __init__(
         self,
         device_mesh: DeviceMesh | None = None,
-        devices: Any = None,
+        devices: object = None,
         auto_shard_dataset: bool = True,
         *,
         shard_parameters: bool = False,
@@ -91,5 +91,5 @@ class DataParallel(Distribution):
         axes[axis] = self.batch_dim_name
         return TensorLayout(axes, self.device_mesh)
 
-    def used(self, variable: Variable, value: Any) -> Any:
+    def used(self, variable: Variable, value: object) -> Any:
         return self._gathered(value) if self.shard_parameters else value

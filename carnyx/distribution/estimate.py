@@ -168,11 +168,11 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def estimate(
     model: Any,
-    batch: Any,
+    batch: object,
     devices: int | Sequence[int] = (1, 8, 64, 1024),
     chip: str | Chip = "h100",
     *,
-    strategy: Any = "auto",
+    strategy: object = "auto",
     scaling: str = "weak",
     overlap: float = 0.5,
 ) -> Estimate:

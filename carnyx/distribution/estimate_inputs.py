@@ -33,7 +33,7 @@ def check_model(model: Any) -> None:
         )
 
 
-def check_overlap(overlap: Any) -> None:
+def check_overlap(overlap: object) -> None:
     """Raises for what is no part of a whole."""
     number = isinstance(overlap, float | int | np.number)
     if not number or not 0 <= overlap <= 1:
@@ -67,12 +67,12 @@ def _whole(value: Any) -> int | None:
 # ---- batches ---------------------------------------------------------------------
 
 
-def leaves_of(batch: Any) -> list[Any]:
+def leaves_of(batch: object) -> list[Any]:
     """All shapes in a batch."""
     return [x for x in tree.flatten(batch) if x is not None]
 
 
-def leading_size(batch: Any) -> int:
+def leading_size(batch: object) -> int:
     """How many samples a batch has."""
     sizes = {x.shape[0] for x in leaves_of(batch)}
     if len(sizes) != 1 or 0 in sizes:
@@ -83,7 +83,7 @@ def leading_size(batch: Any) -> int:
     return sizes.pop()
 
 
-def resized(batch: Any, samples: int) -> Any:
+def resized(batch: object, samples: int) -> Any:
     """The shapes of a batch of another size."""
 
     def one(x: Any) -> Any:
@@ -92,7 +92,7 @@ def resized(batch: Any, samples: int) -> Any:
     return tree.map_structure(one, batch)
 
 
-def specs_of(model: Any, batch: Any) -> Any:
+def specs_of(model: Any, batch: object) -> Any:
     """Shapes and dtypes of a batch that is given as arrays, as shapes, or as a number
     of samples for the model's own inputs."""
     samples = _whole(batch)

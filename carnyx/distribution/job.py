@@ -103,7 +103,7 @@ class Job:
         return self._names[index]
 
     def exchange(
-        self, key: str, value: Any, what: str, over: threading.Event | None = None
+        self, key: str, value: object, what: str, over: threading.Event | None = None
     ) -> list[Any]:
         """What every process gives for `key`, in their order; waits for all.
 
@@ -118,7 +118,7 @@ class Job:
             raise self._error(self._why(self._broken[key]))
         return self._got.pop(key, [])
 
-    def agree(self, value: Any, what: str) -> list[Any]:
+    def agree(self, value: object, what: str) -> list[Any]:
         """An exchange by the main thread, which all processes make in one order."""
         return self.exchange(self.next(what), value, what)
 

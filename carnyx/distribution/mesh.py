@@ -17,6 +17,7 @@ from carnyx._core.devices import device_name, devices_of, find_device, plain_nam
 from carnyx._core.scope import is_tracer
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError
+from carnyx.typing import Tensor
 
 
 def list_devices(device_type: str | None = None) -> list[str]:
@@ -46,7 +47,7 @@ class DeviceMesh:
     """
 
     def __init__(
-        self, shape: Sequence[int], axis_names: Sequence[str], devices: Any = None
+        self, shape: Sequence[int], axis_names: Sequence[str], devices: object = None
     ) -> None:
         self.shape, self.axis_names = _lengths(shape), _names(axis_names)
         if not self.shape or len(self.shape) != len(self.axis_names):
@@ -127,7 +128,7 @@ def _names(names: Any) -> tuple[str, ...]:
     return found
 
 
-def listed(owner: str, devices: Any) -> list[Any]:
+def listed(owner: str, devices: object) -> list[Any]:
     """Devices as they were given, by name or not: one, a list, a grid.
 
     Raises:
@@ -251,7 +252,7 @@ def _axes(axes: Any) -> tuple[str | None, ...]:
     return found
 
 
-def distribute_tensor(tensor: Any, layout: Any) -> Any:
+def distribute_tensor(tensor: Tensor, layout: object) -> Any:
     """The tensor, split over devices as `layout` says; also inside a traced function.
 
     Args:

@@ -122,7 +122,7 @@ class ModelParallel(Distribution):
 
     def __init__(
         self,
-        layout_map: Any = None,
+        layout_map: object = None,
         *,
         batch_dim_name: str | None = None,
         auto_shard_dataset: bool = True,

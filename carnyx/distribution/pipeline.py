@@ -84,7 +84,7 @@ class Pipeline:
         stages: int | None = None,
         microbatches: int = 8,
         devices: Sequence[Any] | str | None = None,
-        costs: Any = "estimated",
+        costs: object = "estimated",
         remat: bool = False,
     ) -> None:
         own = self.__dict__

@@ -49,7 +49,7 @@ class ProcessShards:
             )
         self.of = {p: parts.index(tuple(own)) for p, own in places.items()}
 
-    def sizes(self, batch: Any, axis: int = 0) -> list[int]:
+    def sizes(self, batch: object, axis: int = 0) -> list[int]:
         """How many samples each part has."""
         if not isinstance(batch, Uneven):
             leaf = jax.tree_util.tree_leaves(batch)[0]
@@ -64,7 +64,7 @@ class ProcessShards:
                 )
         return [found[part] for part in range(self.count)]
 
-    def place(self, batch: Any, axis: int, sharding: Callable[..., Any]) -> Any:
+    def place(self, batch: object, axis: int, sharding: Callable[..., Any]) -> Any:
         """The whole batch, of which this process's part is moved.
 
         Args:
@@ -92,7 +92,7 @@ class ProcessShards:
         placed = jax.tree_util.tree_map(place, content)
         return Padded(placed, tuple(sizes)) if set(sizes) != {room} else placed
 
-    def rows(self, batch: Any) -> slice:
+    def rows(self, batch: object) -> slice:
         """Where this process's samples stand in the whole batch."""
         sizes, own = self.sizes(batch), self.of[jax.process_index()]
         first = sum(sizes[:own])

@@ -17,6 +17,7 @@ from carnyx._core.variable import Variable
 from carnyx._spellings import hint
 from carnyx.errors import ArgumentError
 from carnyx.layers.input_spec import label, static_shape
+from carnyx.typing import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +37,7 @@ class Signature(NamedTuple):
 
 
 @functools.cache
-def signature_of(fn: Any) -> Signature:
+def signature_of(fn: Callable[..., Any]) -> Signature:
     """The signature of a plain function (not a bound method), read once."""
     parameters = list(inspect.signature(fn).parameters.values())[1:]
     open_ended = {p.kind: p.name for p in parameters}
@@ -177,7 +178,7 @@ def _all_tensors(value: Any, name: str, layer: Any) -> bool:
     return bool(leaves) and not others
 
 
-def check_tensors(inputs: Any, layer: Any) -> None:
+def check_tensors(inputs: Tensor, layer: Any) -> None:
     """Raise ArgumentError where Python's numbers or text stand in a tensor's place."""
     if is_tensor(inputs) or inputs is None:
         return
@@ -240,17 +241,17 @@ def keras2_order(add_weight: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def is_tensor(x: Any) -> bool:
+def is_tensor(x: Tensor) -> bool:
     """True for what a layer takes as a tensor: array, variable or symbol."""
     return isinstance(x, KerasTensor | Variable | jax.Array | np.ndarray)
 
 
-def masks_of(structure: Any) -> Any:
+def masks_of(structure: object) -> Any:
     """The masks of nested tensors, in the same structure."""
     return tree.map_structure(get_mask, structure)
 
 
-def shapes_of(structure: Any) -> Any:
+def shapes_of(structure: object) -> Any:
     """The static shapes of nested tensors: a tuple, or nests of tuples."""
     if isinstance(structure, dict):
         return {k: shapes_of(v) for k, v in structure.items()}

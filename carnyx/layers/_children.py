@@ -13,6 +13,7 @@ from carnyx._core.node import Node
 from carnyx._core.seed import SeedGenerator
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
+from carnyx.typing import Tensor
 
 # Bookkeeping that also refers to layers or variables, without owning them.
 _NOT_OWNED = frozenset({"_given", "_inbound_nodes", "_losses"})
@@ -26,11 +27,11 @@ class MetricLike(Protocol):
     @property
     def variables(self) -> list[Variable]: ...
     def update_state(self, *args: Any, **kwargs: Any) -> Any: ...
-    def result(self) -> Any: ...
+    def result(self) -> Tensor: ...
     def reset_state(self) -> None: ...
 
 
-def owned(owner: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
+def owned(owner: object, kinds: tuple[type, ...]) -> Iterator[Any]:
     """Objects of these kinds that the attributes of `owner` hold, each once."""
     seen: set[int] = set()
     hidden = getattr(owner, "_hidden_attributes", ())
@@ -55,7 +56,7 @@ def _within(value: Any, kinds: tuple[type, ...], seen: set[int]) -> Iterator[Any
             yield from _within(item, kinds, seen)
 
 
-def own_variables(owner: Any) -> list[Variable]:
+def own_variables(owner: object) -> list[Variable]:
     """Variables of the object itself: those made trainable first, as in Keras."""
     made = vars(owner).get("_made", [])
     known = {id(v) for v in made}
@@ -66,6 +67,6 @@ def own_variables(owner: Any) -> list[Variable]:
     ]
 
 
-def seed_generators(owner: Any) -> list[SeedGenerator]:
+def seed_generators(owner: object) -> list[SeedGenerator]:
     """Seed generators of the object itself."""
     return list(owned(owner, (SeedGenerator,)))

@@ -10,11 +10,12 @@ from typing import Any
 from carnyx import _settings, tree
 from carnyx._core.masks import get_mask
 from carnyx.layers.input_spec import label
+from carnyx.typing import Tensor
 
 _told: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def tell_of_dropped_mask(layer: Any, inputs: Any, outputs: Any) -> None:
+def tell_of_dropped_mask(layer: Any, inputs: Tensor, outputs: object) -> None:
     """Warn if inputs have a mask, and neither the outputs nor what is inside do."""
     if all(get_mask(x) is None for x in tree.flatten(inputs)):
         return

@@ -10,7 +10,7 @@ from carnyx.layers.input_spec import label
 from carnyx.typing import Shape
 
 
-def sizes(value: Any, rank: int, name: str, least: int = 1) -> tuple[int, ...]:
+def sizes(value: object, rank: int, name: str, least: int = 1) -> tuple[int, ...]:
     """One integer for each of `rank` axes; a single one counts for all.
 
     >>> sizes(3, 2, "kernel_size")

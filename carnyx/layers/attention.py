@@ -29,7 +29,7 @@ from carnyx.layers.base import Layer
 from carnyx.layers.core import EinsumDense
 from carnyx.layers.input_spec import label
 from carnyx.layers.regularization import Dropout
-from carnyx.typing import Shape, Tensor
+from carnyx.typing import Shape, ShapeLike, Tensor
 
 LETTERS = "abcdefgijklmopqrstuvwxyz"  # without h and n, which name what is named
 
@@ -174,7 +174,7 @@ class ProjectedAttention(Layer):
         return_attention_scores: bool = False,
         training: bool | None = None,
         use_causal_mask: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         key = value if key is None else key
         masks = query_mask, value_mask, key_mask, attention_mask
         # Where nothing else masks, a kernel may do it without an array.
@@ -422,7 +422,7 @@ class SequenceAttention(Layer):
         training: bool = False,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         query, value, key = self._three(inputs)
         query_mask, value_mask = (None, None) if mask is None else mask[:2]
         scores = self.scores(query, key)
@@ -453,7 +453,7 @@ class SequenceAttention(Layer):
             )
         return inputs[0], inputs[1], inputs[-1 if len(inputs) == 3 else 1]
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         self._three(inputs)
         if mask is not None and not isinstance(mask, list | tuple):
             raise ArgumentError(
@@ -484,7 +484,7 @@ class Attention(SequenceAttention):
     dropout: float = field(0.0, check=fraction)
     seed: Any = field(None)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: ShapeLike) -> None:
         self._three(input_shape)
         self.scale = self.concat_score_weight = None
         if self.use_scale:
@@ -516,7 +516,7 @@ class AdditiveAttention(SequenceAttention):
     dropout: float = field(0.0, check=fraction)
     seed: Any = field(None, kw_only=True)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: ShapeLike) -> None:
         query_shape, _, _ = self._three(input_shape)
         self.scale = None
         if self.use_scale:

@@ -51,6 +51,7 @@ from carnyx.layers._children import own_variables, owned
 from carnyx.layers._dropped_masks import tell_of_dropped_mask
 from carnyx.layers.input_spec import check_inputs, label
 from carnyx.layers.weights import HoldsWeights
+from carnyx.typing import DTypeLike, ShapeLike, Tensor
 
 
 class Layer(HoldsWeights, Operation):
@@ -82,9 +83,9 @@ class Layer(HoldsWeights, Operation):
     def __init__(
         self,
         *,
-        activity_regularizer: Any = None,
+        activity_regularizer: object = None,
         trainable: bool = True,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         autocast: bool = True,
         name: str | None = None,
         **kwargs: Any,
@@ -163,11 +164,11 @@ class Layer(HoldsWeights, Operation):
 
     # ---- what subclasses write -------------------------------------------------
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: ShapeLike) -> None:
         """Create the weights, now that the shape of the input is known."""
         self.built = True
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Tensor:
         """The mask of the output; as given, unless a subclass says otherwise."""
         return previous_mask
 
@@ -224,7 +225,7 @@ class Layer(HoldsWeights, Operation):
         return self._dtype_policy
 
     @dtype_policy.setter
-    def dtype_policy(self, value: Any) -> None:
+    def dtype_policy(self, value: object) -> None:
         self._dtype_policy = dtype_policies.get(value)
 
     compute_dtype = property(lambda self: self.dtype_policy.compute_dtype)
@@ -257,7 +258,7 @@ class Layer(HoldsWeights, Operation):
     # ---- calling ---------------------------------------------------------------
 
     @show_user_lines
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         args, kwargs = self._convert(args, kwargs)
         call = Call(self, args, kwargs)
         if current().layer is None and current().state is None:
@@ -440,7 +441,7 @@ class Layer(HoldsWeights, Operation):
 
     # ---- losses ----------------------------------------------------------------
 
-    def add_loss(self, loss: Any) -> None:
+    def add_loss(self, loss: Tensor) -> None:
         """Add a scalar, or several, to the loss that training minimises."""
         for value in tree.flatten(loss):
             if callable(value) and not hasattr(value, "dtype"):

@@ -67,7 +67,7 @@ class ConvLSTMCell(LSTMGates):
             (width,),
         )
 
-    def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
+    def get_initial_state(self, batch_size: int | None = None) -> list[Tensor]:
         """Zeros, of the size that convolving one step gives."""
         kernel = (*self.kernel_size, self._channels, self.filters)
         shapes = (batch_size, *self._one_step), kernel

@@ -22,7 +22,7 @@ from carnyx.layers._dropped_masks import tell_of_dropped_mask
 from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import InputSpec, label
-from carnyx.typing import Shape, Tensor
+from carnyx.typing import Shape, ShapeLike, Tensor
 
 
 class Dense(Layer):
@@ -203,7 +203,7 @@ class Masking(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         return ops.where(self._counts(inputs, keepdims=True), inputs, 0)
 
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> Tensor:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._counts(inputs)
 
     def _counts(self, inputs: Tensor, keepdims: bool = False) -> Tensor:
@@ -221,7 +221,7 @@ class Wrapper(Layer):
                 f"{type(self).__name__} got layer={self.layer!r}; expected a layer."
             )
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: ShapeLike | None = None) -> None:
         if not self.layer.built:
             self.layer.build(input_shape)
             self.layer.built = True
@@ -256,7 +256,9 @@ class Lambda(Layer):
             )
         self.supports_masking = self.mask is not None
 
-    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+    def call(
+        self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None
+    ) -> Tensor:
         handed = {"mask": mask, "training": training}
         takes = inspect.getfullargspec(self.function).args
         extra = {name: value for name, value in handed.items() if name in takes}
@@ -265,7 +267,7 @@ class Lambda(Layer):
     def _code(self) -> Callable[..., Any]:
         return self.function
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
     def _mask_outputs(self, outputs: Any, call: Any, kwargs: Any) -> None:

@@ -140,7 +140,7 @@ def Input(  # noqa: N802 - Keras's name
     ragged: bool | None = None,
     batch_shape: ShapeLike | None = None,
     name: str | None = None,
-    tensor: Any = None,
+    tensor: Tensor | None = None,
     optional: bool = False,
     **old: Any,
 ) -> KerasTensor:

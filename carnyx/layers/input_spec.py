@@ -8,7 +8,7 @@ from carnyx import tree
 from carnyx._core.symbol import is_symbolic, standardize_shape
 from carnyx.configurable import Configurable, field
 from carnyx.errors import DTypeError, ShapeError
-from carnyx.typing import Shape
+from carnyx.typing import Shape, Tensor
 
 
 class InputSpec(Configurable):
@@ -157,7 +157,7 @@ def label(layer: Any) -> str:
     return f"{type(layer).__name__} {path!r}"
 
 
-def static_shape(x: Any) -> Shape:
+def static_shape(x: Tensor) -> Shape:
     """The shape of a tensor or array-like, None where it is not a known integer."""
     shape = getattr(x, "shape", None)
     if shape is None:

@@ -137,7 +137,7 @@ class Multiply(_Merge):
     Shapes: [(batch, …), …] -> (batch, …)
     """
 
-    def call(self, inputs: list[Tensor], mask: Any = None) -> Tensor:
+    def call(self, inputs: list[Tensor], mask: Tensor | None = None) -> Tensor:
         equal = _one_rank(inputs)
         masks = _spread_masks(inputs, mask)
         unmasked = [
@@ -221,7 +221,7 @@ class Concatenate(_Merge):
     def call(self, inputs: list[Tensor]) -> Tensor:
         return ops.concatenate(inputs, self.axis)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         _check_masks(self, inputs, mask)
         if mask is None or all(m is None for m in mask):
             return None
@@ -281,7 +281,7 @@ class Dot(_Merge):
         z = lax.dot_general(x, y, (([a], [b]), ([0], [0])))
         return z[:, None] if z.ndim == 1 else z
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         return None
 
 
@@ -320,7 +320,7 @@ def concatenate(inputs: list[Tensor], axis: int = -1, **kwargs: Any) -> Tensor:
     return Concatenate(axis, **kwargs)(inputs)
 
 
-def dot(inputs: list[Tensor], axes: Any = -1, **kwargs: Any) -> Tensor:
+def dot(inputs: list[Tensor], axes: object = -1, **kwargs: Any) -> Tensor:
     """As the layer `Dot`."""
     return Dot(axes, **kwargs)(inputs)
 

@@ -122,7 +122,7 @@ class BatchNormalization(_Affine):
         return ops.sqrt(self.moving_variance_initializer(shape, dtype))
 
     def call(
-        self, inputs: Tensor, training: bool | None = None, mask: Any = None
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
     ) -> Tensor:
         x = ops.cast(inputs, result_type(inputs.dtype, "float32"))
         gamma, beta = self.gamma, self.beta

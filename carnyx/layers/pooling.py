@@ -137,7 +137,7 @@ class GlobalAveragePooling1D(_GlobalPooling, rank=1, reduce=ops.mean):
 
     supports_masking = True
 
-    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
             return super().call(inputs)
         (time,) = self.spatial_axes
@@ -146,7 +146,7 @@ class GlobalAveragePooling1D(_GlobalPooling, rank=1, reduce=ops.mean):
         steps = ops.sum(ops.cast(counts, total.dtype), time, keepdims=self.keepdims)
         return total / ops.maximum(steps, 1)  # of padding only the mean is 0
 
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         return None
 
 

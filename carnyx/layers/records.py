@@ -7,6 +7,7 @@ from typing import Any
 from carnyx import registry
 from carnyx.errors import ArgumentError
 from carnyx.layers.base import Layer
+from carnyx.typing import Config
 
 
 def serialize(layer: Layer) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def serialize(layer: Layer) -> dict[str, Any]:
     return registry.serialize_keras_object(layer)
 
 
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Layer:
+def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Layer:
     """The layer that `serialize` described, not built.
 
     >>> from carnyx.layers import Dense

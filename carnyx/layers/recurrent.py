@@ -40,8 +40,8 @@ from carnyx.typing import Shape, Tensor
 def scan(
     step: Callable[[Any, Any, Any], tuple[Any, Any, Any, Any]],
     sequences: Tensor,
-    values: Any,
-    states: Any,
+    values: Tensor,
+    states: object,
     mask: Tensor | None = None,
     *,
     reverse: bool = False,
@@ -157,7 +157,7 @@ class RNN(Layer):
 
     # ---- states
 
-    def build(self, sequences_shape: Shape, initial_state_shape: Any = None) -> None:
+    def build(self, sequences_shape: Shape, initial_state_shape: object = None) -> None:
         if self.unroll and sequences_shape[1] is None:
             raise ShapeError(
                 f"{label(self)} got shape {sequences_shape}; unroll=True needs a known "
@@ -186,7 +186,7 @@ class RNN(Layer):
     def _run_variables(self) -> list[Variable]:
         return tree.flatten(self.states) if self.states else []
 
-    def get_initial_state(self, batch_size: Any) -> list[Any]:
+    def get_initial_state(self, batch_size: int | None) -> list[Any]:
         """The states that a sequence begins with when none are given."""
         states = initial_state(self.cell, batch_size, self.compute_dtype)
         return list(states) if tree.is_nested(states) else [states]
@@ -225,10 +225,10 @@ class RNN(Layer):
     def call(
         self,
         sequences: Tensor,
-        initial_state: Any = None,
-        mask: Any = None,
+        initial_state: Tensor | None = None,
+        mask: Tensor | None = None,
         training: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         states = self._first_states(sequences, initial_state)
         mask = tree.flatten(mask)[0]
         mask = None if mask is None else jnp.asarray(mask, bool)
@@ -244,7 +244,11 @@ class RNN(Layer):
         return (output, *states) if self.return_state else output
 
     def inner_loop(
-        self, sequences: Tensor, initial_state: Any, mask: Any, training: bool = False
+        self,
+        sequences: Tensor,
+        initial_state: Tensor,
+        mask: Tensor,
+        training: bool = False,
     ) -> tuple[Tensor, Tensor, list[Any]]:
         """Last output, outputs, last states."""
         if self._fits_kernel(training):
@@ -309,7 +313,7 @@ class RNN(Layer):
 
         return step
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Tensor, mask: Tensor) -> Tensor:
         mask = tree.flatten(mask)[0] if self.return_sequences else None
         return [mask] + [None] * len(self.state_size) if self.return_state else mask
 

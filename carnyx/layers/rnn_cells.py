@@ -323,7 +323,7 @@ class StackedRNNCells(Layer):
         """That of the last cell."""
         return output_size(self.cells[-1])
 
-    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+    def get_initial_state(self, batch_size: int | None = None) -> list[Any]:
         """A list of states a cell."""
         return [initial_state(c, batch_size, self.compute_dtype) for c in self.cells]
 
@@ -362,7 +362,7 @@ def revived(value: Any) -> Any:
     return value
 
 
-def check_cell(cell: Any, owner: str) -> None:
+def check_cell(cell: object, owner: str) -> None:
     """Raise ArgumentError for what is no cell."""
     for need in ("call", "state_size"):
         if getattr(cell, need, None) is None:

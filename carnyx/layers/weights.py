@@ -12,6 +12,7 @@ from carnyx._core.scope import current
 from carnyx._core.variable import Variable
 from carnyx.dtype_policies import is_float
 from carnyx.errors import NotBuiltError, ShapeError
+from carnyx.initializers import InitializerLike
 from carnyx.layers import _call
 from carnyx.layers._children import (
     MetricLike,
@@ -20,7 +21,7 @@ from carnyx.layers._children import (
     seed_generators,
 )
 from carnyx.layers.input_spec import label
-from carnyx.typing import DTypeLike
+from carnyx.typing import DTypeLike, ShapeLike
 
 
 class HoldsWeights:
@@ -39,12 +40,12 @@ class HoldsWeights:
     def add_weight(
         self,
         shape: Any = None,
-        initializer: Any = None,
+        initializer: InitializerLike | None = None,
         dtype: DTypeLike = None,
         trainable: Any = True,
         autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
+        regularizer: object = None,
+        constraint: object = None,
         aggregation: str = "none",
         overwrite_with_gradient: bool = False,
         name: str | None = None,
@@ -76,7 +77,11 @@ class HoldsWeights:
         return variable
 
     def add_variable(
-        self, shape: Any, initializer: Any, dtype: DTypeLike = None, **options: Any
+        self,
+        shape: ShapeLike,
+        initializer: InitializerLike,
+        dtype: DTypeLike = None,
+        **options: Any,
     ) -> Variable:
         """As `add_weight`, for variables of a shape and a beginning that are said."""
         return self.add_weight(shape, initializer, dtype, **options)

@@ -42,7 +42,10 @@ class TimeDistributed(Wrapper):
         super().build(self._step_shape(input_shape))
 
     def compute_output_spec(
-        self, inputs: KerasTensor, training: Any = None, mask: Any = None
+        self,
+        inputs: KerasTensor,
+        training: bool | None = None,
+        mask: Tensor | None = None,
     ) -> Any:
         """Symbolic outputs: the layer's own, in its dtype, with the axis of time."""
         given = KerasTensor(self._step_shape(inputs.shape), inputs.dtype)
@@ -61,7 +64,9 @@ class TimeDistributed(Wrapper):
             )
         return (shape[0], *shape[2:])
 
-    def call(self, inputs: Tensor, training: Any = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         self._check_mask(inputs, mask)
         takes_mask = _call.signature_of(type(self.layer).call).takes("mask")
         mask = jnp.asarray(mask) if takes_mask and mask is not None else None
@@ -209,7 +214,7 @@ class Bidirectional(Layer):
         config = {"merge_mode": self.merge_mode} | registry.serialize_dict(both)
         return super().get_config() | config
 
-    def build(self, sequences_shape: Shape, initial_state_shape: Any = None) -> None:
+    def build(self, sequences_shape: Shape, initial_state_shape: object = None) -> None:
         for layer in self._both():
             if not layer.built:
                 layer.build(sequences_shape)
@@ -230,10 +235,10 @@ class Bidirectional(Layer):
     def call(
         self,
         sequences: Tensor,
-        initial_state: Any = None,
-        mask: Any = None,
-        training: Any = None,
-    ) -> Any:
+        initial_state: Tensor | None = None,
+        mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
         given: tuple[Any, Any] = (None, None)
         if initial_state is not None:
             half = len(initial_state) // 2

@@ -17,13 +17,15 @@ from carnyx.losses.shapes import (
 )
 from carnyx.ops.core import cast, convert_to_tensor
 from carnyx.ops.numpy import divide_no_nan, mean, sum
-from carnyx.typing import Tensor
+from carnyx.typing import DTypeLike, Tensor
 
 MEAN = "sum_over_batch_size"
 REDUCTIONS = (MEAN, "mean", "mean_with_sample_weight", "sum", "none", None)
 
 
-def apply_mask(sample_weight: Any, mask: Any, dtype: Any, reduction: str | None) -> Any:
+def apply_mask(
+    sample_weight: Tensor, mask: Tensor, dtype: DTypeLike, reduction: str | None
+) -> Any:
     """One weight from a sample weight and a mask, either of which may be None.
 
     For a mean over all entries the mask counts size / valid instead of 1, so that the
@@ -44,10 +46,10 @@ def apply_mask(sample_weight: Any, mask: Any, dtype: Any, reduction: str | None)
 
 def reduce_weighted_values(
     values: Tensor,
-    sample_weight: Any = None,
-    mask: Any = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
     reduction: str | None = MEAN,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> Tensor:
     """Weighted values as one number.
 
@@ -106,7 +108,9 @@ class Loss(Configurable):
             self.dtype or dtype_policies.standardize_dtype(None)
         ).compute_dtype
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
         """The loss of predictions, reduced."""
         mask = masks.get_mask(y_pred)
         y_pred = tree.map_structure(lambda x: convert_to_tensor(x, self.dtype), y_pred)
@@ -131,7 +135,7 @@ class Loss(Configurable):
         labels = getattr(self.fn, "takes_labels", False) and not is_float(x.dtype)
         return x if labels else cast(x, self.dtype)
 
-    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """A loss a sample."""
         if self.fn is None:
             raise NotImplementedError(
@@ -175,10 +179,10 @@ class LossFunctionWrapper(Loss):
 
     def __init__(
         self,
-        fn: Any,
+        fn: Callable[..., Any],
         reduction: str | None = MEAN,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
@@ -193,7 +197,7 @@ class LossFunctionWrapper(Loss):
         return super().get_config() | {"fn": serialize(self.fn)} | arguments
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: object) -> Any:
     """A loss from its name, config, class or itself; None stays None.
 
     The name of a function gives the function, that of a class an object.
@@ -203,7 +207,7 @@ def get(identifier: Any) -> Any:
     return registry.lookup_callable(identifier, "losses", kind="loss")
 
 
-def serialize(loss: Any) -> Any:
+def serialize(loss: object) -> Any:
     """A loss as plain data."""
     record = registry.serialize_keras_object(loss)
     if not isinstance(record, str):
@@ -216,7 +220,7 @@ def serialize(loss: Any) -> Any:
     }
 
 
-def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(name: str, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
     with registry.custom_object_scope(custom_objects or {}):
         return get(name)

@@ -384,8 +384,8 @@ def tversky(
 def circle(
     y_true: Tensor,
     y_pred: Tensor,
-    ref_labels: Any = None,
-    ref_embeddings: Any = None,
+    ref_labels: Tensor = None,
+    ref_embeddings: Tensor = None,
     remove_diagonal: bool = True,
     gamma: float = 80,
     margin: float = 0.4,

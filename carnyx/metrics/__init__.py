@@ -100,9 +100,10 @@ from carnyx.metrics.segmentation import IoU as IoU
 from carnyx.metrics.segmentation import MeanIoU as MeanIoU
 from carnyx.metrics.segmentation import OneHotIoU as OneHotIoU
 from carnyx.metrics.segmentation import OneHotMeanIoU as OneHotMeanIoU
+from carnyx.typing import Config
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: object) -> Any:
     """A metric from its name, config, class or itself; None stays None.
 
     >>> get("mse").name, get({"class_name": "Mean", "config": {"name": "m"}}).name
@@ -113,12 +114,12 @@ def get(identifier: Any) -> Any:
     return registry.lookup_callable(identifier, "metrics", kind="metric")
 
 
-def serialize(metric: Any) -> Any:
+def serialize(metric: object) -> Any:
     """A metric as plain data, as Keras 3 writes it."""
     return registry.serialize_keras_object(metric)
 
 
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
     with registry.custom_object_scope(custom_objects or {}):
         return get(config)

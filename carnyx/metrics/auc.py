@@ -13,6 +13,7 @@ from carnyx.errors import ArgumentError, ShapeError
 from carnyx.metrics.confusion import ALL, _Confusion, are_even, even_thresholds
 from carnyx.ops.core import convert_to_tensor
 from carnyx.ops.numpy import divide_no_nan
+from carnyx.typing import Tensor
 
 
 class AUC(_Confusion):
@@ -89,7 +90,9 @@ class AUC(_Confusion):
         self._make_counts((self.num_thresholds, *labels))
         self._even, self._built = even, True
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         y_pred = convert_to_tensor(y_pred, config.floatx())
         if not self._built:
             self._build(y_pred.shape)
@@ -97,7 +100,7 @@ class AUC(_Confusion):
             y_pred = jax.nn.sigmoid(y_pred)
         super().update_state(y_true, y_pred, sample_weight)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         counts = [getattr(self, name).value for name in ALL]
         if self.curve == "PR" and self.summation_method == "interpolation":
             bars = _interpolated(*counts)

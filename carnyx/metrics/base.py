@@ -11,6 +11,8 @@ from carnyx._core.scope import pure, scoped
 from carnyx._core.variable import Variable
 from carnyx.configurable import Configurable, field
 from carnyx.errors import ArgumentError
+from carnyx.initializers import InitializerLike
+from carnyx.typing import DTypeLike, Tensor
 
 T = TypeVar("T")
 
@@ -56,8 +58,8 @@ class Metric(Configurable):
     def add_variable(
         self,
         shape: Sequence[int],
-        initializer: Any = "zeros",
-        dtype: Any = None,
+        initializer: InitializerLike = "zeros",
+        dtype: DTypeLike | None = None,
         aggregation: str = "sum",
         name: str | None = None,
     ) -> Variable:
@@ -79,8 +81,8 @@ class Metric(Configurable):
     def add_weight(
         self,
         shape: Sequence[int] = (),
-        initializer: Any = "zeros",
-        dtype: Any = None,
+        initializer: InitializerLike = "zeros",
+        dtype: DTypeLike | None = None,
         name: str | None = None,
     ) -> Variable:
         """Make a variable of the metric's state, a number by default."""
@@ -133,11 +135,11 @@ class Metric(Configurable):
         """Take a batch into account."""
         raise NotImplementedError(f"{type(self).__name__} has no update_state().")
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         """The metric of all batches since the last reset."""
         raise NotImplementedError(f"{type(self).__name__} has no result().")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """Take a batch into account; returns the result so far."""
         self.update_state(*args, **kwargs)
         return self.result()

@@ -16,6 +16,7 @@ from carnyx.losses.shapes import check_alike, squeeze_or_expand_to_same_rank
 from carnyx.metrics.base import Metric
 from carnyx.ops.core import convert_to_tensor
 from carnyx.ops.numpy import divide_no_nan
+from carnyx.typing import Tensor
 
 ALL = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 _LOWEST = -1e10  # a threshold below, and a prediction outside, the k largest
@@ -34,10 +35,10 @@ def are_even(thresholds: Any) -> bool:
 
 
 def confusion(
-    y_true: Any,
-    y_pred: Any,
-    weight: Any,
-    thresholds: Any,
+    y_true: Tensor,
+    y_pred: Tensor,
+    weight: Tensor,
+    thresholds: object,
     even: bool,
     by_label: bool = False,
 ) -> dict[str, Any]:

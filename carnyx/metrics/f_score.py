@@ -12,6 +12,7 @@ from carnyx.errors import ShapeError
 from carnyx.losses.shapes import check_alike
 from carnyx.metrics.base import Metric
 from carnyx.ops.core import convert_to_tensor
+from carnyx.typing import DTypeLike, Tensor
 
 _averages = one_of("micro", "macro", "weighted")
 
@@ -56,7 +57,9 @@ class FBetaScore(Metric):
             setattr(self, name, self.add_weight(kept, "zeros", self.dtype, name))
         self._built = True
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         y_true = convert_to_tensor(y_true, self.dtype)
         y_pred = convert_to_tensor(y_pred, self.dtype)
         if not self._built:
@@ -78,7 +81,7 @@ class FBetaScore(Metric):
         ):
             getattr(self, name).assign_add(jnp.sum(w * values, axis))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         tp, fp, fn, weights = (getattr(self, name).value for name in _STATE)
         e, b2 = config.epsilon(), self.beta**2
         precision, recall = tp / (tp + fp + e), tp / (tp + fn + e)
@@ -100,7 +103,7 @@ class F1Score(FBetaScore):
         average: str | None = None,
         threshold: float | None = None,
         name: str | None = "f1_score",
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(average, 1.0, threshold, name, dtype)  # type: ignore
 

@@ -16,9 +16,12 @@ from carnyx.losses.shapes import fit_weight, squeeze_or_expand_to_same_rank
 from carnyx.metrics.base import Metric
 from carnyx.ops.core import convert_to_tensor
 from carnyx.ops.numpy import divide_no_nan
+from carnyx.typing import DTypeLike, Tensor
 
 
-def samplewise(values: Any, weight: Any, reduce: Callable, dtype: Any) -> Any:
+def samplewise(
+    values: Tensor, weight: Tensor, reduce: Callable, dtype: DTypeLike
+) -> Any:
     """Weighted values and weights, one a sample each.
 
     Shapes: (n, ...), (n, ...) or None -> (n,), (n,) or None
@@ -53,11 +56,11 @@ class Sum(Metric):
         super().__post_init__()
         self.total = self.add_weight(dtype=self.dtype, name="total")
 
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+    def update_state(self, values: Tensor, sample_weight: Tensor | None = None) -> None:
         values, _ = samplewise(values, sample_weight, jnp.sum, self.dtype)
         self.total.assign_add(jnp.sum(values))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         return self.total.value
 
 
@@ -75,12 +78,12 @@ class Mean(Metric):
         self.total = self.add_weight(dtype=self.dtype, name="total")
         self.count = self.add_weight(dtype=self.dtype, name="count")
 
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+    def update_state(self, values: Tensor, sample_weight: Tensor | None = None) -> None:
         values, weight = samplewise(values, sample_weight, jnp.mean, self.dtype)
         self.total.assign_add(jnp.sum(values))
         self.count.assign_add(values.size if weight is None else jnp.sum(weight))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         return divide_no_nan(self.total.value, self.count.value)
 
 
@@ -128,7 +131,11 @@ class MeanMetricWrapper(_MeanOf):
     """
 
     def __init__(
-        self, fn: Any, name: str | None = None, dtype: Any = None, **kwargs: Any
+        self,
+        fn: Callable[..., Any],
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self._fn, self._kwargs = _function(fn), kwargs
@@ -138,7 +145,9 @@ class MeanMetricWrapper(_MeanOf):
     def _fn_kwargs(self) -> dict[str, Any]:
         return self._kwargs
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         if hasattr(y_true, "shape") and hasattr(y_pred, "shape"):
             mask = get_mask(y_pred)  # fitted as for a function given as a loss
             y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
@@ -150,7 +159,7 @@ class MeanMetricWrapper(_MeanOf):
         return config | registry.serialize_dict(self._kwargs)
 
 
-def metric_function(fn: Any) -> Any:
+def metric_function(fn: Callable[..., Any]) -> Any:
     """Decorator: lets configs name a function whose name is also that of a class."""
     return registry.add_builtin(fn, "metric_functions")
 

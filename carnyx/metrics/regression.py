@@ -86,11 +86,13 @@ class RootMeanSquaredError(Mean):
     name: Any = field("root_mean_squared_error")
     _direction = "down"
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         y_true, y_pred = _alike(y_true, y_pred, self.name, self.dtype)
         super().update_state((y_pred - y_true) ** 2, sample_weight)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         return jnp.sqrt(super().result())
 
 
@@ -131,7 +133,9 @@ class R2Score(Metric):
         self.count = self.add_weight(outputs, name="count")
         self._built = True
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         y_true, y_pred = _alike(y_true, y_pred, self.name, self.dtype)
         if not self._built:
             self._build(y_pred.shape)
@@ -145,7 +149,7 @@ class R2Score(Metric):
         self.count.assign_add(jnp.sum(w, 0))
         self.num_samples.assign_add(y_true.size)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         mean = divide_no_nan(self.sum.value, self.count.value)
         total = self.squared_sum.value - self.sum.value * mean
         scores = 1 - divide_no_nan(self.total_mse.value, total)

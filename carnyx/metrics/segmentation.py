@@ -15,6 +15,7 @@ from carnyx.errors import ArgumentError
 from carnyx.losses.shapes import check_alike
 from carnyx.metrics.base import Metric
 from carnyx.ops.core import convert_to_tensor
+from carnyx.typing import Tensor
 
 
 class _Overlap(Metric):
@@ -111,7 +112,9 @@ class BinaryIoU(_Overlap):
     target_class_ids: Sequence[int] | None = field((0, 1))
     threshold: float = field(0.5)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         y_pred = convert_to_tensor(y_pred, "float32") >= self.threshold
         super().update_state(y_true, y_pred, sample_weight)
 

@@ -22,7 +22,7 @@ from carnyx.models.sequential import Sequential
 
 def clone_model(
     model: Model,
-    input_tensors: Any = None,
+    input_tensors: object = None,
     clone_function: Callable[[Layer], Any] | None = None,
     call_function: Callable[..., Any] | None = None,
     recursive: bool = False,

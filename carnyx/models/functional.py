@@ -26,6 +26,7 @@ from carnyx.models.graph_config import (
     remember_asked,
 )
 from carnyx.models.model import Model
+from carnyx.typing import ShapeLike, Tensor
 
 _OF_GRAPH = ("layers", "input_layers", "output_layers")  # entries of a config
 
@@ -55,7 +56,7 @@ class Functional(Model):
     first_call_number = 1  # in configs: see graph_config
 
     def __init__(
-        self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any
+        self, inputs: Tensor, outputs: object, name: str | None = None, **kwargs: Any
     ) -> None:
         super(Model, self).__init__(name=name, **kwargs)
         for what, tensors in (("inputs", inputs), ("outputs", outputs)):
@@ -70,7 +71,7 @@ class Functional(Model):
         if not self._trainable:
             self.trainable = False
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: ShapeLike | None = None) -> None:
         """Nothing to do: the layers of a graph are built."""
         self.built = True
 
@@ -111,7 +112,9 @@ class Functional(Model):
 
     # ---- calling -----------------------------------------------------------------
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Any:
         values = self._in_order(inputs)
         if mask is not None:
             for value, one in zip(values, tree.flatten(mask), strict=False):
@@ -150,7 +153,7 @@ class Functional(Model):
             self.__dict__["_placed_graph"] = known
         return known
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Any:
         return None  # every tensor that comes out has its mask already
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:

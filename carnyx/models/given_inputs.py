@@ -8,10 +8,11 @@ from typing import Any
 
 from carnyx import tree
 from carnyx.errors import ShapeError
+from carnyx.typing import Tensor
 
 
 def match_inputs(
-    wanted: Any, given: Any, names: Sequence[str], where: str, told: set[str]
+    wanted: object, given: object, names: Sequence[str], where: str, told: set[str]
 ) -> list[Any]:
     """The values for the inputs, flat, in the order of `wanted`.
 
@@ -127,7 +128,7 @@ def _dict_keys(wanted: Any) -> Iterator[list[str]]:
         yield from _dict_keys(inner)
 
 
-def warn_of_crossed_names(inputs: Any) -> None:
+def warn_of_crossed_names(inputs: Tensor) -> None:
     """Say so where a dict of inputs has the name of one as the key of another."""
     if not isinstance(inputs, Mapping):
         return

@@ -14,11 +14,12 @@ from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
 from carnyx.errors import GraphError
 from carnyx.models.op_records import op_from_record, op_record
+from carnyx.typing import DeviceLike, Tensor
 
 # ---- to data -----------------------------------------------------------------------
 
 
-def graph_config(graph: Graph, inputs: Any, outputs: Any) -> dict[str, Any]:
+def graph_config(graph: Graph, inputs: Tensor, outputs: object) -> dict[str, Any]:
     """The entries `layers`, `input_layers` and `output_layers` of a config."""
     places = _places(graph)
     own: dict[Any, list[Node]] = {}
@@ -59,7 +60,7 @@ def _layer_record(
     return record
 
 
-def device_entry(device: Any, asked: str | None = None) -> dict[str, str]:
+def device_entry(device: DeviceLike | None, asked: str | None = None) -> dict[str, str]:
     """An entry of a record that says where a call is computed; Keras passes over it.
 
     Args:
@@ -69,12 +70,12 @@ def device_entry(device: Any, asked: str | None = None) -> dict[str, str]:
     return {} if name is None else {"device": name}
 
 
-def asked_device(name: Any, found: Any) -> str | None:
+def asked_device(name: str, found: object) -> str | None:
     """What to remember of the device that a file names, where it was not found."""
     return name if isinstance(name, str) and found is None else None
 
 
-def remember_asked(outputs: Any, asked: str | None) -> Any:
+def remember_asked(outputs: object, asked: str | None) -> Any:
     """Let the call that made these symbols know what device a file names for it."""
     for tensor in symbols_in(outputs) if asked is not None else ():
         tensor.node.asked = asked  # type: ignore[union-attr]

@@ -25,6 +25,7 @@ from carnyx.models.placement import (
 from carnyx.models.state_tree import assign_tree, state_tree
 from carnyx.models.summary import print_summary
 from carnyx.saving import pickles
+from carnyx.typing import PathLike, ShapeLike
 
 
 class Model(Trainer, Layer):
@@ -94,11 +95,11 @@ class Model(Trainer, Layer):
     def summary(
         self,
         line_length: int | None = None,
-        positions: Any = None,
+        positions: object = None,
         print_fn: Callable[[str], Any] | None = None,
         expand_nested: bool = False,
         show_trainable: bool = False,
-        layer_range: Any = None,
+        layer_range: object = None,
         *,
         show_devices: bool = False,
     ) -> None:
@@ -136,7 +137,7 @@ class Model(Trainer, Layer):
 
     # ---- building ----------------------------------------------------------------
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: ShapeLike | None = None) -> None:
         """Create the weights of a subclassed model for inputs of this shape."""
         if self.built:
             return
@@ -216,14 +217,14 @@ class Model(Trainer, Layer):
 
     @show_user_lines
     def save_weights(
-        self, filepath: Any, overwrite: bool = True, **kwargs: Any
+        self, filepath: PathLike, overwrite: bool = True, **kwargs: Any
     ) -> None:
         """Save the weights to a `.weights.h5` (or `.h5`) file."""
         saving.save_weights(self, filepath, overwrite=overwrite, **kwargs)
 
     @show_user_lines
     def load_weights(
-        self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any
+        self, filepath: PathLike, skip_mismatch: bool = False, **kwargs: Any
     ) -> None:
         """Load weights from a file of this structure.
 

@@ -12,6 +12,7 @@ import numpy as np
 from carnyx._core.devices import default_device, device_name
 from carnyx._core.variable import Variable
 from carnyx._training.stages.placements import GraphPlacement, OnDevices
+from carnyx.layers.base import Layer
 from carnyx.models.summary import readable_size
 
 _HEADINGS = ("Layer", "Computed on", "Kept on", "Parameters", "Optimizer")
@@ -122,7 +123,7 @@ def short_names(names: Sequence[str]) -> str:
     )
 
 
-def placement_table(model: Any) -> PlacementTable:
+def placement_table(model: Layer) -> PlacementTable:
     """See `Model.placement`."""
     placement = model._placed()
     optimizer = getattr(model, "optimizer", None)
@@ -152,7 +153,7 @@ def placement_table(model: Any) -> PlacementTable:
     return PlacementTable(layers, devices)
 
 
-def computed_on(model: Any, layer: Any) -> list[Any]:
+def computed_on(model: Layer, layer: Layer) -> list[Any]:
     """The devices that run a layer of the model (or a recorded op)."""
     placement = model._placed()
     inside = layer._flatten_layers() if hasattr(layer, "_flatten_layers") else [layer]

@@ -16,6 +16,7 @@ from carnyx.layers.base import Layer
 from carnyx.models.functional import Functional
 from carnyx.models.graph_config import asked_device, device_entry
 from carnyx.models.model import Model
+from carnyx.typing import ShapeLike, Tensor
 
 # Attributes of the graph, which a Sequential has once it knows its input.
 _OF_GRAPH = frozenset("input inputs input_shape output outputs output_shape".split())
@@ -77,7 +78,7 @@ class Sequential(Model):
 
     # ---- the stack ---------------------------------------------------------------
 
-    def add(self, layer: Any, rebuild: bool = True) -> None:
+    def add(self, layer: Layer, rebuild: bool = True) -> None:
         """Put a layer at the end.
 
         Raises:
@@ -155,7 +156,7 @@ class Sequential(Model):
         if len(self._stack) > 1 and isinstance(self._stack[0], InputLayer):
             self.build(self._stack[0].batch_shape)
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: ShapeLike | None = None) -> None:
         """Create the weights for inputs of this shape (with the batch axis).
 
         For a structure of shapes, or a layer that does not say what comes out of it,
@@ -241,7 +242,9 @@ class Sequential(Model):
 
     supports_masking = True
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Any:
         if self._body is not None:
             return self._body.call(inputs, training=training, mask=mask)
         if not self.layers:
@@ -274,7 +277,7 @@ class Sequential(Model):
         ((value,), _) = self._convert((value,), {})
         return self._graph_body()._fitted(value, symbol)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor) -> Any:
         return None  # what comes out of the last layer has its mask
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:

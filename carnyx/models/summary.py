@@ -27,13 +27,13 @@ _MORE = {"Trainable": 0.1, "Device": 0.13}  # shares of the line
 
 
 def print_summary(
-    model: Any,
+    model: Layer,
     line_length: int | None = None,
-    positions: Any = None,
+    positions: object = None,
     print_fn: Callable[[str], Any] | None = None,
     expand_nested: bool = False,
     show_trainable: bool = False,
-    layer_range: Any = None,
+    layer_range: object = None,
     devices: Callable[[Any], str] | None = None,
 ) -> None:
     """Print the table; see `Model.summary`.

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from carnyx._core.scope import distributed, fast_gradients, platform
+from carnyx.typing import Tensor
 
 # (x, h0, c0, packed weights, lengths) -> outputs, last h, last c
 Kernel = Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
@@ -16,7 +17,7 @@ Kernel = Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
 _PRECISIONS = (None, "high", "highest", "float32", "tensorfloat32")
 
 
-def lstm_fits(activation: Any, recurrent_activation: Any, *arrays: Any) -> bool:
+def lstm_fits(activation: object, recurrent_activation: object, *arrays: Any) -> bool:
     """Whether the kernel is there and computes the same.
 
     Its gradient can be taken once, in reverse: a training step's. XLA does not know how
@@ -44,7 +45,7 @@ def _is_there() -> bool:
     return "rocm" not in client.platform_version.lower()  # has its gates otherwise
 
 
-def packed_weights(kernel: Any, recurrent: Any, bias: Any) -> jax.Array:
+def packed_weights(kernel: Tensor, recurrent: Tensor, bias: Tensor) -> jax.Array:
     """One array: W', U', a bias for inputs, one for states (there is none here).
 
     Gates i, f, g, o: in the columns of W and U, in the rows of what cuDNN wants.
@@ -63,7 +64,8 @@ def _cudnn(x: Any, h: Any, c: Any, weights: Any, lengths: Any) -> Any:
 
 
 def lstm(
-    x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, bias: Any, mask: Any,
+    x: Tensor, h0: Tensor, c0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor,
+    mask: Tensor,
     reverse: bool, zero_output_for_mask: bool, run: Kernel = _cudnn,
 ) -> tuple[jax.Array, jax.Array, list[jax.Array]]:  # fmt: skip
     """As `recurrent.lstm`; a mask has to be true, then false (see `is_at_the_end`)."""

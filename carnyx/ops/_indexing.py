@@ -46,7 +46,7 @@ def _known(x: Tensor, name: str, instead: str) -> jax.Array:
 
 
 @op
-def get_item(x: Tensor, key: Any) -> Tensor:
+def get_item(x: Tensor, key: object) -> Tensor:
     """x[key].
 
     An integer beyond the end is the last one, as everywhere in JAX; of a symbolic

@@ -127,7 +127,7 @@ def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
 
 
 @op
-def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
+def repeat(x: Tensor, repeats: object, axis: int | None = None) -> Tensor:
     """Each entry `repeats` times in a row along `axis` (None: of x flattened)."""
     repeats = repeats if isinstance(repeats, int) else np.asarray(repeats)
     x = tensor(x)
@@ -137,7 +137,7 @@ def repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
 
 
 @op
-def tile(x: Tensor, repeats: Any) -> Tensor:
+def tile(x: Tensor, repeats: object) -> Tensor:
     """x as a whole, `repeats` times along each axis."""
     if any(isinstance(n, int) and n < 0 for n in np.ravel(repeats).tolist()):
         raise ArgumentError(f"tile got repeats={repeats!r}; expected none below 0.")
@@ -215,7 +215,7 @@ dstack = _stack(jnp.dstack, "The arrays joined along the third axis, made if nee
 
 
 @op
-def split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+def split(x: Tensor, indices_or_sections: object, axis: int = 0) -> list[Tensor]:
     """x cut along `axis`: into equal parts, or before each of the given indices.
 
     >>> [part.tolist() for part in split([1, 2, 3, 4], 2)]

@@ -126,7 +126,7 @@ def stft(
     sequence_length: int,
     sequence_stride: int,
     fft_length: int,
-    window: Any = "hann",
+    window: object = "hann",
     center: bool = True,
 ) -> Pair:
     """Fourier transforms of windowed, overlapping frames.
@@ -159,7 +159,7 @@ def istft(
     sequence_stride: int,
     fft_length: int,
     length: int | None = None,
-    window: Any = "hann",
+    window: object = "hann",
     center: bool = True,
 ) -> Tensor:
     """The inverse of `stft`: frames added up where they overlap, over their weights.

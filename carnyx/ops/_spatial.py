@@ -79,7 +79,7 @@ class Window(NamedTuple):
     def offsets(self) -> list[tuple[int, ...]]:
         return list(itertools.product(*map(range, self.size)))
 
-    def views(self, x: jax.Array, fill: Any = 0) -> list[jax.Array]:
+    def views(self, x: jax.Array, fill: object = 0) -> list[jax.Array]:
         """What the window sees: one array for each place inside it.
 
         Slices, so XLA fuses whatever is done with them into one loop.

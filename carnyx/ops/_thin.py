@@ -53,7 +53,11 @@ def operand(x: Tensor) -> Any:
 
 
 def unary(
-    fn: Any, doc: str, prepare=tensor, name: str | None = None, **where: str
+    fn: Callable[..., Any],
+    doc: str,
+    prepare=tensor,
+    name: str | None = None,
+    **where: str,
 ) -> Unary:
     """The op `fn(x)`; `module` in `where` is its home, if not `carnyx.ops.numpy`."""
 
@@ -63,7 +67,7 @@ def unary(
     return named(apply, name or fn.__name__, doc, **where)
 
 
-def binary(fn: Any, doc: str) -> Binary:
+def binary(fn: Callable[..., Any], doc: str) -> Binary:
     """The op `fn(x1, x2)`, broadcasting."""
 
     def apply(x1: Tensor, x2: Tensor) -> Tensor:
@@ -72,7 +76,7 @@ def binary(fn: Any, doc: str) -> Binary:
     return named(apply, fn.__name__, doc)
 
 
-def bitwise(fn: Any, doc: str, name: str) -> Bitwise:
+def bitwise(fn: Callable[..., Any], doc: str, name: str) -> Bitwise:
     """The op `fn(x, y)` on the bits of integers."""
 
     def apply(x: Tensor, y: Tensor) -> Tensor:
@@ -81,7 +85,7 @@ def bitwise(fn: Any, doc: str, name: str) -> Bitwise:
     return named(apply, name, doc)
 
 
-def reduction(fn: Any, doc: str, prepare=tensor) -> Reduction:
+def reduction(fn: Callable[..., Any], doc: str, prepare=tensor) -> Reduction:
     """The op `fn(x)` over `axis` (None: over all axes)."""
 
     def apply(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:

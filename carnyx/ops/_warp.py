@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates as sample
 
 from carnyx._core.op import op
-from carnyx._core.seed import draw_seed
+from carnyx._core.seed import SeedLike, draw_seed
 from carnyx._numbers import integers
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops import _filters
@@ -159,7 +159,7 @@ def elastic_transform(
     interpolation: str = "bilinear",
     fill_mode: str = "reflect",
     fill_value: float = 0.0,
-    seed: Any = None,
+    seed: SeedLike | None = None,
     data_format: str | None = None,
 ) -> Tensor:
     """Pixels moved by a smooth random field, of strength `alpha`, smoothness `sigma`.

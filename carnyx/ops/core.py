@@ -32,13 +32,13 @@ __all__ = [
 
 
 @op
-def map(f: Callable[..., Any], xs: Any) -> Any:
+def map(f: Callable[..., Any], xs: Tensor) -> Any:
     """f of each part along the first axis, one after another, stacked."""
     return lax.map(f, xs)
 
 
 @op
-def vectorized_map(function: Callable[..., Any], elements: Any) -> Any:
+def vectorized_map(function: Callable[..., Any], elements: object) -> Any:
     """`function` of each part along the first axis, all at once, stacked.
 
     >>> vectorized_map(lambda row: row.sum(), jnp.ones((2, 3))).tolist()
@@ -50,8 +50,8 @@ def vectorized_map(function: Callable[..., Any], elements: Any) -> Any:
 @op
 def scan(
     f: Callable[..., Any],
-    init: Any,
-    xs: Any = None,
+    init: object,
+    xs: Tensor | None = None,
     length: int | None = None,
     reverse: bool = False,
     unroll: int | bool = 1,
@@ -73,7 +73,7 @@ def scan(
 
 @op
 def associative_scan(
-    f: Callable[..., Any], elems: Any, reverse: bool = False, axis: int = 0
+    f: Callable[..., Any], elems: object, reverse: bool = False, axis: int = 0
 ) -> Any:
     """All partial results of the associative `f` along `axis`, in parallel.
 
@@ -86,7 +86,7 @@ def associative_scan(
 def while_loop(
     cond: Callable[..., Any],
     body: Callable[..., Any],
-    loop_vars: Any,
+    loop_vars: object,
     maximum_iterations: int | None = None,
 ) -> Any:
     """`loop_vars = body(*loop_vars)` as long as `cond(*loop_vars)`."""
@@ -111,7 +111,7 @@ def while_loop(
 
 @op
 def fori_loop(
-    lower: int, upper: int, body_fun: Callable[..., Any], init_val: Any
+    lower: int, upper: int, body_fun: Callable[..., Any], init_val: object
 ) -> Any:
     """`val = body_fun(i, val)` for i from `lower` to `upper` - 1."""
     return lax.fori_loop(lower, upper, body_fun, init_val)
@@ -160,7 +160,7 @@ def stop_gradient(variable: Tensor) -> Tensor:
 
 @op
 def convert_to_tensor(
-    x: Any,
+    x: Tensor,
     dtype: DTypeLike = None,
     sparse: bool | None = None,
     ragged: bool | None = None,
@@ -177,14 +177,14 @@ def convert_to_tensor(
     return x if is_tensor(x) and x.dtype == dtype else as_dtype(x, dtype)
 
 
-def convert_to_numpy(x: Any) -> np.ndarray:
+def convert_to_numpy(x: Tensor) -> np.ndarray:
     """A copy of `x` as a NumPy array."""
     if isinstance(x, KerasTensor):
         raise ArgumentError(f"convert_to_numpy got {x}, which has no value yet.")
     return np.array(x.value if isinstance(x, Variable) else x)
 
 
-def is_tensor(x: Any) -> bool:
+def is_tensor(x: Tensor) -> bool:
     """Whether x is a `jax.Array`."""
     return isinstance(x, jax.Array)
 

@@ -24,6 +24,7 @@ from carnyx.optimizers.second_moment import Ftrl as Ftrl
 from carnyx.optimizers.second_moment import RMSprop as RMSprop
 from carnyx.optimizers.sgd import SGD as SGD
 from carnyx.optimizers.sign import Lion as Lion
+from carnyx.typing import Config
 
 
 def get(identifier: Any) -> Any:
@@ -60,7 +61,7 @@ def serialize(optimizer: Optimizer) -> Any:
     return registry.serialize_keras_object(optimizer)
 
 
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
     with registry.custom_object_scope(custom_objects or {}):
         return get(config)

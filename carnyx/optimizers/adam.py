@@ -11,6 +11,7 @@ from carnyx._core.variable import Variable
 from carnyx.configurable import field
 from carnyx.errors import ArgumentError
 from carnyx.optimizers.base import Optimizer, as_array
+from carnyx.typing import Tensor
 
 
 class Adam(Optimizer):
@@ -38,7 +39,7 @@ class Adam(Optimizer):
 
     slots = (("momentum", "velocity"), ("velocity_hat",))
 
-    def keeps(self, slot: str, variable: Any) -> bool:
+    def keeps(self, slot: str, variable: Variable) -> bool:
         return slot != "velocity_hat" or self.amsgrad
 
     def rule(self, g, w, m, v, v_max, *, lr, t):
@@ -173,7 +174,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     slots = (("momentum", "velocity"),)  # z and v
 
-    def initial(self, slot: str, variable: Any) -> Any:
+    def initial(self, slot: str, variable: Variable) -> Tensor:
         if slot == "velocity":
             return "zeros"
         return lambda shape, dtype: jnp.copy(variable.value)

@@ -27,6 +27,7 @@ from carnyx.errors import ArgumentError, NotBuiltError
 from carnyx.optimizers.on_several import stepped_on_one
 from carnyx.optimizers.schedules import LearningRateSchedule
 from carnyx.optimizers.state import _Stateful
+from carnyx.typing import DTypeLike, Tensor
 
 _OPTIONS = (
     "weight_decay",
@@ -159,7 +160,7 @@ class Optimizer(_Stateful):
         """Whether the rule, as configured, needs the slot."""
         return True
 
-    def initial(self, slot: str, variable: Variable) -> Any:
+    def initial(self, slot: str, variable: Variable) -> Tensor:
         """The initializer of a slot."""
         return "zeros"
 
@@ -379,7 +380,7 @@ class Optimizer(_Stateful):
             self.update_step(g, v, rate)
 
     def update_step(
-        self, gradient: Any, variable: Variable, learning_rate: Any
+        self, gradient: Tensor, variable: Variable, learning_rate: Tensor
     ) -> None:
         """One variable's update: runs the rule and assigns what it returns."""
         slots = self._slots[id(variable)]
@@ -396,7 +397,9 @@ class Optimizer(_Stateful):
             if place is not None:
                 place.assign(value)
 
-    def rule(self, g: Any, w: Any, *slots: Any, lr: Any, t: Any) -> tuple[Any, ...]:
+    def rule(
+        self, g: Tensor, w: Tensor, *slots: Any, lr: Tensor, t: Tensor
+    ) -> tuple[Any, ...]:
         """The new value of the variable and of its slots, from the gradient.
 
         Args:
@@ -407,15 +410,15 @@ class Optimizer(_Stateful):
             f"{type(self).__name__} has no rule; override rule() or update_step()."
         )
 
-    def assign(self, variable: Variable, value: Any) -> None:
+    def assign(self, variable: Variable, value: Tensor) -> None:
         """Replace a variable's value."""
         variable.assign(value)
 
-    def assign_add(self, variable: Variable, value: Any) -> None:
+    def assign_add(self, variable: Variable, value: Tensor) -> None:
         """Add to a variable."""
         variable.assign_add(value)
 
-    def assign_sub(self, variable: Variable, value: Any) -> None:
+    def assign_sub(self, variable: Variable, value: Tensor) -> None:
         """Subtract from a variable."""
         variable.assign_sub(value)
 
@@ -509,7 +512,7 @@ _learning_rate: Any = property(
 Optimizer.learning_rate = _learning_rate
 
 
-def as_array(x: Any, dtype: Any = None) -> Any:
+def as_array(x: object, dtype: DTypeLike | None = None) -> Any:
     return jnp.asarray(getattr(x, "value", x), dtype)
 
 

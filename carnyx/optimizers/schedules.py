@@ -10,9 +10,10 @@ from carnyx import registry
 from carnyx.configurable import Configurable, above_zero, field
 from carnyx.dtype_policies import standardize_dtype
 from carnyx.errors import ArgumentError
+from carnyx.typing import Config, Tensor
 
 
-def as_float(step: Any) -> Any:
+def as_float(step: Tensor) -> Any:
     """The step as a float array; a Variable is read."""
     return jnp.asarray(getattr(step, "value", step), standardize_dtype(None))
 
@@ -26,7 +27,7 @@ class LearningRateSchedule(Configurable):
     0.025
     """
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         raise NotImplementedError(
             f"{type(self).__name__} has no __call__(self, step); a schedule needs one."
         )
@@ -45,7 +46,7 @@ class ExponentialDecay(LearningRateSchedule):
     staircase: bool = field(False)
     name: str = field("ExponentialDecay")
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         p = as_float(step) / self.decay_steps
         p = jnp.floor(p) if self.staircase else p
         return self.initial_learning_rate * self.decay_rate**p
@@ -60,7 +61,7 @@ class InverseTimeDecay(LearningRateSchedule):
     staircase: bool = field(False)
     name: str = field("InverseTimeDecay")
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         p = as_float(step) / self.decay_steps
         p = jnp.floor(p) if self.staircase else p
         return self.initial_learning_rate / (1 + self.decay_rate * p)
@@ -80,7 +81,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
                 f"{len(self.values)} values; expected one value more than boundaries."
             )
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         step = jnp.asarray(getattr(step, "value", step))
         passed = [step > jnp.asarray(b, step.dtype) for b in self.boundaries]
         values = jnp.asarray(self.values, standardize_dtype(None))
@@ -102,7 +103,7 @@ class PolynomialDecay(LearningRateSchedule):
     cycle: bool = field(False)
     name: str = field("PolynomialDecay")
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Any) -> Tensor:
         step, period = as_float(step), self.decay_steps
         if self.cycle:
             period = period * jnp.maximum(1.0, jnp.ceil(step / period))
@@ -128,7 +129,7 @@ class CosineDecay(LearningRateSchedule):
     warmup_target: float | None = field(None)
     warmup_steps: int = field(0)
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Any) -> Tensor:
         step, start = as_float(step), self.initial_learning_rate
         if self.warmup_target is None:
             return start * self._cosine(step)
@@ -157,7 +158,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     alpha: float = field(0.0)
     name: str = field("SGDRDecay")
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         done, t_mul = as_float(step) / self.first_decay_steps, self.t_mul
         if t_mul == 1.0:
             restarts = jnp.floor(done)
@@ -175,6 +176,6 @@ def serialize(learning_rate_schedule: LearningRateSchedule) -> Any:
     return registry.serialize_keras_object(learning_rate_schedule)
 
 
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
     return registry.deserialize_keras_object(config, custom_objects, family="schedules")

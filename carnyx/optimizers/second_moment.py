@@ -10,6 +10,7 @@ from carnyx import initializers
 from carnyx._core.variable import Variable
 from carnyx.configurable import field
 from carnyx.optimizers.base import Optimizer
+from carnyx.typing import Tensor
 
 
 def not_negative(value: Any) -> str | None:
@@ -39,7 +40,7 @@ class RMSprop(Optimizer):
 
     slots = (("velocity",), ("momentum",), ("average_gradient",))
 
-    def keeps(self, slot: str, variable: Any) -> bool:
+    def keeps(self, slot: str, variable: Variable) -> bool:
         needed = {"momentum": self.momentum > 0, "average_gradient": self.centered}
         return needed.get(slot, True)
 
@@ -68,7 +69,7 @@ class Adagrad(Optimizer):
 
     slots = (("accumulator",),)
 
-    def initial(self, slot: str, variable: Any) -> Any:
+    def initial(self, slot: str, variable: Variable) -> Tensor:
         return initializers.Constant(self.initial_accumulator_value)
 
     def rule(self, g, w, a, *, lr, t):
@@ -172,7 +173,7 @@ class Ftrl(Optimizer):
 
     slots = (("accumulator", "linear"),)
 
-    def initial(self, slot: str, variable: Any) -> Any:
+    def initial(self, slot: str, variable: Variable) -> Tensor:
         if slot == "linear":
             return "zeros"
         return initializers.Constant(self.initial_accumulator_value)

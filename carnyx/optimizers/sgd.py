@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from carnyx._core.variable import Variable
 from carnyx.configurable import field, fraction
 from carnyx.optimizers.base import Optimizer
 
@@ -28,7 +29,7 @@ class SGD(Optimizer):
 
     slots = (("momentum",),)
 
-    def keeps(self, slot: str, variable: Any) -> bool:
+    def keeps(self, slot: str, variable: Variable) -> bool:
         return self.momentum != 0
 
     def rule(self, g, w, m, *, lr, t):

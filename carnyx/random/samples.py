@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 from carnyx import config
 from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
-from carnyx._core.seed import draw_seed
+from carnyx._core.seed import SeedLike, draw_seed
 from carnyx._numbers import integer
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError, ShapeError
@@ -40,7 +39,7 @@ def _dtype(dtype: DTypeLike) -> str:
 @op
 def normal(
     shape: Sizes, mean: float = 0.0, stddev: float = 1.0, dtype: DTypeLike = None,
-    seed: Any = None,
+    seed: SeedLike | None = None,
 ) -> Tensor:  # fmt: skip
     """Normal numbers.
 
@@ -54,7 +53,7 @@ def normal(
 @op
 def truncated_normal(
     shape: Sizes, mean: float = 0.0, stddev: float = 1.0, dtype: DTypeLike = None,
-    seed: Any = None,
+    seed: SeedLike | None = None,
 ) -> Tensor:  # fmt: skip
     """Normal numbers, those beyond two standard deviations drawn again."""
     key, dtype = draw_seed(seed), _dtype(dtype)
@@ -65,7 +64,7 @@ def truncated_normal(
 @op
 def uniform(
     shape: Sizes, minval: float = 0.0, maxval: float = 1.0, dtype: DTypeLike = None,
-    seed: Any = None,
+    seed: SeedLike | None = None,
 ) -> Tensor:  # fmt: skip
     """Numbers from `minval` up to, without, `maxval`."""
     key, dtype = draw_seed(seed), _dtype(dtype)
@@ -77,7 +76,7 @@ def uniform(
 @op
 def randint(
     shape: Sizes, minval: int, maxval: int, dtype: DTypeLike = "int32",
-    seed: Any = None,
+    seed: SeedLike | None = None,
 ) -> Tensor:  # fmt: skip
     """Integers from `minval` up to, without, `maxval`."""
     dtype = standardize_dtype(dtype)
@@ -88,7 +87,10 @@ def randint(
 
 @op
 def categorical(
-    logits: Tensor, num_samples: int, dtype: DTypeLike = "int32", seed: Any = None
+    logits: Tensor,
+    num_samples: int,
+    dtype: DTypeLike = "int32",
+    seed: SeedLike | None = None,
 ) -> Tensor:
     """Classes with probabilities softmax(logits).
 
@@ -109,7 +111,7 @@ def categorical(
 @op
 def dropout(
     inputs: Tensor, rate: float, noise_shape: Sequence[int | None] | None = None,
-    seed: Any = None,
+    seed: SeedLike | None = None,
 ) -> Tensor:  # fmt: skip
     """Zeros at `rate` of the places, the others divided by 1 - rate.
 
@@ -133,7 +135,7 @@ def dropout(
 
 
 @op
-def shuffle(x: Tensor, axis: int = 0, seed: Any = None) -> Tensor:
+def shuffle(x: Tensor, axis: int = 0, seed: SeedLike | None = None) -> Tensor:
     """The elements along `axis` in random order, each row of them in its own."""
     key = draw_seed(seed)
     return jax.random.permutation(key, jnp.asarray(x), axis, independent=True)
@@ -141,7 +143,7 @@ def shuffle(x: Tensor, axis: int = 0, seed: Any = None) -> Tensor:
 
 @op
 def gamma(
-    shape: Sizes, alpha: Tensor, dtype: DTypeLike = None, seed: Any = None
+    shape: Sizes, alpha: Tensor, dtype: DTypeLike = None, seed: SeedLike | None = None
 ) -> Tensor:
     """Gamma numbers of shape parameter `alpha` and scale 1."""
     return jax.random.gamma(draw_seed(seed), alpha, _sizes(shape), _dtype(dtype))
@@ -150,7 +152,7 @@ def gamma(
 @op
 def beta(
     shape: Sizes, alpha: Tensor, beta: Tensor, dtype: DTypeLike = None,
-    seed: Any = None,
+    seed: SeedLike | None = None,
 ) -> Tensor:  # fmt: skip
     """Numbers of (0, 1), of density x^(alpha - 1) (1 - x)^(beta - 1), normalised."""
     a, b = jnp.asarray(alpha), jnp.asarray(beta)
@@ -160,7 +162,7 @@ def beta(
 @op
 def binomial(
     shape: Sizes, counts: Tensor, probabilities: Tensor, dtype: DTypeLike = None,
-    seed: Any = None,
+    seed: SeedLike | None = None,
 ) -> Tensor:  # fmt: skip
     """How many of `counts` trials succeed, each with its probability."""
     n, p = jnp.asarray(counts), jnp.asarray(probabilities)

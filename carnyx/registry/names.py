@@ -67,7 +67,7 @@ def mark_own(obj: T) -> T:
     return obj
 
 
-def is_own(obj: Any) -> bool:
+def is_own(obj: object) -> bool:
     """True for a class or function that this library defines."""
     return isinstance(obj, Hashable) and obj in _own
 
@@ -165,12 +165,12 @@ def get_custom_objects() -> dict[str, Any]:
     return _registered
 
 
-def get_registered_name(obj: Any) -> str:
+def get_registered_name(obj: object) -> str:
     """The name under which an object was registered, or its own name."""
     return registered_label(obj) or getattr(obj, "__name__", type(obj).__name__)
 
 
-def registered_label(obj: Any) -> str | None:
+def registered_label(obj: object) -> str | None:
     """`package>name` of what a user registered, or None."""
     return _names.get(obj) if isinstance(obj, Hashable) else None
 
@@ -247,7 +247,7 @@ def _unknown(kind: str, name: Any, module: Any, registered: Any) -> Exception:
 
 
 def find_function(
-    name: Any, registered: Any = None, family: str = "", module: Any = None
+    name: str, registered: object = None, family: str = "", module: object = None
 ) -> Any:
     """The function that a record names."""
     found = None

@@ -106,7 +106,7 @@ def _numbered(obj: Any) -> dict[str, int]:
     return {"shared_object_id": number}
 
 
-def serialize_shared(obj: Any) -> Any:
+def serialize_shared(obj: object) -> Any:
     """`serialize_keras_object`, telling which records are of one object."""
     with object_sharing():
         record = serialize_keras_object(obj)
@@ -281,7 +281,7 @@ def _revived(config: Any, family: str = "") -> Any:
     return _deserialize_record(config, family)
 
 
-def is_serialized(value: Any) -> bool:
+def is_serialized(value: object) -> bool:
     """True for the record of one object: a dict with a class name and a config."""
     return isinstance(value, dict) and "class_name" in value and "config" in value
 
@@ -324,7 +324,7 @@ def _finish(obj: Any, record: dict[str, Any]) -> None:
         obj.compile_from_config(compiled)
 
 
-def lookup(identifier: Any, family: str, *, kind: str) -> Any:
+def lookup(identifier: object, family: str, *, kind: str) -> Any:
     """What users may give for an initializer, loss, …: name, config, class or object.
 
     Args:
@@ -350,7 +350,7 @@ def lookup(identifier: Any, family: str, *, kind: str) -> Any:
     return found() if inspect.isclass(found) else found
 
 
-def lookup_callable(identifier: Any, family: str, *, kind: str) -> Any:
+def lookup_callable(identifier: object, family: str, *, kind: str) -> Any:
     """As `lookup`, for what must be callable: activations, initializers, losses, …"""
     found = lookup(identifier, family, kind=kind)
     if not callable(found):

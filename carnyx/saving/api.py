@@ -21,6 +21,7 @@ from carnyx.errors import (
     UnsafeModelError,
     add_note_once,
 )
+from carnyx.layers.base import Layer
 from carnyx.saving import hdf5, jsons, shared, walk
 from carnyx.saving.by_layer import restore_by_name
 from carnyx.saving.description import ModelDescription
@@ -38,7 +39,7 @@ _ONLY_BY_PATH = (
 
 
 def save_model(
-    model: Any,
+    model: Layer,
     filepath: PathLike,
     overwrite: bool = True,
     zipped: bool | None = None,
@@ -190,10 +191,10 @@ def fresh_model(
 
 
 def save_weights(
-    model: Any,
+    model: Layer,
     filepath: PathLike,
     overwrite: bool = True,
-    max_shard_size: Any = None,
+    max_shard_size: object = None,
     *,
     objects_to_skip: Collection[Any] | None = None,
     **others: Any,
@@ -232,7 +233,7 @@ def save_weights(
 
 
 def load_weights(
-    model: Any,
+    model: Layer,
     filepath: PathLike,
     skip_mismatch: bool = False,
     by_name: bool = False,

@@ -7,6 +7,7 @@ from typing import Any
 
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers._children import own_variables
+from carnyx.layers.base import Layer
 from carnyx.saving.description import TOP, Group, ModelDescription
 from carnyx.saving.matching import (
     by_name,
@@ -18,7 +19,7 @@ from carnyx.saving.plan import Restoring, misfit
 
 
 def plan_by_layer(
-    restoring: Restoring, model: Any, description: ModelDescription
+    restoring: Restoring, model: Layer, description: ModelDescription
 ) -> None:
     """Layers with weights: by their names where these match, else in order."""
     layers = [layer for layer in model.layers if layer.weights]
@@ -37,7 +38,7 @@ def plan_by_layer(
 
 
 def restore_by_name(
-    model: Any, description: ModelDescription, skip_mismatch: bool
+    model: Layer, description: ModelDescription, skip_mismatch: bool
 ) -> None:
     """Give the layers whose names the file has their weights; others keep theirs."""
     restoring = Restoring(description, skip_mismatch)

@@ -75,7 +75,7 @@ def sync_file(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def write_record(path: Path, body: Any) -> None:
+def write_record(path: Path, body: object) -> None:
     """Plain data as JSON with a checksum of itself."""
     text = json.dumps(body)
     path.write_text(json.dumps({"crc32": zlib.crc32(text.encode()), "body": text}))
@@ -98,7 +98,7 @@ def read_record(path: Path) -> Any:
         raise FileError(f"{path} is damaged: {error}.") from None
 
 
-def as_path(given: Any, function: str) -> PathLike:
+def as_path(given: object, function: str) -> PathLike:
     """What was given, if it is the path of a file."""
     if not isinstance(given, str | os.PathLike) or isinstance(os.fspath(given), bytes):
         raise ArgumentError(

@@ -243,7 +243,7 @@ def write(stream: IO[bytes], fill: Any) -> None:
     stream.write(image.getvalue())
 
 
-def put_array(group: Any, name: str, value: Any) -> None:
+def put_array(group: Any, name: str, value: object) -> None:
     """Add an array, and a checksum that other readers do not mind."""
     array = np.ascontiguousarray(np.asarray(value)).reshape(np.shape(value))
     special = array.dtype.name in _SPECIAL

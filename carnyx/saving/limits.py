@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from carnyx.saving.files import refused
 
 MAX_LAYERS = 10_000
 
 
-def check_layers(record: Any, source: str, most: int) -> None:
+def check_layers(record: object, source: str, most: int) -> None:
     """Count the layers that a config describes, those of models inside it too.
 
     Raises:

@@ -18,6 +18,7 @@ from typing import Any
 from carnyx._core.naming import to_snake_case
 from carnyx._core.variable import Variable
 from carnyx.layers._children import own_variables
+from carnyx.layers.base import Layer
 from carnyx.saving.description import Group
 
 Path = tuple[str, ...]
@@ -41,7 +42,7 @@ class Block:
         self.places.append(place)
 
 
-def weights_in_order(layer: Any) -> list[tuple[int, Variable]]:
+def weights_in_order(layer: Layer) -> list[tuple[int, Variable]]:
     """Each weight with the number of the layer that owns it, whatever is trainable."""
     found: dict[int, tuple[int, Variable]] = {}
     for number, part in enumerate(layer._flatten_layers()):

@@ -30,7 +30,7 @@ from carnyx.saving.functions import ByReference
 from carnyx.saving.restore import restore
 
 
-def reduced(model: Any) -> tuple[Any, ...]:
+def reduced(model: Layer) -> tuple[Any, ...]:
     """What `Model.__reduce__` returns.
 
     Raises:

@@ -23,7 +23,7 @@ from carnyx.saving.walk import (
 
 
 def restore(
-    model: Any,
+    model: Layer,
     description: ModelDescription,
     skip_mismatch: bool,
     skip: Collection[Any] = (),

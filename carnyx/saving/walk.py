@@ -22,11 +22,12 @@ from carnyx.layers._children import own_variables
 from carnyx.layers.base import Layer
 from carnyx.saving.description import TOP, Group
 from carnyx.saving.matching import weights_in_order
+from carnyx.typing import PathLike
 
 _NEVER = frozenset({"_given", "_inbound_nodes", "_functional", "_stack"})
 
 
-def objects(root: Any, skip: Iterable[Any] = ()) -> Iterator[tuple[str, Any]]:
+def objects(root: PathLike, skip: Iterable[Any] = ()) -> Iterator[tuple[str, Any]]:
     """Each part that has variables of its own or might, with its path.
 
     Args:
@@ -99,7 +100,7 @@ def _numbered(container: Any) -> Iterable[tuple[str, Any]]:
         yield (f"{name}_{number}" if number else name), item
 
 
-def is_optimizer(item: Any) -> bool:
+def is_optimizer(item: object) -> bool:
     """True for optimizers, whose state a file may bring or not."""
     return hasattr(item, "apply_gradients") and not isinstance(item, Layer)
 
@@ -117,7 +118,7 @@ def variables_of(item: Any) -> list[Any] | None:
     return list(item.variables) if is_optimizer(item) else None
 
 
-def paths_to(root: Any, items: Iterable[Any]) -> tuple[str, ...]:
+def paths_to(root: PathLike, items: Iterable[Any]) -> tuple[str, ...]:
     """Where these parts stand."""
     wanted = {id(item) for item in items}
     return tuple(path for path, item in objects(root) if id(item) in wanted)
@@ -146,7 +147,7 @@ def trained_by(item: Any, model: Any) -> list[int] | None:
     return [places.get(id(v), -1) for v in item._trainable_variables]
 
 
-def collect_by_layer(model: Any) -> dict[str, Group]:
+def collect_by_layer(model: Layer) -> dict[str, Group]:
     """The arrays of a model by the name of its layers.
 
     They stand in the order of the HDF5 layout that Keras 2 and 3 share, trainable ones

@@ -13,6 +13,7 @@ from carnyx._core.memory import ensure_room
 from carnyx._core.scope import is_tracer
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError
+from carnyx.typing import DTypeLike, Tensor
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Any:
@@ -47,7 +48,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Any:
     return rows
 
 
-def normalize(x: Any, axis: int = -1, order: int = 2) -> Any:
+def normalize(x: object, axis: int = -1, order: int = 2) -> Any:
     """`x` divided by its norm along an axis; rows of zeros stay.
 
     >>> normalize(np.array([[3.0, 4.0]])).tolist()
@@ -62,10 +63,10 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> Any:
 def pad_sequences(
     sequences: Sequence[Sequence[Any]],
     maxlen: int | None = None,
-    dtype: Any = "int32",
+    dtype: DTypeLike = "int32",
     padding: str = "pre",
     truncating: str = "pre",
-    value: Any = 0.0,
+    value: object = 0.0,
 ) -> np.ndarray:
     """Sequences of differing lengths as one array.
 
@@ -119,7 +120,9 @@ def pad_sequences(
     return out
 
 
-def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+def pack_x_y_sample_weight(
+    x: object, y: object = None, sample_weight: Tensor | None = None
+) -> Any:
     """The tuple that a data source gives for a batch.
 
     >>> pack_x_y_sample_weight(1, 2)

@@ -13,6 +13,7 @@ import numpy as np
 
 from carnyx import config
 from carnyx.errors import ArgumentError, add_note_once, nearest
+from carnyx.typing import DTypeLike
 
 MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 _GREY = ("L", "I;16", "I")
@@ -95,7 +96,9 @@ def _resized(img: Any, size: Any, interpolation: str, keep: bool) -> Any:
     return img.resize((width, height), way, box=(left, top, left + cut_w, top + cut_h))
 
 
-def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> Any:
+def img_to_array(
+    img: object, data_format: str | None = None, dtype: DTypeLike | None = None
+) -> Any:
     """A Pillow image as an array of three axes.
 
     Shapes: image -> (height, width, channels), or as `data_format` says
@@ -110,7 +113,10 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
 
 
 def array_to_img(
-    x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None
+    x: Any,
+    data_format: str | None = None,
+    scale: bool = True,
+    dtype: DTypeLike | None = None,
 ) -> Any:
     """An array of three axes as a Pillow image.
 
@@ -139,8 +145,8 @@ def array_to_img(
 
 
 def save_img(
-    path: Any,
-    x: Any,
+    path: object,
+    x: object,
     data_format: str | None = None,
     file_format: str | None = None,
     scale: bool = True,

@@ -10,6 +10,7 @@ import numpy as np
 from carnyx._training import keeping
 from carnyx.callbacks.learning_rate import _optimizers
 from carnyx.errors import ArgumentError, DataError
+from carnyx.layers.base import Layer
 
 _DIVERGED = 4.0  # times the best loss
 
@@ -50,8 +51,8 @@ class LearningRates:
 
 
 def find_learning_rate(
-    model: Any,
-    data: Any,
+    model: Layer,
+    data: object,
     *,
     batch_size: int | None = None,
     lowest: float = 1e-6,

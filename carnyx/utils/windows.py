@@ -88,7 +88,7 @@ def _bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
 
 
 def split_dataset(
-    dataset: Any,
+    dataset: object,
     left_size: float | None = None,
     right_size: float | None = None,
     shuffle: bool = False,

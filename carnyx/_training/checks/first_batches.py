@@ -24,6 +24,7 @@ from carnyx._training.checks.targets import judge_targets
 from carnyx._training.checks.watching import Index
 from carnyx._training.outputs import match_targets
 from carnyx.errors import DataError
+from carnyx.typing import Tensor
 
 SINGLE_BATCHES = 2
 _BATCHES = 2
@@ -75,7 +76,7 @@ class Expectations(NamedTuple):
         return bool(self.indices) or any(self.expected)
 
 
-def expectations(compiled: Any, y_pred: Any, watch: Any) -> Expectations:
+def expectations(compiled: Any, y_pred: Tensor, watch: Any) -> Expectations:
     """What the losses expect of these (symbolic) predictions, embeddings of inputs.
 
     Without `compiled`, where a model computes its loss itself, of inputs alone.

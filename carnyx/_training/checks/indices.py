@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from carnyx._training.checks.told import refuse, warn_once
+from carnyx.layers.base import Layer
 
 
 def judge_indices(
-    layer: Any, x: np.ndarray, name: str, where: str, told: set[str]
+    layer: Layer, x: np.ndarray, name: str, where: str, told: set[str]
 ) -> None:
     """Indices of one embedding in some samples.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from carnyx.losses import functions
 from carnyx.losses.base import Loss
+from carnyx.typing import Tensor
 
 SPARSE, CATEGORICAL, BINARY = "sparse", "categorical", "binary"
 
@@ -38,7 +39,7 @@ class Expected(NamedTuple):
         return f"output {self.output!r} with the loss {self.loss!r}"
 
 
-def expected_by(loss: Any, output: str, prediction: Any) -> Expected | None:
+def expected_by(loss: Any, output: str, prediction: Tensor) -> Expected | None:
     """None for regression, and for losses that users wrote: they are not judged."""
     plain = isinstance(loss, Loss) and type(loss).call is Loss.call
     fn = loss.fn if plain else None

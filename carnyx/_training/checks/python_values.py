@@ -15,6 +15,7 @@ import numpy as np
 
 from carnyx import registry
 from carnyx._training.checks.told import warn_once
+from carnyx.layers.base import Layer
 
 _CLOCKS = frozenset(("time", "perf_counter", "monotonic", "time_ns", "now", "utcnow"))
 _READS = ("LOAD_ATTR", "LOAD_METHOD")
@@ -35,7 +36,7 @@ class PythonValues:
         shared = ["numpy.random", "random"] if self._own else []
         self._before = {name: _state(name) for name in shared}
 
-    def look(self, layer: Any) -> None:
+    def look(self, layer: Layer) -> None:
         """A layer was called."""
         if id(layer) not in self._own:
             return

@@ -8,12 +8,13 @@ import numpy as np
 
 from carnyx._training.checks.losses import BINARY, CATEGORICAL, SPARSE, Expected
 from carnyx._training.checks.told import refuse, warn_once
+from carnyx.typing import Tensor
 
 _ROUNDING = 1e-5
 
 
 def judge_targets(
-    expected: Expected, y: np.ndarray, weight: Any, where: str, told: set[str]
+    expected: Expected, y: np.ndarray, weight: Tensor, where: str, told: set[str]
 ) -> None:
     """Targets of some samples; those with weight 0, or ignored, are not judged.
 

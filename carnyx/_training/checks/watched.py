@@ -17,11 +17,13 @@ from carnyx._training.checks.python_values import PythonValues
 from carnyx._training.checks.told import on, warn_once
 from carnyx._training.checks.watching import Watch
 from carnyx.layers import Embedding, Masking
+from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import label
+from carnyx.typing import Tensor
 
 
 def expectations_of(
-    model: Any, compiled: Any, x: Any, y_pred: Any
+    model: Any, compiled: object, x: object, y_pred: Tensor
 ) -> Expectations | None:
     """What a compiled model's data should be; None where checks are off."""
     if not on():
@@ -60,7 +62,7 @@ class StepWatch(Watch):
         self.told, self.drawn = told, drawn
         self._parts = set(map(id, model._flatten_layers()))
 
-    def layer(self, layer: Any, inputs: dict[str, Any], outputs: Any) -> None:
+    def layer(self, layer: Layer, inputs: dict[str, Any], outputs: object) -> None:
         super().layer(layer, inputs, outputs)
         if id(layer) not in self._parts and layer.weights:
             self._tell_of_stranger(layer)
@@ -80,7 +82,7 @@ class StepWatch(Watch):
             "an attribute (self.inner = ...), and only use it in call().",
         )
 
-    def meets(self, loss: Any, output: str, prediction: Any) -> None:
+    def meets(self, loss: object, output: str, prediction: Tensor) -> None:
         """A compiled loss is given an output."""
         expected = expected_by(loss, output, prediction)
         if expected is not None:

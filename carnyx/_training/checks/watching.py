@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from carnyx import activations, registry, tree
 from carnyx.layers import BatchNormalization, Embedding, LayerNormalization
+from carnyx.layers.base import Layer
+from carnyx.typing import Tensor
 
 # operations that move values, or change their dtype, and nothing else
 _MOVES = frozenset(
@@ -45,14 +47,14 @@ class Watch:
         self._alive: list[Any] = []
         self._embedded: list[tuple[Embedding, Any]] = []
 
-    def operation(self, name: str, args: tuple, out: Any) -> None:
+    def operation(self, name: str, args: tuple, out: object) -> None:
         """An op was called."""
         self._note(name, None, args[0] if args else None, out)
 
-    def meets(self, loss: Any, output: str, prediction: Any) -> None:
+    def meets(self, loss: object, output: str, prediction: Tensor) -> None:
         """A compiled loss is given an output."""
 
-    def layer(self, layer: Any, inputs: dict[str, Any], outputs: Any) -> None:
+    def layer(self, layer: Layer, inputs: dict[str, Any], outputs: object) -> None:
         """A layer was called; those inside were before."""
         first = next(iter(inputs.values()), None)
         if isinstance(layer, Embedding):
@@ -73,7 +75,7 @@ class Watch:
         elif known[1] is None:  # the op's value is what the layer around it gives
             self._made[id(out)] = known[0], layer, known[2]
 
-    def origin(self, value: Any) -> Origin:
+    def origin(self, value: object) -> Origin:
         """Which operation made a value, not counting those that only move it."""
         layer = None
         while id(value) in self._made:
