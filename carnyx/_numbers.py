@@ -69,6 +69,15 @@ def plain(value: object) -> Any:
     return value
 
 
+def is_plain(value: Any) -> bool:
+    """Whether it is a number whose value can be looked at, not an array or a tracer.
+
+    >>> is_plain(0.5), is_plain(np.float32(2)), is_plain(np.ones(1))
+    (True, True, False)
+    """
+    return isinstance(value, int | float | np.integer | np.floating)
+
+
 _NARROW = {"int64": "int32", "uint64": "uint32"}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from carnyx import config, registry
-from carnyx.configurable import Configurable, field
+from carnyx.configurable import Configurable, at_least, field, fraction
+from carnyx.errors import ArgumentError
 from carnyx.ops.core import convert_to_tensor
-from carnyx.ops.numpy import clip, maximum, sqrt, square, sum
+from carnyx.ops.numpy import clip, maximum, sqrt, square, sum, where
 from carnyx.typing import Axis, Config, Tensor
 
 
@@ -20,7 +21,9 @@ class Constraint(Configurable):
 
 
 def _norm(w: Tensor, axis: Axis) -> Tensor:
-    return sqrt(sum(square(w), axis=axis, keepdims=True))
+    squares = sum(square(w), axis=axis, keepdims=True)
+    zero = squares == 0  # a length of 0 has gradient 0
+    return where(zero, 0, sqrt(where(zero, 1, squares)))
 
 
 class MaxNorm(Constraint):
@@ -36,7 +39,7 @@ class MaxNorm(Constraint):
     [[1.2000000476837158], [1.600000023841858]]
     """
 
-    max_value: float = field(2)
+    max_value: float = field(2, check=at_least(0))
     axis: Axis = field(0)
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -67,8 +70,15 @@ class MinMaxNorm(Constraint):
 
     min_value: float = field(0.0)
     max_value: float = field(1.0)
-    rate: float = field(1.0)
+    rate: float = field(1.0, check=fraction)
     axis: Axis = field(0)
+
+    def __post_init__(self) -> None:
+        if not self.min_value <= self.max_value:
+            raise ArgumentError(
+                f"MinMaxNorm got min_value={self.min_value} and max_value="
+                f"{self.max_value}; expected the first not to be greater."
+            )
 
     def __call__(self, w: Tensor) -> Tensor:
         w = convert_to_tensor(w)

@@ -19,7 +19,7 @@ from carnyx._core.devices import ensure_device
 from carnyx._core.memory import ensure_room
 from carnyx._core.scope import is_tracer
 from carnyx._core.seed import SeedGenerator, draw_seed, make_default_seed
-from carnyx.configurable import Configurable, above_zero, field, one_of
+from carnyx.configurable import Configurable, above_zero, at_least, field, one_of
 from carnyx.dtype_policies import standardize_dtype
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.typing import Config, DTypeLike, Tensor
@@ -236,7 +236,7 @@ class RandomNormal(RandomInitializer):
     """A normal distribution."""
 
     mean: float = field(0.0)
-    stddev: float = field(0.05)
+    stddev: float = field(0.05, check=at_least(0))
     seed: Any = _seed_field()
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike = None) -> Tensor:
@@ -257,6 +257,14 @@ class RandomUniform(RandomInitializer):
     minval: float = field(-0.05)
     maxval: float = field(0.05)
     seed: Any = _seed_field()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.minval <= self.maxval:
+            raise ArgumentError(
+                f"RandomUniform got minval={self.minval} and maxval={self.maxval}; "
+                "expected the first not to be greater."
+            )
 
     def __call__(self, shape: Sequence[int], dtype: DTypeLike = None) -> Tensor:
         return _sample("uniform", shape, dtype, self.seed, self.minval, self.maxval)

@@ -62,7 +62,7 @@ class ArrayFeed(Feed):
         self.num_samples: int = common_size(named)
         self._leaves, self._form = jax.tree_util.tree_flatten(batch)
         for name, leaf in named:
-            if isinstance(leaf, np.ndarray) and not isinstance(leaf, np.memmap):
+            if isinstance(leaf, np.ndarray):  # what is read looks at each batch
                 check_narrow(leaf, name)
         self._dtypes = [target_dtype(leaf.dtype, name) for name, leaf in named]
         self.shuffle = shuffle

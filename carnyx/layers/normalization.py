@@ -130,10 +130,12 @@ class BatchNormalization(_Affine):
             mean, variance = self._moments(x, mask)
             if self.renorm:
                 gamma, beta = self._corrected(mean, variance)
-                self._update_renorm(mean, ops.sqrt(variance + self.epsilon))
+                deviation = ops.sqrt(variance + self.epsilon)
+                self._update_renorm(mean, deviation, mask)
             else:
-                _approach(self.moving_mean, mean, self.momentum)
-                _approach(self.moving_variance, variance, self.momentum)
+                momentum = _unless_empty(self.momentum, mask)
+                _approach(self.moving_mean, mean, momentum)
+                _approach(self.moving_variance, variance, momentum)
         else:
             mean, variance = self.moving_mean, self.moving_variance
         y = ops.batch_normalization(
@@ -171,16 +173,25 @@ class BatchNormalization(_Affine):
             r, d = r * self.gamma, d * self.gamma
         return r, d if self.beta is None else d + self.beta
 
-    def _update_renorm(self, mean: Tensor, deviation: Tensor) -> None:
-        _approach(self.renorm_mean, mean, self.renorm_momentum)
-        _approach(self.renorm_stddev, deviation, self.renorm_momentum)
-        _approach(self.moving_mean, mean, self.momentum)
-        moving = _approach(self.moving_stddev, deviation, self.momentum)
+    def _update_renorm(self, mean: Tensor, deviation: Tensor, mask: Any) -> None:
+        renorm_momentum = _unless_empty(self.renorm_momentum, mask)
+        momentum = _unless_empty(self.momentum, mask)
+        _approach(self.renorm_mean, mean, renorm_momentum)
+        _approach(self.renorm_stddev, deviation, renorm_momentum)
+        _approach(self.moving_mean, mean, momentum)
+        moving = _approach(self.moving_stddev, deviation, momentum)
         # Rounding may leave it below epsilon.
         self.moving_variance.assign(ops.relu(moving * moving - self.epsilon))
 
 
-def _approach(variable: Variable, value: Tensor, momentum: float) -> Tensor:
+def _unless_empty(momentum: float, mask: Any) -> Any:
+    """`momentum`, but 1 where a mask leaves nothing: then nothing was learnt."""
+    if mask is None:
+        return momentum
+    return ops.where(ops.any(ops.cast(mask, "bool")), momentum, 1.0)
+
+
+def _approach(variable: Variable, value: Tensor, momentum: Any) -> Tensor:
     """momentum · variable + (1 - momentum) · value, assigned."""
     moved = variable.value.astype(value.dtype) * momentum + value * (1 - momentum)
     return variable.assign(moved)

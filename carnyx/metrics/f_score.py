@@ -82,6 +82,8 @@ class FBetaScore(Metric):
             getattr(self, name).assign_add(jnp.sum(w * values, axis))
 
     def result(self) -> Tensor:
+        if not self._built:
+            return jnp.zeros((), self.dtype)
         tp, fp, fn, weights = (getattr(self, name).value for name in _STATE)
         e, b2 = config.epsilon(), self.beta**2
         precision, recall = tp / (tp + fp + e), tp / (tp + fn + e)

@@ -150,6 +150,8 @@ class R2Score(Metric):
         self.num_samples.assign_add(y_true.size)
 
     def result(self) -> Tensor:
+        if not self._built:
+            return jnp.zeros((), self.dtype)
         mean = divide_no_nan(self.sum.value, self.count.value)
         total = self.squared_sum.value - self.sum.value * mean
         scores = 1 - divide_no_nan(self.total_mse.value, total)

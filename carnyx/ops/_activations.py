@@ -193,6 +193,7 @@ def sparsemax(x: Tensor, axis: int = -1) -> Tensor:
     References: Martins & Astudillo 2016, arXiv:1602.02068
     """
     z = jnp.moveaxis(tensor(x), axis, -1)
+    z = z - lax.stop_gradient(z.max(-1, keepdims=True))  # the sums stay small
     ordered = -jnp.sort(-z, -1)
     above = jnp.cumsum(ordered, -1) - 1
     k = jnp.arange(1, z.shape[-1] + 1, dtype=z.dtype)

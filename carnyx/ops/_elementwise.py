@@ -8,6 +8,7 @@ from carnyx import config
 from carnyx._core.op import op
 from carnyx.errors import DTypeError
 from carnyx.ops._dtypes import tensor, to_float, to_floats
+from carnyx.ops._safe import hypot as hypotenuse
 from carnyx.ops._thin import binary, bitwise, unary
 from carnyx.typing import Tensor
 
@@ -109,7 +110,7 @@ maximum = binary(jnp.maximum, "The greater of the two; NaN where one is NaN.")
 minimum = binary(jnp.minimum, "The lesser of the two; NaN where one is NaN.")
 fmax = binary(jnp.fmax, "The greater of the two; of NaN and a number the number.")
 fmin = binary(jnp.fmin, "The lesser of the two; of NaN and a number the number.")
-hypot = binary(jnp.hypot, "sqrt(x1**2 + x2**2), without overflow between.")
+hypot = binary(hypotenuse, "sqrt(x1**2 + x2**2); overflow-free; gradient 0 at 0.")
 heaviside = binary(jnp.heaviside, "0 for x1 < 0, x2 at 0, 1 for x1 > 0.")
 nextafter = binary(jnp.nextafter, "The float next to x1 in the direction of x2.")
 gcd = binary(jnp.gcd, "The greatest common divisor.")

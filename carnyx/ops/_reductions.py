@@ -114,13 +114,17 @@ def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @op
 def average(x: Tensor, axis: Axis = None, weights: Tensor = None) -> Tensor:
-    """sum(weights x) / sum(weights)."""
+    """sum(weights x) / sum(weights); 0 where the weights sum to 0."""
     x = tensor(x)
     if weights is None:
         return jnp.average(to_float(x), axes(axis))
     weights = tensor(weights)
     dtype = result_type(x, weights, float)
-    return jnp.average(x.astype(dtype), axes(axis), weights.astype(dtype))
+    x, weights = x.astype(dtype), weights.astype(dtype)
+    each = weights.shape == x.shape
+    none = jnp.sum(weights, axes(axis) if each else None, keepdims=True) == 0
+    out = jnp.average(x, axes(axis), jnp.where(none, 1, weights))
+    return jnp.where(none.reshape(out.shape if each else ()), 0, out)
 
 
 @op

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-__all__ = ["divisor", "root"]
+__all__ = ["divisor", "hypot", "power", "root"]
 
 
 def root(x: jax.Array) -> jax.Array:
@@ -16,6 +16,20 @@ def root(x: jax.Array) -> jax.Array:
     """
     zero = x == 0
     return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
+
+
+def hypot(x1: jax.Array, x2: jax.Array) -> jax.Array:
+    """sqrt(x1² + x2²) with gradient 0 at (0, 0), as `root`."""
+    x1, x2 = jnp.broadcast_arrays(*map(jnp.asarray, (x1, x2)))
+    zero = (x1 == 0) & (x2 == 0)
+    return jnp.where(zero, 0, jnp.hypot(jnp.where(zero, 1, x1), x2))
+
+
+def power(x: jax.Array, exponent: float) -> jax.Array:
+    """x ** exponent with gradient 0 at 0, for exponents that are not 0."""
+    zero = x == 0
+    at_zero = 0.0 if exponent > 0 else jnp.inf
+    return jnp.where(zero, at_zero, jnp.power(jnp.where(zero, 1, x), exponent))
 
 
 def divisor(x: jax.Array) -> jax.Array:

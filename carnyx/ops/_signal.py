@@ -102,7 +102,10 @@ def _check_frames(what: str, length: Any, stride: Any, fft_length: Any = 1) -> N
     integer(fft_length, f"{what}: fft_length", 1)
 
 
-def _frames(x: jax.Array, length: int, stride: int) -> jax.Array:
+def _frames(x: jax.Array, length: int, stride: int, what: str) -> jax.Array:
+    size = x.shape[-1]
+    if isinstance(size, int) and size < length:
+        raise ShapeError(f"{what} got {size} steps; expected a frame, {length}.")
     starts = jnp.arange((x.shape[-1] - length) // stride + 1) * stride
     return jnp.take(x, starts[:, None] + jnp.arange(length), -1)
 
@@ -117,7 +120,7 @@ def extract_sequences(x: Tensor, sequence_length: int, sequence_stride: int) -> 
     [[1, 2], [3, 4]]
     """
     _check_frames("extract_sequences", sequence_length, sequence_stride)
-    return _frames(tensor(x), sequence_length, sequence_stride)
+    return _frames(tensor(x), sequence_length, sequence_stride, "extract_sequences")
 
 
 @op
@@ -149,7 +152,8 @@ def stft(
     if center:
         half = fft_length // 2
         x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(half, half)], "reflect")
-    return _pair(jnp.fft.rfft(_frames(x, fft_length, sequence_stride) * weights))
+    frames = _frames(x, fft_length, sequence_stride, "stft")
+    return _pair(jnp.fft.rfft(frames * weights))
 
 
 @op

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from carnyx._core.op import op
+from carnyx._numbers import integer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops import _filters, _warp
 from carnyx.ops._dtypes import tensor, to_float
@@ -167,6 +168,9 @@ def crop_images(
         "Horizontal cropping", x.shape[columns], left_cropping, right_cropping,
         target_width, -1,
     )  # fmt: skip
+    for axis, cut in ((rows, top + bottom), (columns, left + right)):
+        if isinstance(x.shape[axis], int) and isinstance(cut, int):
+            integer(x.shape[axis] - cut, f"crop_images: size of axis {axis}", 1)
     at = [slice(None)] * x.ndim
     at[rows] = slice(top, x.shape[rows] - bottom)
     at[columns] = slice(left, x.shape[columns] - right)

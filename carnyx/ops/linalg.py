@@ -14,7 +14,7 @@ from carnyx._core.scope import is_tracer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import tensor, to_float, to_floats
 from carnyx.ops._once import once
-from carnyx.ops._safe import root
+from carnyx.ops._safe import power, root
 from carnyx.ops._thin import axes as hashable
 from carnyx.typing import Axis, Tensor
 
@@ -121,6 +121,9 @@ def norm(
     if ord is None or (ord == 2 and len(over) == 1):
         squares = jnp.real(x * jnp.conj(x))
         return root(jnp.sum(squares, tuple(int(a) for a in over), keepdims=keepdims))
+    if len(over) == 1 and isinstance(ord, int | float) and ord > 1:
+        powers = jnp.sum(jnp.abs(x) ** ord, int(over[0]), keepdims=keepdims)
+        return power(powers, 1 / ord)
     return jnp.linalg.norm(x, ord, hashable(axis), keepdims)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from carnyx._core.variable import Variable
-from carnyx.configurable import field
+from carnyx.configurable import at_least, field, fraction
 from carnyx.errors import ArgumentError
 from carnyx.optimizers.base import Optimizer, as_array
 from carnyx.typing import Tensor
@@ -32,9 +32,9 @@ class Adam(Optimizer):
     """
 
     learning_rate: Any = field(1e-3)
-    beta_1: float = field(0.9)
-    beta_2: float = field(0.999)
-    epsilon: float = field(1e-7)
+    beta_1: float = field(0.9, check=fraction)
+    beta_2: float = field(0.999, check=fraction)
+    epsilon: float = field(1e-7, check=at_least(0))
     amsgrad: bool = field(False)
 
     slots = (("momentum", "velocity"), ("velocity_hat",))
@@ -58,10 +58,10 @@ class AdamW(Adam):
     """
 
     learning_rate: Any = field(1e-3)
-    weight_decay: float | None = field(0.004)
-    beta_1: float = field(0.9)
-    beta_2: float = field(0.999)
-    epsilon: float = field(1e-7)
+    weight_decay: float | None = field(0.004, check=at_least(0))
+    beta_1: float = field(0.9, check=fraction)
+    beta_2: float = field(0.999, check=fraction)
+    epsilon: float = field(1e-7, check=at_least(0))
     amsgrad: bool = field(False)
 
     def __post_init__(self) -> None:
@@ -80,9 +80,9 @@ class Adamax(Optimizer):
     """
 
     learning_rate: Any = field(1e-3)
-    beta_1: float = field(0.9)
-    beta_2: float = field(0.999)
-    epsilon: float = field(1e-7)
+    beta_1: float = field(0.9, check=fraction)
+    beta_2: float = field(0.999, check=fraction)
+    epsilon: float = field(1e-7, check=at_least(0))
 
     slots = (("momentum", "norm"),)
 
@@ -101,9 +101,9 @@ class Nadam(Optimizer):
     """
 
     learning_rate: Any = field(1e-3)
-    beta_1: float = field(0.9)
-    beta_2: float = field(0.999)
-    epsilon: float = field(1e-7)
+    beta_1: float = field(0.9, check=fraction)
+    beta_2: float = field(0.999, check=fraction)
+    epsilon: float = field(1e-7, check=at_least(0))
 
     slots = (("momentum", "velocity"),)
 
@@ -138,9 +138,9 @@ class Lamb(Optimizer):
     """
 
     learning_rate: Any = field(1e-3)
-    beta_1: float = field(0.9)
-    beta_2: float = field(0.999)
-    epsilon: float = field(1e-7)
+    beta_1: float = field(0.9, check=fraction)
+    beta_2: float = field(0.999, check=fraction)
+    epsilon: float = field(1e-7, check=at_least(0))
 
     slots = (("momentum", "velocity"),)
 
@@ -167,9 +167,9 @@ class ScheduleFreeAdamW(Optimizer):
     """
 
     learning_rate: Any = field(0.0025)
-    beta_1: float = field(0.9)
-    beta_2: float = field(0.999)
-    epsilon: float = field(1e-8)
+    beta_1: float = field(0.9, check=fraction)
+    beta_2: float = field(0.999, check=fraction)
+    epsilon: float = field(1e-8, check=at_least(0))
     warmup_steps: int = field(0)
 
     slots = (("momentum", "velocity"),)  # z and v

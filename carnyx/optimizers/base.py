@@ -22,7 +22,7 @@ from carnyx._core.scope import is_tracer, pure
 from carnyx._core.variable import Variable
 from carnyx._numbers import REFUSED, as_number
 from carnyx._spellings import OldName
-from carnyx.configurable import Field, at_least, field, fraction, positive
+from carnyx.configurable import Field, above_zero, at_least, field, fraction, positive
 from carnyx.errors import ArgumentError, NotBuiltError
 from carnyx.optimizers.on_several import stepped_on_one
 from carnyx.optimizers.schedules import LearningRateSchedule
@@ -74,14 +74,14 @@ class Optimizer(_Stateful):
     """
 
     learning_rate: Any = field(config=False)
-    weight_decay: float | None = field(None)
-    clipnorm: float | None = field(None)
-    clipvalue: float | None = field(None)
-    global_clipnorm: float | None = field(None)
+    weight_decay: float | None = field(None, check=at_least(0))
+    clipnorm: float | None = field(None, check=at_least(0))
+    clipvalue: float | None = field(None, check=at_least(0))
+    global_clipnorm: float | None = field(None, check=at_least(0))
     use_ema: bool = field(False)
     ema_momentum: float = field(0.99, check=fraction)
     ema_overwrite_frequency: int | None = field(None, check=positive)
-    loss_scale_factor: float | None = field(None)
+    loss_scale_factor: float | None = field(None, check=above_zero)
     gradient_accumulation_steps: int | None = field(
         None, check=at_least(2, "an integer")
     )

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from carnyx._core.variable import Variable
-from carnyx.configurable import field
+from carnyx.configurable import at_least, field, fraction
 from carnyx.optimizers.base import Optimizer
 
 
@@ -29,18 +29,18 @@ class Muon(Optimizer):
     """
 
     learning_rate: Any = field(1e-3)
-    adam_beta_1: float = field(0.9)
-    adam_beta_2: float = field(0.999)
-    adam_weight_decay: float | None = field(0.004)
-    epsilon: float = field(1e-7)
-    weight_decay: float | None = field(0.004)
+    adam_beta_1: float = field(0.9, check=fraction)
+    adam_beta_2: float = field(0.999, check=fraction)
+    adam_weight_decay: float | None = field(0.004, check=at_least(0))
+    epsilon: float = field(1e-7, check=at_least(0))
+    weight_decay: float | None = field(0.004, check=at_least(0))
     exclude_layers: list[str] = field(None, lambda v: v or [], kw_only=True)
     exclude_embeddings: bool = field(True, kw_only=True)
     muon_a: float = field(3.4445, kw_only=True)
     muon_b: float = field(-4.775, kw_only=True)
     muon_c: float = field(2.0315, kw_only=True)
     adam_lr_ratio: float = field(1, kw_only=True)
-    momentum: float = field(0.95, kw_only=True)
+    momentum: float = field(0.95, check=fraction, kw_only=True)
     ns_steps: int = field(5, kw_only=True)
     nesterov: bool = field(True, kw_only=True)
     rms_rate: float | None = field(0.2, kw_only=True)

@@ -8,13 +8,11 @@ import jax.numpy as jnp
 
 from carnyx import initializers
 from carnyx._core.variable import Variable
-from carnyx.configurable import field
+from carnyx.configurable import above_zero, at_least, field, fraction
 from carnyx.optimizers.base import Optimizer
 from carnyx.typing import Tensor
 
-
-def not_negative(value: Any) -> str | None:
-    return None if value >= 0 else "a number of at least 0"
+not_negative = at_least(0)
 
 
 def not_positive(value: Any) -> str | None:
@@ -33,9 +31,9 @@ class RMSprop(Optimizer):
     """
 
     learning_rate: Any = field(1e-3)
-    rho: float = field(0.9)
-    momentum: float = field(0.0)
-    epsilon: float = field(1e-7)
+    rho: float = field(0.9, check=fraction)
+    momentum: float = field(0.0, check=fraction)
+    epsilon: float = field(1e-7, check=not_negative)
     centered: bool = field(False)
 
     slots = (("velocity",), ("momentum",), ("average_gradient",))
@@ -64,8 +62,8 @@ class Adagrad(Optimizer):
     """
 
     learning_rate: Any = field(1e-3)
-    initial_accumulator_value: float = field(0.1)
-    epsilon: float = field(1e-7)
+    initial_accumulator_value: float = field(0.1, check=not_negative)
+    epsilon: float = field(1e-7, check=not_negative)
 
     slots = (("accumulator",),)
 
@@ -84,8 +82,8 @@ class Adadelta(Optimizer):
     """
 
     learning_rate: Any = field(1e-3)
-    rho: float = field(0.95)
-    epsilon: float = field(1e-7)
+    rho: float = field(0.95, check=fraction)
+    epsilon: float = field(1e-7, check=not_negative)
 
     slots = (("accumulated_grad", "accumulated_delta_var"),)
 
@@ -111,9 +109,9 @@ class Adafactor(Optimizer):
 
     learning_rate: Any = field(1e-3)
     beta_2_decay: float = field(-0.8)
-    epsilon_1: float = field(1e-30)
-    epsilon_2: float = field(1e-3)
-    clip_threshold: float = field(1.0)
+    epsilon_1: float = field(1e-30, check=not_negative)
+    epsilon_2: float = field(1e-3, check=not_negative)
+    clip_threshold: float = field(1.0, check=above_zero)
     relative_step: bool = field(True)
 
     slots = (("row", "column", "velocity"),)

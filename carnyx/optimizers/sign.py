@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from carnyx.configurable import field
+from carnyx.configurable import field, fraction
 from carnyx.optimizers.base import Optimizer
 
 
@@ -22,7 +22,7 @@ class Lion(Optimizer):
 
     learning_rate: Any = field(1e-3)
     beta_1: float = field(0.9, check=_up_to_one)
-    beta_2: float = field(0.99)
+    beta_2: float = field(0.99, check=fraction)
 
     slots = (("momentum",),)
 

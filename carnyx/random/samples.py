@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +17,35 @@ from carnyx import config
 from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
 from carnyx._core.seed import SeedLike, draw_seed
-from carnyx._numbers import integer
+from carnyx._numbers import integer, is_plain
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.random._bits import bernoulli
 from carnyx.typing import DTypeLike, Tensor
 
-Sizes = Sequence[int]
+Sizes = Sequence[int] | int
+
+
+def _in_order(name: str, least: Any, most: Any, may_meet: bool = True) -> None:
+    """Refuse a range that holds nothing; of what is traced the caller knows."""
+    if not (is_plain(least) and is_plain(most)):
+        return
+    if not (least <= most if may_meet else least < most):
+        words = "the first not to be greater" if may_meet else "the first to be less"
+        raise ArgumentError(
+            f"{name} got minval={least} and maxval={most}; expected {words}."
+        )
+
+
+def _check_number(what: str, value: Any, least: float = 0, most: float = inf) -> None:
+    """Refuse a plain number outside of a range; arrays are the caller's."""
+    if is_plain(value) and not least <= value <= most:
+        words = f"at least {least}" if most == inf else f"from {least} to {most}"
+        raise ArgumentError(f"{what} got {value}; expected a number {words}.")
 
 
 def _sizes(shape: Sizes) -> tuple[int, ...]:
-    sizes = tuple(shape)
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     if any(isinstance(n, float) or n < 0 for n in sizes):
         raise ArgumentError(f"Got shape={sizes}; expected integers of at least 0.")
     ensure_room(sizes, "float32", "An array of random numbers")
@@ -46,6 +66,7 @@ def normal(
     >>> bool((normal((2,), seed=1) == normal((2,), seed=1)).all())
     True
     """
+    _check_number("normal: stddev", stddev)
     sample = jax.random.normal(draw_seed(seed), _sizes(shape), _dtype(dtype))
     return sample * stddev + mean
 
@@ -56,6 +77,7 @@ def truncated_normal(
     seed: SeedLike | None = None,
 ) -> Tensor:  # fmt: skip
     """Normal numbers, those beyond two standard deviations drawn again."""
+    _check_number("truncated_normal: stddev", stddev)
     key, dtype = draw_seed(seed), _dtype(dtype)
     sample = jax.random.truncated_normal(key, -2.0, 2.0, _sizes(shape), dtype)
     return sample * stddev + mean
@@ -70,6 +92,7 @@ def uniform(
     key, dtype = draw_seed(seed), _dtype(dtype)
     if "float" not in dtype:
         raise ArgumentError(f"uniform got dtype={dtype!r}; for integers use randint.")
+    _in_order("uniform", minval, maxval)
     return jax.random.uniform(key, _sizes(shape), dtype, minval, maxval)
 
 
@@ -82,6 +105,7 @@ def randint(
     dtype = standardize_dtype(dtype)
     if "int" not in dtype:
         raise ArgumentError(f"randint got dtype={dtype!r}; expected an integer dtype.")
+    _in_order("randint", minval, maxval, may_meet=False)
     return jax.random.randint(draw_seed(seed), _sizes(shape), minval, maxval, dtype)
 
 
@@ -146,6 +170,7 @@ def gamma(
     shape: Sizes, alpha: Tensor, dtype: DTypeLike = None, seed: SeedLike | None = None
 ) -> Tensor:
     """Gamma numbers of shape parameter `alpha` and scale 1."""
+    _check_number("gamma: alpha", alpha)
     return jax.random.gamma(draw_seed(seed), alpha, _sizes(shape), _dtype(dtype))
 
 
@@ -155,6 +180,8 @@ def beta(
     seed: SeedLike | None = None,
 ) -> Tensor:  # fmt: skip
     """Numbers of (0, 1), of density x^(alpha - 1) (1 - x)^(beta - 1), normalised."""
+    _check_number("beta: alpha", alpha)
+    _check_number("beta: beta", beta)
     a, b = jnp.asarray(alpha), jnp.asarray(beta)
     return jax.random.beta(draw_seed(seed), a, b, _sizes(shape), _dtype(dtype))
 
@@ -165,5 +192,7 @@ def binomial(
     seed: SeedLike | None = None,
 ) -> Tensor:  # fmt: skip
     """How many of `counts` trials succeed, each with its probability."""
+    _check_number("binomial: counts", counts)
+    _check_number("binomial: probabilities", probabilities, most=1)
     n, p = jnp.asarray(counts), jnp.asarray(probabilities)
     return jax.random.binomial(draw_seed(seed), n, p, _sizes(shape), _dtype(dtype))

@@ -33,6 +33,10 @@ IMPOSSIBLE = [
     (lambda x: istft(x, 2, 1.5, 4), (5, 3)),
     (lambda x: ops.extract_sequences(x, 0, 1), SIGNAL),
     (lambda x: ops.extract_sequences(x, 4, 0), SIGNAL),
+    (lambda x: ops.extract_sequences(x, 21, 1), SIGNAL),
+    (lambda x: ops.stft(x, 16, 4, 32, center=False), SIGNAL),
+    (lambda x: ops.image.crop_images(x, 2, 0, 2, 4), IMAGE),
+    (lambda x: ops.image.crop_images(x, 0, 0, None, None, 0, 2), IMAGE),
     (lambda x: ops.depth_to_space(x, 0), IMAGE),
     (lambda x: ops.depth_to_space(x, 1), IMAGE),
     (lambda x: ops.depth_to_space(x, 5), IMAGE),
@@ -80,11 +84,52 @@ def test_impossible_numbers_are_refused_by_ops(index, symbolic):
         lambda: keras.random.uniform((1.5,)),
         lambda: ops.arange(0, 5, 0),
         lambda: keras.initializers.STFT("real", window="unknown"),
+        lambda: keras.random.randint((2,), 5, 2),
+        lambda: keras.random.randint((2,), 2, 2),
+        lambda: keras.random.uniform((2,), 3, 1),
+        lambda: keras.random.uniform((2,), float("nan"), 1),
+        lambda: keras.random.normal((2,), stddev=-1.0),
+        lambda: keras.random.truncated_normal((2,), stddev=-1.0),
+        lambda: keras.random.gamma((2,), -1.0),
+        lambda: keras.random.beta((2,), -1.0, 1.0),
+        lambda: keras.random.beta((2,), 1.0, float("nan")),
+        lambda: keras.random.binomial((2,), -1, 0.5),
+        lambda: keras.random.binomial((2,), 3, 2.0),
+        lambda: keras.random.dropout(np.ones(2), float("nan")),
+        lambda: keras.random.dropout(np.ones(2), 1.5),
+        lambda: keras.initializers.RandomNormal(stddev=-1.0),
+        lambda: keras.initializers.TruncatedNormal(stddev=float("nan")),
+        lambda: keras.initializers.RandomUniform(3, 1),
+        lambda: keras.constraints.MaxNorm(-1),
+        lambda: keras.constraints.MinMaxNorm(3, 1),
+        lambda: keras.constraints.MinMaxNorm(rate=2.0),
     ],
 )
 def test_impossible_numbers_are_refused_elsewhere(fn):
     with pytest.raises(ValueError, match="ot .*expected"):
         fn()
+
+
+OPTIMIZERS = {
+    value
+    for value in vars(keras.optimizers).values()
+    if isinstance(value, type) and "beta_1" in getattr(value, "_fields", {})
+} | {keras.optimizers.SGD, keras.optimizers.RMSprop, keras.optimizers.Adadelta}
+BOUNDED = {
+    "beta_1": (-1.0, 2.0), "beta_2": (-1.0, 2.0), "rho": (-1.0, 2.0),
+    "momentum": (-1.0, 2.0), "epsilon": (-1.0,), "clipnorm": (-1.0,),
+    "clipvalue": (-1.0,), "global_clipnorm": (-1.0,), "weight_decay": (-1.0,),
+    "loss_scale_factor": (-1.0, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cls", sorted(OPTIMIZERS, key=str))
+def test_rates_of_optimizers_are_bounded(cls):
+    for name in BOUNDED.keys() & cls._fields.keys():
+        for value in (*BOUNDED[name], float("nan")):
+            with pytest.raises(ValueError, match=f"{name}=.*; expected a number"):
+                cls(**{name: value})
+    assert cls(-0.1).learning_rate == -0.1  # uphill, as in Keras
 
 
 def windows():

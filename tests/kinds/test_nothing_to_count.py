@@ -127,8 +127,7 @@ def test_losses_of_nothing_are_finite(name, reduction):
         (y_true, y_pred * 0 + 1, None, None),
         (y_true + 1, y_pred * 0 + 1, None, None),
     ]
-    if name != "CategoricalGeneralizedCrossEntropy":  # steep at 0: a power
-        cases.append((y_true, y_pred * 0, None, None))
+    cases.append((y_true, y_pred * 0, None, None))
     if name not in WHOLE:
         cases.append((y_true, y_pred, np.zeros(2), None))
         mask = np.zeros(2 if name == "CTC" else y_pred.shape[:-1], bool)
@@ -142,6 +141,47 @@ def test_losses_of_nothing_are_finite(name, reduction):
             return loss(y_true, y_pred, sample_weight=weight)
 
         assert_finite(jax.value_and_grad(value)(jnp.asarray(y_pred)))
+
+
+PROBABILITIES = [np.zeros(3), np.ones(3), np.eye(3)[0], np.eye(3)[1], np.full(3, 0.5)]
+HARD = [
+    ("BinaryFocalCrossentropy", {"gamma": 0.5}),
+    ("BinaryFocalCrossentropy", {"gamma": 0.0}),
+    ("CategoricalFocalCrossentropy", {"gamma": 0.5}),
+    ("CategoricalGeneralizedCrossEntropy", {"q": 0.1}),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [(name, {}) for name in LOSSES if name not in ("CTC", "Circle")] + HARD,
+)
+def test_losses_are_finite_where_nothing_is_left_to_doubt(name, arguments, dtype):
+    """Probabilities of exactly 0 and 1, targets that equal them, and opposite ones."""
+    loss = getattr(losses, name)(dtype=dtype, **arguments)
+    labels = name == "CategoricalGeneralizedCrossEntropy" or "Sparse" in name
+    pairs = [
+        (y, p)
+        for p in PROBABILITIES
+        for y in ([np.int32(0)] if labels else [*np.eye(3)[:2], p])
+    ]
+    y_true, y_pred = map(np.stack, zip(*pairs, strict=True))
+    y_pred = jnp.asarray(y_pred, dtype)
+    rows = [slice(i, i + 1) for i in range(len(y_true))] if name in WHOLE else [...]
+    for row in rows:
+        assert_finite(
+            jax.value_and_grad(lambda p, y=y_true[row]: loss(y, p))(y_pred[row])
+        )
+
+
+def test_a_power_of_nothing_keeps_its_value():
+    loss = losses.CategoricalGeneralizedCrossEntropy(q=0.5)
+    assert float(loss(np.array([0]), np.array([[0.0, 1.0]]))) == 2
+    sure = losses.BinaryFocalCrossentropy(gamma=0.0)(
+        np.zeros((1, 1)), np.full((1, 1), 0.5)
+    )
+    np.testing.assert_allclose(sure, np.log(2), 1e-6)
 
 
 GIVEN = {
@@ -171,13 +211,45 @@ def test_metrics_of_nothing_are_finite(name):
         assert_finite(metric.result())
 
 
+@pytest.mark.parametrize("name", [*METRICS, "Mean", "Sum"])
+def test_metrics_have_a_result_before_any_update(name):
+    assert_finite(getattr(metrics, name)(*GIVEN.get(name, ())).result())
+
+
+def test_a_batch_of_padding_leaves_moving_averages_alone():
+    x = np.array([[[1.0, 2.0], [3.0, 4.0]]])
+    for renorm in (False, True):
+        layer = layers.BatchNormalization(renorm=renorm)
+        layer(x, training=True)
+        before = layer.get_weights()
+        layer(x, training=True, mask=np.zeros((1, 2), bool))
+        for old, new in zip(before, layer.get_weights(), strict=True):
+            np.testing.assert_allclose(new, old, 1e-5)
+
+
+def test_weights_that_sum_to_nothing_give_nothing():
+    x = np.ones((2, 3))
+    assert float(ops.average(x, weights=x * 0)) == 0
+    assert ops.average(x, -1, weights=np.zeros(3)).tolist() == [0, 0]
+    weights = np.array([[0.0] * 3, [1.0] * 3])
+    assert ops.average(x, -1, weights=weights).tolist() == [0, 1]
+    assert float(ops.psnr(x, x, 1.0)) == np.inf
+
+
 OPS = {
     "normalize": ops.normalize,
     "normalize_1": lambda x: ops.normalize(x, order=1),
     "normalize_3": lambda x: ops.normalize(x, order=3),
     "norm": lambda x: ops.norm(x, axis=-1),
     "norm_of_all": ops.norm,
+    "norm_3": lambda x: ops.norm(x, 3, axis=-1),
     "std": lambda x: ops.std(x, -1),
+    "hypot": lambda x: ops.hypot(x, x),
+    "average": lambda x: ops.average(x, -1, weights=jnp.zeros(3)),
+    "max_norm": keras.constraints.MaxNorm(),
+    "unit_norm": keras.constraints.UnitNorm(),
+    "min_max_norm": keras.constraints.MinMaxNorm(),
+    "sparsemax": lambda x: ops.sparsemax(x * 1e10),
     "cdist": lambda x: ops.cdist(x, x),
     "layer_normalization": ops.layer_normalization,
     "rms_normalization": ops.rms_normalization,
