@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from carnyx import _settings
-from carnyx.errors import ArgumentError, DTypeError
+from carnyx.errors import ArgumentError, DTypeError, UnknownDTypeError
 from carnyx.typing import DTypeLike
 
 _PYTHON_TYPES = {bool: "bool", int: "int32", float: None, complex: "complex64"}
@@ -35,7 +35,7 @@ def standardize_dtype(dtype: DTypeLike) -> str:
     try:
         return jnp.dtype(dtype).name
     except TypeError:
-        raise DTypeError(
+        raise UnknownDTypeError(
             f"{dtype!r} is no dtype; expected a name like 'float32' or 'int32', "
             "a NumPy dtype, or one of bool, int, float, complex."
         ) from None

@@ -3,6 +3,7 @@
     CarnyxError
     ├── ShapeError          (ValueError)    sizes or ranks that do not fit
     ├── DTypeError          (TypeError)     a dtype that does not fit
+    │   └── UnknownDTypeError (ValueError)  something that names no dtype
     ├── ArgumentError       (ValueError)    an argument outside its range
     │   └── ArgumentTypeError (TypeError)   an argument of another kind than expected
     ├── UnknownArgumentError (TypeError, ValueError)  an argument that is not there
@@ -46,6 +47,10 @@ class ShapeError(CarnyxError, ValueError):
 
 class DTypeError(CarnyxError, TypeError):
     """A dtype that does not fit."""
+
+
+class UnknownDTypeError(DTypeError, ValueError):
+    """Something that names no dtype."""
 
 
 class ArgumentError(CarnyxError, ValueError):

@@ -213,6 +213,7 @@ EXTRAS: dict[tuple[str, str], Any] = {
     ),
     ("keras.src.backend.jax.trainer", "JAXTrainer"): Trainer,
     ("keras.src.ops", "random"): carnyx.random,
+    ("keras.src.ops.operation", "Operation"): carnyx.Operation,
     ("", "keras_export"): lambda *_, **__: lambda thing: thing,
     ("", "removesuffix"): lambda text, end: text.removesuffix(end),
 }
@@ -257,6 +258,7 @@ _PRIVATE = re.compile(
     r"|got an unexpected keyword argument '_"
     r"|\._[a-z]\w*\(\) (takes|got|missing)|needs Orbax|No module named"
     rf"|has no attribute 'quantization_mode'|{_REFUSED}"
+    r"|'symbolic_call' to be called|<Mock "
 )
 # Parts of the vocabulary that are still to come; a test of one does not count.
 _TO_COME = re.compile(

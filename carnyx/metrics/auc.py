@@ -34,7 +34,7 @@ class AUC(_Confusion):
     0.75
     """
 
-    num_thresholds: int = field(200)
+    num_thresholds: int | None = field(200)  # None where thresholds are given
     curve: str = field("ROC", lambda v: v.upper())
     summation_method: str = field("interpolation", lambda v: v.lower())
     name: Any = field(None)
@@ -49,13 +49,13 @@ class AUC(_Confusion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check()
         self._given = self.thresholds is not None
         if self._given:
             between = sorted(float(t) for t in self.thresholds)
             self.num_thresholds = len(between) + 2
-        else:
-            between = even_thresholds(self.num_thresholds)[1:-1]
+        self._check()
+        if not self._given:
+            between = even_thresholds(int(self.num_thresholds or 0))[1:-1]
         self._even = are_even([0.0, *between, 1.0])
         e = config.epsilon()  # so that 0 and 1 are counted
         self.thresholds = [-e, *between, 1 + e]
@@ -67,7 +67,7 @@ class AUC(_Confusion):
         for name, check in (
             ("curve", one_of("ROC", "PR", "PRGAIN")),
             ("summation_method", methods),
-            ("num_thresholds", lambda n: None if n > 1 else "an integer above 1"),
+            ("num_thresholds", lambda n: None if n and n > 1 else "an integer above 1"),
         ):
             if check(getattr(self, name)):
                 raise ArgumentError(

@@ -38,14 +38,14 @@ def _segments(
     reduce: Callable, data: Tensor, ids: Tensor, count: int | None, ordered: bool
 ) -> Tensor:
     data, ids = tensor(data), tensor(ids)
+    if count is None and is_tracer(ids):
+        raise ArgumentError(
+            "num_segments=None: while tracing, the number of segments must be given."
+        )
     if ids.ndim != 1 or ids.shape[0] != data.shape[0]:
         raise ShapeError(
             f"segment_ids got shape {ids.shape}; expected ({data.shape[0]},), one for "
             f"each row of data {data.shape}."
-        )
-    if count is None and is_tracer(ids):
-        raise ArgumentError(
-            "num_segments=None: while tracing, the number of segments must be given."
         )
     if count is not None:
         ensure_room((count, *data.shape[1:]), data.dtype, "An array of segments")

@@ -2,8 +2,8 @@
 
 A number where a function is expected went down to JAX, whose TypeError came back as a
 `ShapeError`; a dict for an axis was a ValueError where Keras raises a TypeError; a flag
-was anything, by its truth. Such an error is both a TypeError and a ValueError here, so
-that code written for either still works.
+was anything, by its truth. What names no dtype was a TypeError, in Keras a ValueError.
+Such an error is both here, so that code written for either still works.
 """
 
 from __future__ import annotations
@@ -81,3 +81,20 @@ def test_an_input_is_not_told_what_its_tensor_is_not(options: Any) -> None:
         layers.InputLayer(input_tensor=tensor, **options)
     assert layers.InputLayer(input_tensor=tensor).output is tensor
     assert layers.InputLayer(shape=(3,)).call() is None
+
+
+@pytest.mark.parametrize("value", [123, "float33", object(), [1]])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        keras.dtype_policies.get,
+        keras.config.set_dtype_policy,
+        lambda d: ops.cast(X, d),
+        lambda d: layers.Dense(2, dtype=d),
+        lambda d: keras.Input((2,), dtype=d),
+        lambda d: keras.Variable(1.0, dtype=d),
+    ],
+)
+def test_what_names_no_dtype(value: Any, ask: Any) -> None:
+    with pytest.raises(ValueError):
+        ask(value)

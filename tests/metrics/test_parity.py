@@ -112,6 +112,7 @@ CASES = [
     ("AUC", {"curve": "PR", "summation_method": "majoring"}, "binary"),
     ("AUC", {"curve": "PRGAIN"}, "binary"),
     ("AUC", {"summation_method": "minoring", "thresholds": [0.2, 0.9]}, "binary"),
+    ("AUC", {"num_thresholds": None, "thresholds": [0.2, 0.9]}, "binary"),
     ("AUC", {"multi_label": True, "num_labels": C}, "multi-label"),
     ("AUC", {"multi_label": True, "label_weights": [1, 2, 3, 4, 5]}, "multi-label"),
     ("AUC", {"multi_label": True, "thresholds": [0.3]}, "multi-label"),
