@@ -26,6 +26,7 @@ from carnyx.errors import (
     ArgumentTypeError,
     CarnyxError,
     DTypeError,
+    OutOfMemoryError,
     ShapeError,
 )
 
@@ -90,6 +91,9 @@ def of_op(
     error: Exception, fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]
 ) -> Exception | None:
     """What an op raises instead of an error of JAX; None: it is no such error."""
+    if _is_of_memory(error):
+        given = _given(fn, args, kwargs)
+        return _too_large(error, f"{fn.op_name} got {given}")  # type: ignore
     if not _is_foreign(error):
         return None
     wrong = _no_function(fn, args, kwargs)
@@ -104,10 +108,27 @@ def of_op(
 
 def of_layer(error: Exception, name: str, tensors: dict[str, Any]) -> Exception | None:
     """What a layer raises instead of an error of JAX; None: it is no such error."""
+    given = ", ".join(_described(key, value) for key, value in tensors.items())
+    if _is_of_memory(error):
+        return _too_large(error, f"{name} got {given}")
     if not _is_foreign(error) and in_own_words(error) is None:
         return None
-    given = ", ".join(_described(key, value) for key, value in tensors.items())
     return _told(error, f"{name} got {given}")
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether JAX could not allocate an array; it has no class for that."""
+    runtime = isinstance(error, jax.errors.JaxRuntimeError)
+    return runtime and str(error).startswith("RESOURCE_EXHAUSTED")
+
+
+def _too_large(error: Exception, what: str) -> Exception:
+    wanted = re.search(r"\d+ bytes|\d[\d.]*[KMGTP]i?B", str(error))
+    size = f"an array of {wanted[0]}" if wanted else "an array"
+    return OutOfMemoryError(
+        f"{what}, which needs {size}, more than the device has free. Make it smaller, "
+        "or use smaller batches or a smaller dtype."
+    )
 
 
 def _is_foreign(error: Exception) -> bool:

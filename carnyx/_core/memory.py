@@ -51,6 +51,18 @@ def ensure_room(
         )
 
 
+def ensure_room_for(outputs: Any, what: str) -> None:
+    """`ensure_room` for each of some symbolic outputs, a batch of one sample at least.
+
+    Args:
+        what: whose outputs they are.
+    """
+    for tensor in jax.tree_util.tree_leaves(outputs):
+        sizes = [1 if n is None else n for n in getattr(tensor, "shape", ())]
+        if math.prod(sizes) >= _SMALL:
+            ensure_room(sizes, tensor.dtype, f"The output of {what}")
+
+
 def _sizes(shape: Any) -> tuple[int, ...] | None:
     """A shape as plain numbers; None where the array's maker has to judge it."""
     try:

@@ -10,6 +10,7 @@ import jax
 
 from carnyx._core.devices import device_name, find_device
 from carnyx._core.infer import infer
+from carnyx._core.memory import ensure_room_for
 from carnyx._core.naming import auto_name
 from carnyx._core.scope import current
 from carnyx._core.symbol import KerasTensor, any_symbolic, is_symbolic
@@ -123,6 +124,8 @@ class Node:
     def __init__(
         self, operation: Operation, args: tuple, kwargs: dict[str, Any], outputs: object
     ) -> None:
+        if not current().abstract:
+            ensure_room_for(outputs, repr(operation.name))
         self.operation, self.args, self.kwargs = operation, args, kwargs
         self.inputs = symbols_in((args, kwargs))
         self.outputs = outputs

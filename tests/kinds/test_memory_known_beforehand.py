@@ -8,6 +8,7 @@ runs in a process of its own only where it would end it; here none may.
 import json
 import time
 
+import numpy as np
 import pytest
 
 import carnyx as keras
@@ -171,3 +172,26 @@ def test_a_caller_may_allow_more_layers(tmp_path):
     attacks.archive(tmp_path / "m.keras", relus(3))
     with pytest.raises(UnsafeModelError, match="max_layers=4"):
         keras.saving.load_model(tmp_path / "m.keras", max_layers=3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: L.RepeatVector(10**12)(L.Flatten()(x)),
+        lambda x: L.ZeroPadding2D(10**7)(x),
+        lambda x: L.UpSampling2D(10**7)(x),
+        lambda x: keras.ops.image.resize(x, (10**7, 10**7)),
+        lambda x: keras.Input((10**9, 1)) * keras.Input((1, 10**9)),
+    ],
+    ids=["repeat", "pad", "upsample", "resize", "broadcast"],
+)
+def test_a_graph_has_no_output_that_no_machine_can_hold(make):
+    with pytest.raises(OutOfMemoryError, match="The output of '.*' of shape"):
+        make(keras.Input((3, 3, 1)))
+
+
+def test_what_the_device_cannot_allocate_is_told_with_op_and_layer():
+    with pytest.raises(OutOfMemoryError, match="pad got x float32 .1, 1.*bytes"):
+        keras.ops.pad(np.ones((1, 1), "float32"), ((0, 10**8), (0, 10**8)))
+    with pytest.raises(OutOfMemoryError, match="repeat_vector"):
+        L.RepeatVector(10**13)(np.ones((1, 3), "float32"))
