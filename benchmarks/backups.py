@@ -13,7 +13,7 @@ from typing import Any
 
 import carnyx
 from benchmarks.workloads import WORKLOADS
-from carnyx._training.run import Backups
+from carnyx._training.backups import Backups
 
 STEPS = 100
 

@@ -17,7 +17,7 @@ import jax
 import jax.errors
 import numpy as np
 
-from carnyx._core.jax_errors import in_own_words
+from carnyx._core.jax_errors import drop_footers, in_own_words
 from carnyx._core.scope import current
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
@@ -159,9 +159,9 @@ def clean(error: BaseException) -> None:
     error.args = tuple(
         without_symbols(a) if isinstance(a, str) else a for a in error.args
     )
+    drop_footers(error)
     if hasattr(error, "__notes__"):
-        notes = [n for n in error.__notes__ if "JAX_TRACEBACK_FILTERING" not in n]
-        error.__notes__ = [without_symbols(n) for n in notes]
+        error.__notes__ = [without_symbols(note) for note in error.__notes__]
 
 
 _REWRITES = [

@@ -48,12 +48,26 @@ def batches(feed: Feed, count: int) -> Iterator[Any]:
 @contextlib.contextmanager
 def unchanged(model: Any) -> Iterator[None]:
     """Put weights, optimizers, metrics and seeds back where they were."""
-    seed, state = global_seed_generator().state, random.getstate()
-    variables = [*model._held().store.variables, seed]
-    kept = [(v, across.copied(v.peek())) for v in variables]
+    state, values = random.getstate(), copied(step_variables(model))
     try:
         yield
     finally:
-        for variable, value in kept:
-            variable.assign(value)
+        put_back(values)
         random.setstate(state)
+
+
+def step_variables(model: Any) -> list[Any]:
+    """All that a step may change, the global seed included."""
+    held, seed = model._held().store.variables, global_seed_generator().state
+    return [*held, *([] if any(v is seed for v in held) else [seed])]
+
+
+def copied(variables: list[Any]) -> list[tuple[Any, Any]]:
+    """Pairs of variable and value."""
+    return [(v, across.copied(v.peek())) for v in variables]
+
+
+def put_back(values: list[tuple[Any, Any]]) -> None:
+    """Give variables the values that they had; may be done again."""
+    for variable, value in values:
+        variable.assign(across.copied(value))

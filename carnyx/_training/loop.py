@@ -14,11 +14,12 @@ import numpy as np
 from carnyx import config
 from carnyx._core.placement import Uneven
 from carnyx._data import Feed, naming, prefetch, tell_of_waiting
+from carnyx._training.backups import Backups
 from carnyx._training.batch_hooks import BatchHooks
 from carnyx._training.checks.not_finite import explain
 from carnyx._training.dispatches import agreed, ready_batches, steps_of
 from carnyx._training.interrupts import BetweenSteps, Terminated
-from carnyx._training.run import Backups, Run, as_floats
+from carnyx._training.run import Run, as_floats
 from carnyx._training.together import own_rows, stopping_of
 from carnyx.callbacks import CallbackList
 from carnyx.callbacks.logs import Logs

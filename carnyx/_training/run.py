@@ -1,30 +1,24 @@
-"""A run of `fit`: where it stands, and backups from which it goes on exactly."""
+"""A run of `fit`: where it stands, as a whole in arrays and plain data."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-import queue
-import shutil
-import threading
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from carnyx._core import across
-from carnyx._core.seed import global_seed_generator
 from carnyx._training.checks.kept import Kept
-from carnyx._training.together import job_of
-from carnyx.callbacks import BackupAndRestore, CallbackList, ProgbarLogger
-from carnyx.distribution.job import Job, current_job, is_first
-from carnyx.errors import ArgumentError, FileError, ProcessError
+from carnyx._training.keeping import step_variables
+from carnyx.callbacks import CallbackList, ProgbarLogger
+from carnyx.distribution.job import current_job
+from carnyx.errors import ArgumentError
 from carnyx.saving import backup
-from carnyx.saving.shards import ShardedArrays, Share, write_shards
+from carnyx.saving.shards import ShardedArrays
 from carnyx.typing import Logs
 
 _CAPTURED = "/captured "  # begins the names of such variables in a backup
@@ -116,10 +110,7 @@ class Run:
         self.logs = _with_arrays(content["logs"], saved.arrays)
 
     def _variables(self) -> list[Any]:
-        held = self.model._held()
-        seed = global_seed_generator().state
-        rest = [] if any(v is seed for v in held.store.variables) else [seed]
-        return [*held.store.variables, *rest]
+        return step_variables(self.model)
 
     def _captured(self) -> list[Any]:
         """Variables of nobody that the steps work with."""
@@ -245,139 +236,3 @@ def as_floats(logs: Logs) -> dict[str, Any]:
 def _number(value: Any) -> Any:
     array = np.asarray(value)
     return array.item() if array.ndim == 0 else array
-
-
-class Backups:
-    """Saves a run as `BackupAndRestore` asks, from a thread of its own.
-
-    Of several processes each saves what it holds; they compare notes over their line,
-    never by programs on their devices, which the training thread has for itself.
-    """
-
-    def __init__(self, run: Run, options: BackupAndRestore | None) -> None:
-        self.run, self.options = run, options
-        self._since = 0
-        self._queue: queue.Queue[Any] = queue.Queue(maxsize=1)
-        self._writer: threading.Thread | None = None
-        self._job = job_of(run.model._placed())
-
-    @property
-    def on(self) -> bool:
-        """Whether backups were asked for."""
-        return self.options is not None
-
-    def find(self) -> backup.Backup | None:
-        """The newest whole backup to go on from."""
-        if self.options is None:
-            return None
-        if self._job is None:
-            backup.clean(self.options.backup_dir)
-            return backup.newest_backup(self.options.backup_dir)
-        return self._find_together(self._job, Path(self.options.backup_dir))
-
-    def _find_together(self, job: Job, root: Path) -> backup.Backup | None:
-        """What the first process finds is read by all."""
-        found = None
-        if job.index == 0:
-            backup.clean(root)
-            found = backup.newest_backup(root)
-        name = job.agree(found and found.folder.name, "finding a backup")[0]
-        if name is None or found is not None:
-            return found
-        if not (root / name).is_dir():
-            raise FileError(
-                f"{root / name}, in which process 0 has a backup, is not there for "
-                f"process {job.index}. The folder has to be one that all hosts share."
-            )
-        return backup.read_backup(root / name, check=False)
-
-    def after_steps(self, count: int) -> None:
-        """Save if it is time; called when all callbacks had their turn."""
-        if self.options is None or self.options.save_freq == "epoch":
-            return
-        self._since += count
-        if self._since < self.options.save_freq:
-            return
-        if self._queue.empty() or self._job is not None:  # all save the same steps
-            self.save()
-
-    def after_epoch(self) -> None:
-        """Save where backups are kept by the epoch."""
-        if self.options is not None and self.options.save_freq == "epoch":
-            self.save()
-
-    def save(self, wait: bool = False) -> None:
-        """Copy the state now; write it in the background, or before returning."""
-        if self.options is None:
-            return
-        self._since = 0
-        key = "" if self._job is None else self._job.next("backup")
-        job = (key, self.run.total, *self.run.capture())
-        if self._writer is None:
-            self._writer = threading.Thread(target=self._write_all, daemon=True)
-            self._writer.start()
-        self._queue.put(job)
-        if wait:
-            self._queue.join()
-
-    def _write_all(self) -> None:
-        while True:
-            job = self._queue.get()
-            try:
-                if job is None:
-                    return
-                self._write(*job)
-            finally:
-                self._queue.task_done()
-
-    def _write(self, key: str, total: int, arrays: dict, content: Any) -> None:
-        assert self.options is not None
-        root, keep = self.options.backup_dir, self.options.keep
-        try:
-            if self._job is not None:
-                job = self._job
-                word = f"{job.word}-{key.split()[0]}"
-                share = Share(
-                    job.index, word, lambda v: job.exchange(key, v, "a backup")
-                )
-                if write_shards(root, total, arrays, content, share):
-                    backup.prune(root, keep)
-                return
-            on_host = {name: np.asarray(value) for name, value in arrays.items()}
-            backup.write_backup(root, total, on_host, content, keep)
-        except ProcessError:  # the training thread hears of it, too
-            return
-        except FileError as error:  # training goes on; the user is told
-            warnings.warn(f"{error} Training goes on.", stacklevel=2)
-
-    def tell(self, message: str) -> None:
-        """Print, unless `fit` is silent."""
-        if (self.run.callbacks.params or {}).get("verbose") and is_first():
-            print(message, flush=True)
-
-    def finish(self) -> None:
-        """After the last epoch: a backup that says so, or none at all."""
-        if self.options is not None and not self.options.delete_checkpoint:
-            self.save(wait=True)
-        self.remove()
-
-    def remove(self) -> None:
-        """Where no backup is to outlive the run."""
-        if self.options is None or not self.options.delete_checkpoint:
-            return
-        self.close()
-        if self._job is not None:
-            self._job.agree(None, "removing the backups")  # all have read them
-            if self._job.index:
-                return
-        for folder in backup.list_backups(self.options.backup_dir):
-            shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # there is none, or more is in it
-            Path(self.options.backup_dir).rmdir()
-
-    def close(self) -> None:
-        """Let the writer end what it is writing."""
-        if self._writer is not None:
-            self._queue.put(None)
-            self._writer.join()
-            self._writer = None

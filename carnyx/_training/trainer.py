@@ -20,12 +20,13 @@ from carnyx._data.mistakes import need_targets, refuse_plain
 from carnyx._numbers import integer, integer_or_none
 from carnyx._training import loop
 from carnyx._training.arguments import backup_folder, frequency, share
+from carnyx._training.backups import Backups
 from carnyx._training.compile import Compiled
 from carnyx._training.compiled_metrics import CompiledMetrics
 from carnyx._training.model_programs import ModelPrograms
 from carnyx._training.outputs import trimmed
 from carnyx._training.profiling import profile
-from carnyx._training.run import Backups, Run, as_floats
+from carnyx._training.run import Run, as_floats
 from carnyx._training.together import own_rows, single_batch, together
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
 from carnyx.errors import DataError

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from carnyx._core import across
-from carnyx._core.seed import global_seed_generator
 from carnyx._data import ArrayFeed, Feed
 from carnyx._training.checks.told import on
+from carnyx._training.keeping import copied, step_variables
 
 _MOST_BYTES = 1 << 25
 _BATCHES = 2
@@ -41,7 +40,7 @@ class Kept:
             return
         if self.model._placed() is not None:
             return
-        variables = variables_of(self.model)
+        variables = step_variables(self.model)
         if any(v.abstract for v in variables):
             return  # the step says so
         if sum(v.nbytes for v in variables) > _MOST_BYTES:
@@ -64,20 +63,3 @@ class Kept:
 
         if on() and not isinstance(feed, ArrayFeed):
             feed.look = look
-
-
-def variables_of(model: Any) -> list[Any]:
-    """All that a step changes."""
-    held, seed = model._held().store.variables, global_seed_generator().state
-    return [*held, *([] if any(v is seed for v in held) else [seed])]
-
-
-def copied(variables: list[Any]) -> list[tuple[Any, Any]]:
-    """Pairs of variable and value."""
-    return [(v, across.copied(v.peek())) for v in variables]
-
-
-def put_back(values: list[tuple[Any, Any]]) -> None:
-    """Give variables the values that they had."""
-    for variable, value in values:
-        variable.assign(across.copied(value))

@@ -19,9 +19,9 @@ import numpy as np
 from carnyx import tree
 from carnyx._core.scope import scoped
 from carnyx._data import explain_loss
-from carnyx._training import keeping
-from carnyx._training.checks.kept import Kept, copied, put_back, variables_of
+from carnyx._training.checks.kept import Kept
 from carnyx._training.checks.told import on
+from carnyx._training.keeping import copied, put_back, step_variables, unchanged
 from carnyx._training.outputs import trimmed, unpack
 from carnyx._training.simple_steps import is_simple
 from carnyx.dtype_policies import is_float
@@ -65,7 +65,7 @@ def explain(run: Any) -> None:
     placed = model._placed() is not None
     if np.isfinite(loss) or placed or is_simple(model, "train_step"):
         return
-    with keeping.unchanged(model):
+    with unchanged(model):
         text = _found(run, kept)
     if text:
         kept.told = True
@@ -100,7 +100,7 @@ def _first_bad(run: Any, kept: Kept) -> tuple[Step | None, Step | None]:
 def _steps(run: Any, kept: Kept) -> Iterator[Step]:
     """The steps from the kept state on, as far as their data can be read again."""
     until = time.monotonic() + _LOOK_FOR
-    variables = variables_of(run.model)
+    variables = step_variables(run.model)
     for epoch in range(kept.epoch, run.epoch + 1):
         run.model.reset_metrics()
         start = kept.step if epoch == kept.epoch else 0
