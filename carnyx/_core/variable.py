@@ -172,7 +172,9 @@ class Variable(Operators):
         value = self._first_value(initializer, shape, dtype)
         self.shape: tuple[int, ...] = tuple(value.shape)
         self.dtype: str = standardize_dtype(value.dtype)
-        self.made_by: type = type(current().layer)  # automatic layouts go by it
+        layer = current().layer
+        self.made_by: type = type(layer)  # automatic layouts go by these two
+        self.equation: str | None = getattr(layer, "__dict__", {}).get("equation")
         self.like: Variable | None = None  # whose layout it shares, as slots do
         self.store: Store | None = None
         self._value = placement.place_first(self, value)

@@ -1,9 +1,13 @@
 """Which axis of a weight to split for tensor parallelism.
 
-Of two Dense layers of which one feeds the other, the first is split by its columns, the
-second by its rows: the hidden values between them never leave their device, and one sum
-is sent after the pair. Attention is split by heads in the same way, an embedding by its
-rows, a convolution by its filters.
+A product that widens its input is split by its columns, one that narrows it by its
+rows: of a pair, as in a transformer, the hidden values between them never leave their
+device, and one sum is sent after it. Attention is split by heads in the same way, an
+embedding by its rows, a convolution by its filters.
+
+A weight's own facts decide: its shape, the class of its layer, and the layer's
+equation. So it does not matter in which order weights are asked about, nor what they
+are called.
 
 References: Shoeybi et al. 2019, arXiv:1909.08053
 """
@@ -23,40 +27,40 @@ _SPLIT = {
 }
 
 
-class AutoLayout:
-    """Says along which axis to split each variable of a model, asked in their order.
+def split_axis(variable: Variable, parts: int) -> int | None:
+    """The axis along which to split a variable, or None.
 
     Args:
         parts: how many there will be; an axis that they do not divide stays whole.
     """
+    axes = _preferred(variable)
+    return next((axis for axis in axes if variable.shape[axis] % parts == 0), None)
 
-    def __init__(self, parts: int) -> None:
-        self.parts = parts
-        self._hidden: int | None = None  # the width behind a layer split by columns
 
-    def axis(self, variable: Variable) -> int | None:
-        """The axis to split, or None."""
-        shape = variable.shape
-        for axis in self._axes(variable):
-            if shape[axis] % self.parts == 0:
-                if len(shape) == 2:
-                    self._hidden = shape[1] if axis == 1 else None
-                return axis
-        return None
+def _preferred(variable: Variable) -> tuple[int, ...]:
+    """Axes to split, the best first."""
+    names = [c.__name__ for c in variable.made_by.__mro__]
+    layer = next((n for n in names if n in _SPLIT), "")
+    rank = len(variable.shape)
+    if variable.name != _SPLIT.get(layer) or rank < 2:
+        return ()
+    if layer == "Embedding":
+        return 0, 1
+    if layer.startswith("Conv"):
+        return (rank - 1,)
+    if rank == 2:
+        rows, columns = variable.shape
+        return (0, 1) if columns < rows else (1, 0)
+    return _of_heads(variable.equation or "")
 
-    def _axes(self, variable: Variable) -> tuple[int, ...]:
-        """In order of preference."""
-        names = [c.__name__ for c in variable.made_by.__mro__]
-        layer = next((n for n in names if n in _SPLIT), "")
-        if variable.name != _SPLIT.get(layer):
-            return ()
-        rank = len(variable.shape)
-        if layer == "Embedding":
-            return 0, 1
-        if layer.startswith("Conv"):
-            return (rank - 1,)
-        if rank == 3:  # of attention: (d, heads, h), and (heads, h, d) back
-            return (0,) if variable.path.split("/")[-2].endswith("output") else (1,)
-        if rank != 2:
-            return ()
-        return (0, 1) if variable.shape[0] == self._hidden else (1, 0)
+
+def _of_heads(equation: str) -> tuple[int, ...]:
+    """Of attention: (d, heads, h) makes heads of the input, (heads, h, d) merges them.
+
+    An axis is summed over where the equation's result does not have its letter.
+    """
+    operands, _, result = equation.replace(" ", "").partition("->")
+    kernel = operands.partition(",")[2]
+    summed = [i for i, letter in enumerate(kernel) if letter not in result]
+    kept = [i for i, letter in enumerate(kernel) if letter in result]
+    return tuple((summed if len(summed) > 1 else kept)[:1])

@@ -8,7 +8,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from carnyx._core.variable import Variable
-from carnyx.distribution.auto_layout import AutoLayout
+from carnyx.distribution.auto_layout import split_axis
 from carnyx.distribution.base import Distribution
 from carnyx.distribution.data_parallel import BATCH
 from carnyx.distribution.mesh import DeviceMesh, TensorLayout, get_device_count
@@ -137,14 +137,12 @@ class ModelParallel(Distribution):
             )
         device_mesh = _chosen_mesh(self._layouts, model, device_mesh)
         super().__init__(device_mesh, batch_dim_name, auto_shard_dataset)
-        if self._layouts is None:
-            self._auto_layout = AutoLayout(device_mesh.size(MODEL))
 
     def get_variable_layout(self, variable: Variable) -> TensorLayout:
         if self._layouts is not None:
             found = self._layout_at(variable.path, variable.shape)
             return found or self._whole(variable)
-        axis = self._auto_layout.axis(variable)
+        axis = split_axis(variable, self.device_mesh.size(MODEL))
         axes: list[str | None] = [None] * len(variable.shape)
         if axis is not None:
             axes[axis] = MODEL

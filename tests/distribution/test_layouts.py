@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import carnyx as keras
+from carnyx.distribution.auto_layout import split_axis
 
 distribution = keras.distribution
 MESH = distribution.DeviceMesh((1, 1), ("batch", "model"), ["cpu:0"])
@@ -230,3 +231,47 @@ def test_a_symbolic_tensor_has_no_layout() -> None:
     x = keras.Input((3,))
     layout = distribution.TensorLayout(("batch", None), MESH)
     assert distribution.distribute_tensor(x, layout) is x
+
+
+# ---- automatic layouts
+
+
+@pytest.fixture(scope="module")
+def of_all_kinds() -> dict[str, Any]:
+    """Variables by the name of their layer, which says nothing of what it is."""
+    layers = keras.layers
+    ids = keras.Input((6,), dtype="int32")
+    x = layers.Embedding(8, 4, name="output")(ids)
+    x = x + layers.MultiHeadAttention(2, 2, name="a_output")(x, x)
+    for name, units in (("wide", 16), ("narrow", 4), ("same", 4)):
+        x = layers.Dense(units, name=name)(x)
+    outputs = layers.Conv1D(4, 3, name="conv")(x)
+    heads = layers.EinsumDense("abc,cde->abde", (6, 2, 2), name="heads_output")(x)
+    merged = layers.EinsumDense("abde,dec->abc", (6, 4), name="merged")(heads)
+    odd = layers.Dense(5, name="odd")(merged)
+    model = keras.Model(ids, [outputs, odd])
+    return {v.path: v for v in model.variables}
+
+
+EXPECTED = {
+    "output/embeddings": 0,
+    "a_output/query/kernel": 1,
+    "a_output/attention_output/kernel": 0,
+    "wide/kernel": 1,
+    "narrow/kernel": 0,
+    "same/kernel": 1,
+    "conv/kernel": 2,
+    "heads_output/kernel": 1,
+    "merged/kernel": 0,
+    "odd/kernel": 0,  # 5 columns cannot be halved
+    "wide/bias": None,
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_automatic_layouts_depend_on_no_order_and_no_name(
+    of_all_kinds: dict[str, Any], seed: int
+) -> None:
+    order = np.random.default_rng(seed).permutation(list(EXPECTED)).tolist()
+    found = {path: split_axis(of_all_kinds[path], 2) for path in order}
+    assert found == EXPECTED

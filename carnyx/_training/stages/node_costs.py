@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carnyx import tree
 from carnyx._core.abstract import refuse
 from carnyx._core.costs import work_of
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
-from carnyx._core.scope import pure, scoped
-from carnyx._training.stages.arrays import device_puts, is_float
+from carnyx._core.scope import State, scoped
+from carnyx._training.stages.arrays import device_puts, is_float, spec_of
 from carnyx._training.stages.graph_stages import stages_of_nodes
 from carnyx._training.stages.partition import Flat
 from carnyx._training.stages.stage import Stage
-from carnyx._training.stages.stage_values import Cotangents, Given
+from carnyx._training.stages.stage_values import Cotangents, Given, Outcome
 
 _UNKNOWN = 64  # in place of an unknown length
-_SCOPE = re.compile(r"<call (\d+)>")
 _RUNS = 5
 
 
@@ -63,51 +60,47 @@ def estimated(
 ) -> dict[Node, Cost]:
     """Floating-point operations of each call, for so many samples.
 
-    A step's forward and backward pass is traced once; each of its operations carries
-    the name of the call that it is of.
+    Each call is traced alone, there and back; gradients are taken of those inputs that
+    weights have a part in.
     """
     nodes = _computed(graph)
-    (whole,) = stages_of_nodes(graph, [(device, nodes)], model)  # knows all variables
-    trainable, buffers = whole.trainable, whole.buffers
-
-    def both_ways(weights: Any, rest: Any, inputs: Any) -> Any:
-        def forward(weights: Any) -> Any:
-            run = pure(lambda: _run(graph, nodes, model, inputs), trainable + buffers)
-            outputs, _ = run([*weights, *rest])
-            return [x for x in outputs if is_float(x)]
-
-        with scoped(training=True, fast_gradients=True, platform=device.platform):
-            outputs, back = jax.vjp(forward, weights)
-        return back([jnp.ones_like(x) for x in outputs])
-
-    specs = [[jax.ShapeDtypeStruct(v.shape, v.dtype) for v in trainable]]
-    specs += [[jax.ShapeDtypeStruct(v.shape, v.dtype) for v in buffers]]
-    jaxpr = jax.make_jaxpr(both_ways)(*specs, input_shapes(graph, samples))
-    counts = [[0.0, 0.0] for _ in nodes]
-    for equation in jaxpr.jaxpr.eqns:
-        stack = str(equation.source_info.name_stack)
-        found = _SCOPE.search(stack)
-        if found:
-            flops = work_of([equation]).all
-            counts[int(found[1])]["transpose(" in stack] += flops
-    return {n: Cost(*both) for n, both in zip(nodes, counts, strict=True)}
-
-
-def _run(
-    graph: Graph | Flat, nodes: Sequence[Node], model: Any, inputs: Sequence[Any]
-) -> list[Any]:
-    """The outputs; what each call computes is named by the call's number."""
-    known = {
-        id(t): model._entered(v, t) for t, v in zip(graph.inputs, inputs, strict=True)
+    shapes = input_shapes(graph, samples)
+    known: dict[Any, tuple[Any, Any]] = {
+        tensor: (spec, None) for tensor, spec in zip(graph.inputs, shapes, strict=True)
     }
-    with scoped(autocast=model._autocast):
-        for number, node in enumerate(nodes):
-            args, kwargs = node.fill(known)
-            with jax.named_scope(f"<call {number}>"):
-                outputs = tree.flatten(node.operation(*args, **kwargs))  # type: ignore[operator]
-            for tensor, value in zip(node.output_tensors, outputs, strict=False):
-                known[id(tensor)] = value
-    return [known[id(t)] for t in graph.outputs]
+    moved: set[Any] = set()  # by weights
+    found = {}
+    for stage in stages_of_nodes(graph, [(device, [node]) for node in nodes], model):
+        found[stage.nodes[0]] = _counted(stage, known, moved)
+    return found
+
+
+def _counted(stage: Stage, known: dict[Any, tuple[Any, Any]], moved: set[Any]) -> Cost:
+    """Operations of a stage; `known` gets the shapes of the outputs, `moved` those of
+    them that weights have a part in."""
+    values, masks = zip(*(known[t] for t in stage.inputs), strict=True)
+    trainable, buffers = (
+        list(map(spec_of, v)) for v in (stage.trainable, stage.buffers)
+    )
+    given = Given(trainable, buffers, list(values), list(masks))
+    wanted = [t in moved for t in stage.inputs]
+    learns = bool(trainable) or any(wanted)
+
+    def there(given: Given) -> tuple[Outcome, Any]:
+        if not learns:
+            return stage.forward(given, True, fast=True), None
+        return stage.forward_with_residuals(given, True, wanted)
+
+    with scoped(state=State(closed=False)):  # which has what the call assigns
+        forward, (outcome, residuals) = jax.make_jaxpr(there, return_shape=True)(given)
+    pairs = zip(outcome.outputs, outcome.masks, strict=True)
+    known |= dict(zip(stage.outputs, pairs, strict=True))
+    if not learns:
+        return Cost(work_of(forward.eqns).all, 0.0)
+    moved |= set(stage.outputs)
+    cotangents = Cotangents.like(outcome, spec_of)
+    backward = jax.make_jaxpr(stage.backward)(residuals, cotangents)
+    return Cost(work_of(forward.eqns).all, work_of(backward.eqns).all)
 
 
 # ---- measured --------------------------------------------------------------------
@@ -150,11 +143,7 @@ def _both_ways(stage: Stage, known: dict[Any, tuple[Any, Any]]) -> tuple[float, 
     pairs = zip(outcome.outputs, outcome.masks, strict=True)
     known |= dict(zip(stage.outputs, pairs, strict=True))
     forward = _seconds(stage.forward_with_residuals, given, *options)
-    cotangents = Cotangents(
-        [(jnp.ones_like(x),) if is_float(x) else () for x in outcome.outputs],
-        [jnp.ones_like(x) for x in outcome.losses],
-        [jnp.ones_like(x) for x in outcome.penalties],
-    )
+    cotangents = Cotangents.like(outcome, jnp.ones_like)
     return forward, _seconds(stage.backward, residuals, cotangents)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from carnyx._training.stages.arrays import Static
+from carnyx._training.stages.arrays import Static, is_float
 
 
 class Given(NamedTuple):
@@ -57,6 +57,15 @@ class Cotangents(NamedTuple):
     outputs: list[tuple[Any, ...]]
     losses: list[Any]
     penalties: list[Any]
+
+    @classmethod
+    def like(cls, outcome: Outcome, make: Callable[[Any], Any]) -> Cotangents:
+        """One for each part, made of it; integers have none."""
+        return cls(
+            [(make(x),) if is_float(x) else () for x in outcome.outputs],
+            [make(x) for x in outcome.losses],
+            [make(x) for x in outcome.penalties],
+        )
 
 
 class Residuals(NamedTuple):
