@@ -160,7 +160,8 @@ def _attempts(call: _Call, error: Exception) -> Iterator[tuple[Assignment, Any]]
     if explain.is_hopeless(error) or not call.unknown:
         return
     tried = [by_axis(call.unknown)]
-    made = trials(call.symbols, call.known, call.numbers, explain.is_of_sizes(error))
+    numbers = list(dict.fromkeys([*call.numbers, *explain.sizes_named_by(error)]))
+    made = trials(call.symbols, call.known, numbers, explain.is_of_sizes(error))
     for sizes in itertools.islice(made, _MOST_TRIALS):
         if sizes not in tried:
             tried.append(sizes)

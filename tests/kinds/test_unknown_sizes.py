@@ -9,11 +9,12 @@ with two fixed sizes: models were refused that run, and messages showed those si
 import itertools
 import random
 
+import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
 
-from carnyx import ops
+from carnyx import layers, ops
 from carnyx._core.symbol import KerasTensor
 
 
@@ -103,3 +104,36 @@ def test_what_is_known_is_right_and_no_less_than_in_keras(name):
             if len(other.shape) == array.ndim:
                 for n, m, true in zip(mine.shape, other.shape, array.shape):
                     assert n is not None or m != true, (shapes, mine, other)
+
+
+def own(call):
+    class Own(layers.Layer):
+        def call(self, *inputs):
+            return call(*inputs)
+
+    return Own()
+
+
+TABLE = np.ones((7, 2), "float32")
+# layer, shapes, what comes out; the 7 of TABLE is in no argument
+LAYERS = {
+    "a primitive in a layer": (
+        layers.Dot((1, 1)), [(None, None, 4), (None, 7, 5)], (None, 4, 5),
+    ),
+    "a primitive, flat": (layers.Dot(1), [(None, None), (None, 7)], (None, 1)),
+    "a closure": (own(lambda x: jnp.matmul(x, TABLE)), [(None, None)], (None, 2)),
+    "an operator": (layers.Lambda(lambda x: x @ TABLE), [(None, None)], (None, 2)),
+    "of both": (
+        own(lambda x, y: jnp.einsum("bi,ij,bj->b", x, TABLE, y)),
+        [(None, None), (None, None)], (None,),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_functions_of_jax_in_layers_meet_sizes_too(name):
+    layer, shapes, right = LAYERS[name]
+    tensors = [KerasTensor(s) for s in shapes]
+    listed = isinstance(layer, layers.Dot | layers.Lambda) and len(tensors) > 1
+    out = layer(tensors) if listed else layer(*tensors)
+    assert out.shape == right
