@@ -19,6 +19,7 @@
     ├── DeviceError         (RuntimeError)  a device that is not there
     ├── ProcessError        (RuntimeError)  another process that died or failed
     ├── FileError           (OSError, ValueError)  a file missing, damaged or refused
+    │   └── MissingFileError (FileNotFoundError)  a file that is not there
     └── UnsafeModelError    (ValueError)    a model file that asks for more than data
         └── RecordError     (TypeError)     a record in it with parts of a wrong type
 
@@ -121,6 +122,10 @@ class FileError(CarnyxError, OSError, ValueError):
     """A file that is missing, damaged, refused or cannot be fetched."""
 
 
+class MissingFileError(FileError, FileNotFoundError):
+    """A file that is not there."""
+
+
 class UnsafeModelError(CarnyxError, ValueError):
     """A model file that asks for more than data: code, imports, other files."""
 
@@ -129,7 +134,7 @@ class RecordError(UnsafeModelError, TypeError):
     """A record in a model file of which a part has the wrong type."""
 
 
-_LOWER = NoValueError, UnknownKeyError, RecordError
+_LOWER = NoValueError, UnknownKeyError, RecordError, MissingFileError
 for _error in (CarnyxError, *CarnyxError.__subclasses__(), *_LOWER):
     _error.__module__ = "carnyx"  # tracebacks print the public name
 

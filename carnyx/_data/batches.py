@@ -14,7 +14,7 @@ from carnyx._data import mistakes
 from carnyx._data.class_weights import weigh
 from carnyx._data.hosts import as_array, target_dtype
 from carnyx._numbers import check_narrow
-from carnyx.errors import DataError
+from carnyx.errors import ArgumentError, DataError
 from carnyx.typing import Tensor
 
 PARTS = ("x", "y", "sample_weight")
@@ -90,7 +90,7 @@ def to_batch(item: object, class_weight: Mapping[int, float] | None, where: str)
             leaves = [_ready(leaf, "") for leaf in leaves]
             size = leaves[0].shape[0]
             fits = size > 0 and all(leaf.shape[0] == size for leaf in leaves)
-        except (DataError, IndexError):
+        except (ArgumentError, DataError, IndexError):  # now with names
             fits = False
         if not fits:  # names are made only now that somebody reads them
             _refuse(batch)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from carnyx._data.hosts import as_array, comes_from
+from carnyx._numbers import check_narrow
 from carnyx.errors import DataError
 from carnyx.typing import DTypeLike
 
@@ -23,6 +24,8 @@ class Rows:
     Args:
         first, last: which samples of the source these are.
     """
+
+    name = "the data"  # in errors
 
     def __init__(
         self,
@@ -45,17 +48,26 @@ class Rows:
     def __getitem__(self, rows: slice) -> Rows:
         start, stop, _ = rows.indices(len(self))
         first = self.first
-        return type(self)(
+        part = type(self)(
             self.source, self.dtype, self.shape, first + start, first + stop
         )
+        part.name = self.name
+        return part
 
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
-        """The samples as an array; scattered ones are read in their stored order."""
+        """The samples as an array; scattered ones are read in their stored order.
+
+        Raises:
+            ArgumentError: for integers of 64 bits that do not fit 32.
+        """
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(len(self))
-            return self._range(self.first + start, self.first + stop)
-        places, back = np.unique(rows, return_inverse=True)
-        return self._pick(places + self.first)[back]
+            read = self._range(self.first + start, self.first + stop)
+        else:
+            places, back = np.unique(rows, return_inverse=True)
+            read = self._pick(places + self.first)[back]
+        check_narrow(read, self.name)
+        return read
 
     def _range(self, first: int, last: int) -> np.ndarray:
         return np.asarray(self.source[first:last])
@@ -128,6 +140,13 @@ class ColumnRows(Rows):
 
 def as_rows(value: Any, name: str) -> Any:
     """The leaf as an array, or as `Rows` where it should not be read as a whole."""
+    rows = _as_rows(value, name)
+    if isinstance(rows, Rows):
+        rows.name = name
+    return rows
+
+
+def _as_rows(value: Any, name: str) -> Any:
     if isinstance(value, Rows):
         return value
     if comes_from(value, "scipy") and hasattr(value, "tocsr"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from carnyx._core.memory import readable as readable
-from carnyx.errors import ArgumentError, FileError, UnsafeModelError
+from carnyx.errors import ArgumentError, FileError, MissingFileError, UnsafeModelError
 
 PathLike = str | os.PathLike[str]
 
@@ -113,7 +113,7 @@ def existing(path: PathLike) -> Path:
     """The path of a file that is there and is a plain file."""
     file = Path(path)
     if not file.exists():
-        raise FileError(f"{file} is not there.")
+        raise MissingFileError(f"{file} is not there.")
     if not file.is_file():
         raise FileError(f"{file} is not a file.")
     return file

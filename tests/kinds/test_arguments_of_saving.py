@@ -83,3 +83,13 @@ def test_objects_to_skip_keep_what_they_have(tmp_path):
     source.save_weights(tmp_path / "old.h5")
     with pytest.raises(ValueError, match="objects_to_skip"):
         target.load_weights(tmp_path / "old.h5", objects_to_skip=[target.layers[0]])
+
+
+@pytest.mark.parametrize("name", ["x.keras", "x.h5", "x.weights.h5"])
+def test_a_missing_file_is_what_python_calls_it(name, tmp_path):
+    read = keras.models.load_model
+    if "weights" in name:
+        read = keras.Sequential([keras.layers.Dense(1)]).load_weights
+    for kind in (FileNotFoundError, ValueError):
+        with pytest.raises(kind, match="is not there"):
+            read(tmp_path / name)

@@ -78,6 +78,37 @@ def test_data_says_which_array_holds_it():
     model.fit(x, y % 5, verbose=0)  # small ones of 64 bits are as they were
 
 
+def mapped(x, folder):
+    np.save(folder / "x.npy", x)
+    return np.load(folder / "x.npy", mmap_mode="r")
+
+
+def lazy(x, folder):
+    file = pytest.importorskip("h5py").File(folder / "x.h5", "w")
+    return file.create_dataset("x", data=x)
+
+
+@pytest.mark.parametrize("read", [mapped, lazy], ids=["mapped", "hdf5"])
+def test_data_that_is_read_by_the_batch_is_looked_at(read, tmp_path):
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    y = read(np.array([[1], [BIG]]), tmp_path)
+    with pytest.raises(ValueError, match=f"y.* holds {BIG}"):
+        model.fit(np.ones((2, 1)), y, verbose=0, shuffle=False)
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+@pytest.mark.parametrize("generator", [False, True])
+def test_ids_and_labels_of_any_source_are_looked_at(generator, name):
+    given = {"x": np.array([[1], [2]]), "y": np.array([0, 1])}
+    given[name][-1] = BIG
+    model = keras.Sequential([layers.Embedding(4, 2), layers.Flatten()])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    source = (iter([tuple(given.values())]),) if generator else tuple(given.values())
+    with pytest.raises(ValueError, match=f"{name}.* holds {BIG}"):
+        model.fit(*source, verbose=0)
+
+
 def test_small_ones_are_as_before():
     assert ops.convert_to_tensor(np.array([1, 2**31 - 1])).dtype == "int32"
     assert ops.cast(np.array([2.5]), "int32").tolist() == [2]
