@@ -89,7 +89,8 @@ def test_objects_to_skip_keep_what_they_have(tmp_path):
 def test_a_missing_file_is_what_python_calls_it(name, tmp_path):
     read = keras.models.load_model
     if "weights" in name:
-        read = keras.Sequential([keras.layers.Dense(1)]).load_weights
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        read = model.load_weights
     for kind in (FileNotFoundError, ValueError):
         with pytest.raises(kind, match="is not there"):
             read(tmp_path / name)
