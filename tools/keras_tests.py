@@ -128,7 +128,7 @@ class StandIn(types.ModuleType):
         for key in ((self.__name__, name), ("", name)):
             if key in EXTRAS:
                 return EXTRAS[key]
-        if self.__name__ in ("keras", "keras.src") and name in FOLDERS:
+        if self.__name__ in ("keras", "keras.src") and name in FOLDERS - {"config"}:
             return importlib.import_module(f"keras.src.{name}")
         parts = self.__name__.removeprefix("keras").removeprefix(".src").split(".")[1:]
         direct = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]

@@ -111,7 +111,8 @@ class Nadam(Optimizer):
         if not self.built:
             variables = list(variables)
             super().build(variables)
-            self._u_product = Variable(1.0, dtype=variables[0].dtype)
+            dtype = variables[0].dtype if variables else None
+            self._u_product = Variable(1.0, dtype=dtype)
 
     def _u(self, t: Any) -> Any:
         return self.beta_1 * (1 - 0.5 * 0.96**t)

@@ -183,6 +183,13 @@ def test_gradients_may_be_missing():
         SGD().apply([None], [a])
 
 
+@pytest.mark.parametrize("name", ["Adam", "Nadam", "Muon", "Adafactor", "Ftrl", "Lamb"])
+def test_built_for_a_model_without_weights(name):
+    optimizer = getattr(optimizers, name)()
+    optimizer.build([])
+    assert {v.dtype for v in optimizer.variables[2:]} <= {"float32"}
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("name", ["Adam", "SGD", "Nadam", "Muon", "Adafactor"])
 def test_half_precision_stays_what_it_is(name, dtype):
