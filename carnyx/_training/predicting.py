@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from carnyx._core.compilations import compilations
 from carnyx._core.placement import Placement, peek_settled
 from carnyx._core.scope import scoped
 from carnyx._core.traces import Traces, Variants
@@ -88,7 +89,8 @@ class PredictProgram:
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
-        return sum(f.run._cache_size() for f in self._variants.all if self.compiled)
+        functions = (f.run for f in self._variants.all)
+        return compilations(functions) if self.compiled else 0
 
 
 class _Function:

@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 
 from carnyx import tree
+from carnyx._core.compilations import compilations
 from carnyx._core.costs import inner_programs, work_of
 from carnyx._core.scope import scoped
 from carnyx._core.traces import Met, Traces, Variants
@@ -251,7 +252,7 @@ class StepProgram:
         """How many programs each way to run has; for tests."""
         names = ("run", "run_many", "run_one") if self.compiled else ()
         return {
-            name: sum(getattr(v, name)._cache_size() for v in self._variants.all)
+            name: compilations(getattr(v, name) for v in self._variants.all)
             for name in names
         }
 

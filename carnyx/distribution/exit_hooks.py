@@ -91,7 +91,13 @@ def code_of(error: BaseException) -> int:
 
 
 def _went_out(error: BaseException) -> bool:
-    """Whether nobody caught it: where the script began did not come to a return."""
+    """Whether nobody caught it: where the script began did not come to a return.
+
+    By the time that exit handlers run Python has forgotten a `SystemExit`, and no hook
+    is told of one. What it left is its traceback: the script's own frame stands at the
+    call that raised, or, where the exception was caught, at the end. The test is
+    `tests/distribution/test_exits.py`.
+    """
     frame = error.__traceback__ and error.__traceback__.tb_frame
     if frame is None:
         return False

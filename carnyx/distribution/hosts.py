@@ -116,8 +116,13 @@ def _job_port() -> int:
     return int(text)
 
 
-_MISSING = {  # JAX's words for what it could not find
-    "coordinator_address": "job_addresses (KERAS_DISTRIBUTION_JOB_ADDRESSES)",
+# JAX's words for what it could not find. Its errors are of no type of their own, and
+# it alone knows whether Slurm or Kubernetes told it anything. That these are its words
+# is tested in `tests/distribution/test_words_of_jax.py`.
+_NOTHING = "coordinator_address"
+_TOO_LATE = "before"
+_MISSING = {
+    _NOTHING: "job_addresses (KERAS_DISTRIBUTION_JOB_ADDRESSES)",
     "Number of processes": "num_processes (KERAS_DISTRIBUTION_NUM_PROCESSES)",
     "process id of": "process_id (KERAS_DISTRIBUTION_PROCESS_ID)",
 }
@@ -134,7 +139,7 @@ def _join(address: str | None, count: int | None, index: int | None) -> None:
             coordinator_address=address, num_processes=count, process_id=index
         )
     except ValueError as error:
-        if address is count is index is None and "coordinator_address" in str(error):
+        if address is count is index is None and _NOTHING in str(error):
             _alone[0] = True  # nothing given, nothing found
             return
         found = [name for words, name in _MISSING.items() if words in str(error)]
@@ -144,7 +149,7 @@ def _join(address: str | None, count: int | None, index: int | None) -> None:
             f"process_id={index}, and could not find the rest: {missing}"
         ) from error
     except RuntimeError as error:
-        if "before" not in str(error):  # JAX's own reasons, such as a timeout
+        if _TOO_LATE not in str(error):  # JAX's own reasons, such as a timeout
             raise
         raise DeviceError(
             "initialize was called after something was computed, so JAX has chosen its "

@@ -203,7 +203,12 @@ class Job:
         return self._lost or (self._left.get(self._call) if self._depth else None)
 
     def _await_news(self, error: BaseException) -> str | None:
-        """A program fails a moment before it is known who is gone."""
+        """A program fails a moment before it is known who is gone.
+
+        What JAX raises then is an error of the runtime, or any other with the words of
+        Gloo, through which CPUs talk; `test_dying_hosts.py` ends processes in the
+        middle of programs, and fails where neither is so.
+        """
         known = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
         if not known:
             return None

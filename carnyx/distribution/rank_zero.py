@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from carnyx.errors import FileError
+
+_COUNTED = 3  # numbers that begin a key: the phase, and which deed of that name it is
 
 
 class RankZero:
@@ -51,9 +54,9 @@ class RankZero:
             name: such as that of a file; a process's own number in it may differ.
             made: how many points were passed since the call began.
         """
-        keys = [self._key(n) for n in dict.fromkeys((name, self._unnumbered(name)))]
+        key = self._key(name)
         if self._index:
-            return self._await(keys, what, [*self._phase, made])
+            return self._await(key, what, [*self._phase, made])
         said: str | None = "it was stopped"
         try:
             do()
@@ -62,8 +65,7 @@ class RankZero:
             said = described(error)
             raise
         finally:
-            for key in keys:
-                self._tell(key, said)
+            self._tell(key, said)
 
     def hear(self, key: str, value: Any) -> None:
         """What the first process has told."""
@@ -72,21 +74,39 @@ class RankZero:
         else:
             self._done[key] = value
 
-    def _await(self, keys: list[str], what: str, mine: list[int]) -> None:
-        def over() -> bool:
-            return any(k in self._done for k in keys) or self._first_at > mine
+    def _await(self, key: str, what: str, mine: list[int]) -> None:
+        self._wait(lambda: bool(self._heard(key)) or self._first_at > mine, what)
+        heard = self._heard(key)
+        said = self._done.pop(heard) if heard else None
+        if said is not None:
+            raise FileError(f"Process 0 could not {what}: {said}")
 
-        self._wait(over, what)
-        said = [self._done.pop(key) for key in keys if key in self._done]
-        if said and said[0] is not None:
-            raise FileError(f"Process 0 could not {what}: {said[0]}")
+    def _heard(self, key: str) -> str | None:
+        """What the first process told of a deed: by its name, else by one that differs
+        in nothing but the number of the process."""
+        if key in self._done:
+            return key
+        return next(
+            (k for k in list(self._done) if _are_same(k, key, self._index)), None
+        )
 
     def _key(self, name: str) -> str:
         self._counts[name] = count = self._counts.get(name, 0) + 1
         return f"{self._phase[0]} {self._phase[1]} {count} {name}"
 
-    def _unnumbered(self, name: str) -> str:
-        return name.replace(str(self._index), "#")
+
+def _are_same(first: str, own: str, index: int) -> bool:
+    """Whether two keys are of one deed, of the first process and of another: their
+    numbers are the same, or 0 here and the process's there (`log-0.csv`, `log-3.csv`).
+    """
+    names, own_names = (re.split(r"\d+", key) for key in (first, own))
+    numbers, own_numbers = (list(map(int, re.findall(r"\d+", k))) for k in (first, own))
+    pairs = zip(numbers, own_numbers)
+    return (
+        names == own_names
+        and numbers[:_COUNTED] == own_numbers[:_COUNTED]
+        and all(a == b or (a, b) == (0, index) for a, b in pairs)
+    )
 
 
 def described(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from carnyx.distribution.coordinator import Coordinator
 from carnyx.distribution.job import Job
+from carnyx.distribution.rank_zero import RankZero
 from carnyx.errors import FileError, ProcessError
 
 COUNT = 3
@@ -66,6 +67,35 @@ def test_what_the_first_does_the_others_wait_for(jobs: list[Job]) -> None:
     assert isinstance(first, OSError)
     assert all(isinstance(e, FileError) for e in others)
     assert "could not save: OSError: the disk is full" in str(others[0])
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "index", "same"),
+    [
+        ("log-0.csv", "log-0.csv", 1, True),
+        ("log-0.csv", "log-1.csv", 1, True),
+        ("epoch-1-of-0", "epoch-1-of-1", 1, True),  # two numbers, one of them its own
+        ("10-0.keras", "10-1.keras", 1, True),  # not the digit 1, the number
+        ("0000.npz", "0012.npz", 12, True),
+        ("log-0.csv", "log-2.csv", 1, False),
+        ("log-2.csv", "log-1.csv", 1, False),
+        ("best.keras", "last.keras", 1, False),
+        ("log-0.csv", "log-1.txt", 1, False),
+    ],
+)
+def test_files_with_the_number_of_their_process(
+    first: str, other: str, index: int, same: bool
+) -> None:
+    done: list[str] = []
+
+    def wait(over: Callable[[], bool], what: str) -> None:
+        done.append("found" if over() else "waits")
+
+    listener = RankZero(index, lambda key, value: None, wait)
+    writer = RankZero(0, listener.hear, wait)
+    writer.take(lambda: done.append("written"), "save", first, 0)
+    listener.take(lambda: done.append("twice"), "save", other, 0)
+    assert done == ["written", "found" if same else "waits"]
 
 
 def test_one_that_has_ended_is_not_waited_for(jobs: list[Job]) -> None:

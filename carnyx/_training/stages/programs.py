@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from carnyx._core.compilations import compilations
 from carnyx._core.placement import peek_settled
 from carnyx._core.scope import scoped
 from carnyx._core.traces import Variants
@@ -177,8 +178,7 @@ class StagedPrediction:
 
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
-        programs = [p for s in self.stages for p in s.programs()]
-        return sum(p._cache_size() for p in programs)
+        return compilations(p for s in self.stages for p in s.programs())
 
 
 def through_stages(model: Any, placement: GraphPlacement) -> Callable[[Any], Any]:
