@@ -108,8 +108,6 @@ class State:
 
     def _met(self, variable: Variable) -> State:
         """Where to keep what is assigned to a variable that no state gives."""
-        if self.trace is not None and id(variable) in self.trace.made:
-            return self
         known = self.look(id(variable)) is not None
         if self.trace is None or known:
             raise ArgumentError(
@@ -118,7 +116,7 @@ class State:
                 "attribute of the layer, metric or model that assigns it, made in its "
                 "__init__ or build; a function of your own gets it by `variables`."
             )
-        self.trace.met[id(variable)] = variable
+        self.trace.note(variable)
         return self
 
 
@@ -136,6 +134,7 @@ class Context(NamedTuple):
     frozen: Any = None  # what is trainable as of `compile`
     path: tuple[str, ...] = ()  # names of the scopes around
     layer: Any = None  # the innermost layer being called or built
+    born: Any = None  # list of layers, variables and generators made in it
     watch: Any = None  # is told of every operation and layer called: see checks
 
 
@@ -153,6 +152,15 @@ def scoped(**changes: Any) -> Iterator[Context]:
         yield changed
     finally:
         _context.reset(token)
+
+
+def note_birth(new: Any) -> None:
+    """Say that a layer, variable or seed generator is being made."""
+    context = _context.get()
+    if context.born is not None:
+        context.born.append(new)
+    if context.state is not None and context.state.trace is not None:
+        context.state.trace.born[id(new)] = new
 
 
 def fast_gradients() -> bool:

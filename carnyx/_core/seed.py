@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random as python_random
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from carnyx import registry
 from carnyx._core.naming import name_scope, on_clear
-from carnyx._core.scope import current, is_tracer
+from carnyx._core.scope import current, is_tracer, note_birth
 from carnyx._core.variable import Variable
 from carnyx._numbers import integer
 from carnyx.configurable import Configurable
@@ -54,6 +55,7 @@ class SeedGenerator(Configurable):
             )
         if seed is None:
             seed = make_default_seed()
+        note_birth(self)
         self.name = name or "seed_generator"
         self._initial_seed = seed = integer(seed, "SeedGenerator: seed")
         with name_scope(self.name):
@@ -100,7 +102,9 @@ def _seed_state(seed: int) -> np.ndarray:
 
 def make_default_seed() -> int:
     """A seed from Python's generator, which `set_random_seed` also sets."""
-    return python_random.randint(1, int(1e9))
+    draw = functools.partial(python_random.randint, 1, int(1e9))
+    watch = current().watch
+    return draw() if watch is None else watch.own_draw(draw)
 
 
 def global_seed_generator() -> SeedGenerator:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from carnyx._core.variable import Variable
 
 T = TypeVar("T")
+_BIRTHS = 2
 _FORMS = 8  # of a program, kept for attributes that go to and fro
 
 
@@ -48,6 +49,11 @@ class Trace:
         captured: variables that nobody gave the program, met by an earlier trace.
         values: what stands in for them.
         baked: values that a trace turned into numbers of Python.
+        reads: whether what is read has to be known, or only what is assigned.
+        anew: variables are made at every trace: there is no end in waiting for them.
+
+    Attributes:
+        born: what is made in this trace.
     """
 
     def __init__(
@@ -56,20 +62,27 @@ class Trace:
         values: Sequence[Any],
         baked: dict[int, tuple[Variable, Any]],
         reads: bool,
+        anew: bool,
     ) -> None:
         self.captured, self.values = list(captured), list(values)
         self.places = {id(v): i for i, v in enumerate(captured)}
-        self.baked, self.reads = baked, reads
+        self.baked, self.reads, self.anew = baked, reads, anew
+        self.born: dict[int, Any] = {}
         self.met: dict[int, Variable] = {}
-        self.made: dict[int, Variable] = {}  # by the trace itself; another has others
         self._draws: dict[int, int] = {}
         self._probes: list[tuple[Any, str]] = []
 
     def meet(self, variable: Variable) -> Any:
         """The value of a variable that no state has, now that the trace reads it."""
-        if self.reads and not variable.abstract and id(variable) not in self.made:
-            self.met[id(variable)] = variable
+        if self.reads and not variable.abstract:
+            self.note(variable)
         return variable.peek() if self.reads else None
+
+    def note(self, variable: Variable) -> None:
+        """Have a variable among the inputs of the next trace; one that is made at
+        every trace is a constant of each."""
+        if not (self.anew and id(variable) in self.born):
+            self.met[id(variable)] = variable
 
     def number(self, variable: Variable) -> Any:
         """A captured variable's own value, for Python to decide by; or None.
@@ -92,9 +105,8 @@ class Trace:
         """
         base = state.look(id(variable))
         if base is None:
+            self.note(variable)
             base = variable.peek()
-            if id(variable) not in self.made:
-                self.met[id(variable)] = variable
         count = self._draws.get(id(variable), 0)
         self._draws[id(variable)] = count + 1
         probe = lax.optimization_barrier(jnp.zeros(()))
@@ -152,6 +164,7 @@ class Traces:
         self.reads = Reads()
         self._baked: dict[int, tuple[Variable, Any]] = {}
         self._doubts: list[str] = []
+        self._births = 0  # traces one after the other that met what they had made
 
     def run(
         self,
@@ -162,7 +175,8 @@ class Traces:
     ) -> tuple[T, dict[int, Any]]:
         """`fn()` in a program: its result, and new values of captured variables."""
         known = self.captured[: len(captured)]
-        trace = Trace(known, captured, self._baked, self.compiled)
+        anew = self._births >= _BIRTHS
+        trace = Trace(known, captured, self._baked, self.compiled, anew)
         state = State.of_program(trace, held, values)
         with scoped(state=state):
             try:
@@ -172,13 +186,20 @@ class Traces:
                 else:
                     out = fn()
             except Exception:
-                if trace.met:  # it may come from a value that is no input yet
-                    raise Met(list(trace.met.values())) from None
+                if trace.met.keys() - trace.born.keys():
+                    # it may come from a value that is no input yet
+                    raise self._ended(trace) from None
                 raise
             if trace.met:
-                raise Met(list(trace.met.values()))
+                raise self._ended(trace)
+            self._births = self._births if anew else 0
             self._doubts = []
             return out, trace.changed(state, self._doubts)
+
+    def _ended(self, trace: Trace) -> Met:
+        """What ends a trace; a variable that it made may stay, or be made anew."""
+        self._births += any(key in trace.born for key in trace.met)
+        return Met(list(trace.met.values()))
 
     def until_known(self, call: Callable[[], T]) -> T:
         """Call, and again as long as traces meet more variables."""

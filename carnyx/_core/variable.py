@@ -16,7 +16,7 @@ from carnyx._core.devices import ensure_device
 from carnyx._core.memory import ensure_room
 from carnyx._core.naming import auto_name, current_path
 from carnyx._core.operators import Operators
-from carnyx._core.scope import current, is_tracer, scoped
+from carnyx._core.scope import current, is_tracer, note_birth, scoped
 from carnyx._numbers import REFUSED, as_integer, check_narrow
 from carnyx.dtype_policies import is_float, standardize_dtype
 from carnyx.errors import ArgumentError, DTypeError, ShapeError
@@ -151,6 +151,7 @@ class Variable(Operators):
         name: str | None = None,
         layout: object = None,
     ) -> None:
+        note_birth(self)
         self.name = name = _checked_name(name or auto_name(type(self).__name__))
         self.path = "/".join(p for p in (current_path(), name) if p)
         self.autocast, self.layout = bool(autocast), layout
@@ -179,9 +180,6 @@ class Variable(Operators):
         self.store: Store | None = None
         self._value = placement.place_first(self, value)
         self._lent = False  # somebody outside holds the array, too
-        state = current().state
-        if state is not None and state.trace is not None:
-            state.trace.made[id(self)] = self
 
     def _first_value(self, initializer: Any, shape: Any, dtype: Any) -> Any:
         ensure_device()

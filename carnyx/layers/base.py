@@ -29,7 +29,7 @@ from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.naming import auto_name
 from carnyx._core.node import Node, Operation
 from carnyx._core.operators import OPS
-from carnyx._core.scope import current, pure, scoped
+from carnyx._core.scope import current, note_birth, pure, scoped
 from carnyx._core.seed import SeedGenerator
 from carnyx._core.symbol import KerasTensor, any_symbolic, is_symbolic
 from carnyx._core.tracebacks import show_user_lines
@@ -79,6 +79,7 @@ class Layer(HoldsWeights, Operation):
     build_shapes: Any = None
     _needs_tensors = True  # as the first argument of a call
     _complete = False  # a call has come to its end: all weights are there
+    _builds = False  # a user's class writes `build`
 
     def __init__(
         self,
@@ -94,6 +95,7 @@ class Layer(HoldsWeights, Operation):
             raise ArgumentError(
                 f"{type(self).__name__} got name={name!r}; expected text."
             )
+        note_birth(self)
         self.name = auto_name(type(self).__name__) if name is None else name
         self.dtype_policy = dtype
         self.autocast = autocast
@@ -123,28 +125,36 @@ class Layer(HoldsWeights, Operation):
         super().__init_subclass__(**keywords)
         if "build" in vars(cls):
             cls.build = _build_once(vars(cls)["build"])
+            cls._builds = not registry.is_own(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._complete and isinstance(value, (Layer, Variable, SeedGenerator)):
-            self._refuse_new(type(value).__name__, value)
         before = vars(self).get(name)
         super().__setattr__(name, value)
         may_hold = structure.may_hold(value) or structure.may_hold(before)
         if name == "_trainable" or (may_hold and value is not before):
             structure.touch()
 
-    def _refuse_new(self, what: str, value: Any = None) -> None:
-        """In `call`, no state is made anew: it would be another at every call."""
-        inside = current().layer is self and "_building" not in self.__dict__
-        known = value is not None and any(
-            value is x for x in owned(self, (type(value),))
+    def _refuse_born(self, born: list[Any]) -> None:
+        """What `call` makes and the layer keeps, in lists and dicts too, would be
+        another at every call. A layer without a `build` may make it the first time."""
+        if not self._complete and not self._builds:
+            return
+        kinds = (Layer, Variable, SeedGenerator)
+        kept = [x for layer in self._flatten_layers() for x in owned(layer, kinds)]
+        made = {id(x) for x in born}
+        new = next((x for x in kept if id(x) in made), None)
+        if new is None:
+            return
+        when, once = ", after its first call", ", or only if it is not there yet"
+        if not self._complete:
+            when, once = "; its class has a build()", ""
+        error = ArgumentError(
+            f"{label(self)} makes a {type(new).__name__} in call(){when}: there would "
+            "be a new one, with new values, at every call. Make it in __init__() or "
+            f"build(){once}."
         )
-        if inside and not known:
-            raise ArgumentError(
-                f"{label(self)} makes a {what} in call(), after its first call: there "
-                "would be a new one, with new values, at every call. Make it in "
-                "__init__() or build(), or only if it is not there yet."
-            )
+        explain.judge(error, hopeless=True)
+        raise error
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
@@ -250,7 +260,8 @@ class Layer(HoldsWeights, Operation):
         if context.layer is self:  # within its own call or build already
             yield
             return
-        with scoped(path=(*context.path, self.name), layer=self) as inner:
+        path = (*context.path, self.name)
+        with scoped(path=path, layer=self, born=[]) as inner:
             if self._path is None:
                 self._path = "/".join(inner.path)
             yield
@@ -269,8 +280,12 @@ class Layer(HoldsWeights, Operation):
                 if not self.built:
                     self._maybe_build(call.tensors)
                     self._check_first(call)
+                born = current().born
+                born.clear()  # in build
                 made = self._record if any_symbolic((args, kwargs)) else self._compute
                 outputs = made(call)
+                if born:
+                    self._refuse_born(born)
                 if not self._complete:
                     self.__dict__["_complete"] = True
                 return outputs

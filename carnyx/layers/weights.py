@@ -32,8 +32,6 @@ class HoldsWeights:
     _trainable: bool
     _made: list[Variable]
     _children: Callable[[], list[Any]]
-    _complete: bool
-    _refuse_new: Callable[[str], None]
     _path_scope: Callable[[], Any]
 
     @_call.keras2_order
@@ -55,8 +53,6 @@ class HoldsWeights:
         The order of Keras 2 (`add_weight("kernel", shape, dtype, initializer)`) is
         understood too.
         """
-        if self._complete:
-            self._refuse_new("weight")
         dtype = dtype_policies.standardize_dtype(dtype or self.variable_dtype)
         if initializer is None:
             initializer = "glorot_uniform" if is_float(dtype) else "zeros"

@@ -20,20 +20,33 @@ HOW = {
 }
 
 
+KEPT = {
+    "in an attribute": lambda self, made: setattr(self, "made", made),
+    "in a list": lambda self, made: self.many.append(made),
+    "in a dict": lambda self, made: self.named.update({str(len(self.named)): made}),
+}
+
+
 def _use(x, made):
     if isinstance(made, keras.random.SeedGenerator):
         return x
     return made(x) if isinstance(made, Layer) else x * made
 
 
-def _layer(how, base=Layer, once=False, build=False):
+def _layer(how, base=Layer, once=False, build=False, kept="in an attribute"):
     class Makes(base):
         made = None
 
+        def __init__(self):
+            super().__init__()
+            self.many, self.named = [], {}
+
         def call(self, x):
-            if not once or self.made is None:
-                self.made = HOW[how](self)
-            return _use(x, self.made)
+            if once and self.made is not None:
+                return _use(x, self.made)
+            made = HOW[how](self)
+            KEPT[kept](self, made)
+            return _use(x, made)
 
     if build:
         Makes.build = lambda self, input_shape: None
@@ -47,12 +60,61 @@ def _layer(how, base=Layer, once=False, build=False):
 
 
 @pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("build", [False, True])
-def test_made_at_every_call_is_refused(how, build):
-    layer = _layer(how, build=build)
+@pytest.mark.parametrize("kept", KEPT)
+def test_made_at_every_call_is_refused(how, kept):
+    layer = _layer(how, kept=kept)
     with pytest.raises(ValueError, match=r"in call\(\), after its first call"):
         for _ in range(2):
             layer(X)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("once", [False, True])
+def test_a_layer_that_has_a_build_makes_its_state_there(how, once):
+    layer = _layer(how, build=True, once=once)
+    with pytest.raises(ValueError, match=r"in call\(\); its class has a build"):
+        layer(X)
+    model = keras.Sequential([_layer(how, build=True, once=once)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"in call\(\); its class has a build"):
+        model.fit(X, X, verbose=0)
+
+
+class _Around(keras.Model):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.out = inner, keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.out(self.inner(x))
+
+
+@pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.parametrize("eager", [False, True])
+def test_in_fit_of_a_model_of_ones_own(kept, eager):
+    model = _Around(_layer("a layer", kept=kept))
+    model.compile("sgd", "mse", run_eagerly=eager)
+    with pytest.raises(ValueError, match=r"in call\(\), after its first call"):
+        model.fit(X, X[:, :1], verbose=0)
+
+
+class _Passing(Layer):
+    def call(self, x):
+        return keras.layers.Dropout(0.5)(x, training=True)
+
+
+@pytest.mark.filterwarnings("ignore:.* is no part of it")
+@pytest.mark.parametrize("eager", [False, True])
+def test_what_is_not_kept_is_no_input_of_the_step(eager):
+    """Every trace made another one, and waited for it to be known."""
+    model = _Around(_Passing())
+    model.compile("sgd", "mse", run_eagerly=eager)
+    for _ in range(2):
+        model.fit(X, X[:, :1], verbose=0)
+        model.fit(X[:1], X[:1, :1], verbose=0)
+    before = model.train_program().compilations() if not eager else 0
+    model.fit(X, X[:, :1], verbose=0)
+    assert eager or model.train_program().compilations() == before
 
 
 @pytest.mark.parametrize("how", HOW)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import random
 import types
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,16 @@ class PythonValues:
         self.told = told
         own = [x for x in model._flatten_layers() if not _is_ours(x)]
         self._own = {id(layer): _generators(layer) for layer in own}
-        self.begin()
-
-    def begin(self) -> None:
-        """From now on; what was drawn before is not looked at."""
         shared = ["numpy.random", "random"] if self._own else []
         self._before = {name: _state(name) for name in shared}
+
+    def own_draw(self, draw: Callable[[], int]) -> int:
+        """A seed for something new: no number that `call` computes with."""
+        still = self._before.get("random") == _state("random")
+        drawn = draw()
+        if still:
+            self._before["random"] = _state("random")
+        return drawn
 
     def look(self, layer: Layer) -> None:
         """A layer was called."""

@@ -15,10 +15,10 @@ def on() -> bool:
     return _settings.get("checks")
 
 
-def warn_once(told: set[str], text: str) -> None:
-    """Warn, unless the same was said of the same `compile`."""
-    if text not in told:
-        told.add(text)
+def warn_once(told: set[str], text: str, key: str = "") -> None:
+    """Warn, unless the same (the key, or the text) was said of the same `compile`."""
+    if (key or text) not in told:
+        told.add(key or text)
         warnings.warn(f"{text} {WAY_OUT}", stacklevel=2)
 
 

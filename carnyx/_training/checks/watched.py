@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from carnyx import tree
@@ -49,8 +49,10 @@ def watched_step(model: Any, compiled: Any) -> Iterator[None]:
         yield
         return
     drawn = PythonValues(model, compiled.told) if in_program() else None
-    with scoped(watch=StepWatch(model, compiled.told, drawn)):
+    watch = StepWatch(model, compiled.told, drawn)
+    with scoped(watch=watch):
         yield
+    watch.tell_of_strangers()
 
 
 class StepWatch(Watch):
@@ -61,26 +63,39 @@ class StepWatch(Watch):
         super().__init__(model)
         self.told, self.drawn = told, drawn
         self._parts = set(map(id, model._flatten_layers()))
+        self._strangers: dict[int, Any] = {}
 
     def layer(self, layer: Layer, inputs: dict[str, Any], outputs: object) -> None:
         super().layer(layer, inputs, outputs)
-        if id(layer) not in self._parts and layer.weights:
-            self._tell_of_stranger(layer)
+        if id(layer) not in self._parts and layer.variables:
+            self._strangers[id(layer)] = layer
         if self.drawn is not None:
             self.drawn.look(layer)
 
-    def _tell_of_stranger(self, layer: Any) -> None:
-        """A layer with weights that is no part of the model; told at the outermost."""
-        self._parts |= set(map(id, layer._flatten_layers()))
-        if self.drawn is not None:
-            self.drawn.begin()  # its first weights were drawn by Python's random
+    def tell_of_strangers(self) -> None:
+        """Of layers with state that are no part of the model; the outermost."""
+        for layer in self._strangers.values():
+            self._parts |= set(map(id, layer._flatten_layers(include_self=False)))
+        for layer in self._strangers.values():
+            if id(layer) not in self._parts:
+                self._tell_of_stranger(layer)
+
+    def _tell_of_stranger(self, layer: Layer) -> None:
+        lost = "Its weights are not trained and not saved"
+        if not layer.weights:
+            lost = "Its random numbers are the same in every step"
+        around = layer.path.rpartition("/")[0]  # its own name is another in each trace
         warn_once(
             self.told,
             f"{label(layer)} is called in {self.model.name!r} and is no part of it: it "
-            "was made inside of a call(), or is kept outside of the layers. Its "
-            "weights are not trained and not saved. Make it in __init__ or build() as "
-            "an attribute (self.inner = ...), and only use it in call().",
+            "was made inside of a call(), or is kept outside of the layers. "
+            f"{lost}. Make it in __init__ or build() as an attribute (self.inner = "
+            "...), and only use it in call().",
+            key=f"{type(layer).__name__} in {around}",
         )
+
+    def own_draw(self, draw: Callable[[], int]) -> int:
+        return draw() if self.drawn is None else self.drawn.own_draw(draw)
 
     def meets(self, loss: object, output: str, prediction: Tensor) -> None:
         """A compiled loss is given an output."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from carnyx import activations, registry, tree
@@ -50,6 +51,10 @@ class Watch:
     def operation(self, name: str, args: tuple, out: object) -> None:
         """An op was called."""
         self._note(name, None, args[0] if args else None, out)
+
+    def own_draw(self, draw: Callable[[], int]) -> int:
+        """A seed is drawn, from Python's generator."""
+        return draw()
 
     def meets(self, loss: object, output: str, prediction: Tensor) -> None:
         """A compiled loss is given an output."""
