@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from carnyx._training import keeping
+from carnyx._training.protocols import Program
 from carnyx.errors import ArgumentError, DataError
 
 _MEMORY = {
@@ -47,14 +48,14 @@ def _size(batch: Any) -> int:
     return jax.tree_util.tree_leaves(batch)[0].shape[0]
 
 
-def _compiling(program: Any, batch: Any) -> dict[str, Any]:
+def _compiling(program: Program, batch: Any) -> dict[str, Any]:
     """Seconds to trace and to compile; memory and work as the compiler sees them."""
     if not program.compiled:
         return {"trace": 0.0, "compile": 0.0, "flops": None, "memory": {}}
-    if not hasattr(program, "lower"):
-        return _compiling_parts(program, batch)
     begin = time.perf_counter()
     lowered = program.lower(batch)
+    if lowered is None:
+        return _compiling_parts(program, batch)
     middle = time.perf_counter()
     compiled = lowered.compile()
     end = time.perf_counter()
@@ -72,7 +73,7 @@ def _compiling(program: Any, batch: Any) -> dict[str, Any]:
     }
 
 
-def _compiling_parts(program: Any, batch: Any) -> dict[str, Any]:
+def _compiling_parts(program: Program, batch: Any) -> dict[str, Any]:
     """Where a step is several programs, on several devices: how much longer the first
     one takes, tracing included."""
     times = [time.perf_counter()]
@@ -84,7 +85,7 @@ def _compiling_parts(program: Any, batch: Any) -> dict[str, Any]:
     return {"trace": 0.0, "compile": seconds, "flops": None, "memory": {}}
 
 
-def _running(program: Any, batches: Any) -> dict[str, Any]:
+def _running(program: Program, batches: Any) -> dict[str, Any]:
     """Median seconds of the parts of a step, each waited for before the next."""
     rows: list[list[float]] = []
     while True:

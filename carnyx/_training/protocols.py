@@ -80,6 +80,11 @@ class Program(Protocol):
         """Find `captured` from the shapes of a batch."""
         ...
 
+    def lower(self, batch: Batch) -> Any:
+        """The one program of a step, lowered (`jax.stages.Lowered`); None where a step
+        is several programs."""
+        ...
+
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
         ...

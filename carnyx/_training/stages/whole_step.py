@@ -78,6 +78,9 @@ class OnDevicesProgram:
     def meet(self, batch: Any) -> None:
         """Find the captured variables, from the shapes of a batch."""
 
+    def lower(self, batch: Any) -> None:
+        """A step is several programs."""
+
     def programs(self) -> list[Any]:
         """The compiled functions, so far."""
         return [p for s in self.placement.stages() for p in s.programs()]
