@@ -24,7 +24,8 @@ from carnyx.saving.description import Group
 Path = tuple[str, ...]
 Pairing = list[int]  # for each weight, in the model's order, the place of its array
 
-# Keras 1 joined layer and weight: dense_2_W, cls_W_i. Keras 3.0 wrote moving_mean alone.
+# Keras 1 joined layer and weight: dense_2_W, cls_W_i. Keras 3.0 wrote moving_mean,
+# without a layer.
 _OLDEST = re.compile(
     r"(.*_\d+)_([^\d].*)|(.+?)_((?:[WUb]|gamma|beta|running_\w+)(?:_\w+)?)"
 )
