@@ -41,6 +41,24 @@ def standardize_dtype(dtype: DTypeLike) -> str:
         ) from None
 
 
+def check_real(given: DTypeLike, wanted: DTypeLike, what: str) -> None:
+    """Refuse complex numbers where real ones are computed with.
+
+    Args:
+        what: what is complex, as the message begins with it.
+
+    Raises:
+        DTypeError: where an imaginary part would be lost.
+    """
+    kinds = [jnp.dtype(dtype).kind for dtype in (given, wanted)]
+    if kinds[0] == "c" != kinds[1]:
+        raise DTypeError(
+            f"{what} is complex ({jnp.dtype(given).name}); expected {wanted}, in which "
+            "the imaginary part would be lost. Pass x.real or abs(x), or both parts "
+            "as two channels."
+        )
+
+
 def is_float(dtype: DTypeLike) -> bool:
     """True for the floating dtypes, 8-bit and bfloat16 included."""
     return dtype != "string" and jnp.issubdtype(jnp.dtype(dtype), np.floating)

@@ -125,7 +125,7 @@ class _Call:
                     _size(sizes[i, axis]) if n is None else n
                     for axis, n in enumerate(symbol.shape)
                 ),
-                symbol.dtype,
+                jax.dtypes.canonicalize_dtype(symbol.dtype),
             )
             for i, symbol in enumerate(self.symbols)
         ]

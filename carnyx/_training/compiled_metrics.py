@@ -167,4 +167,5 @@ def _metric(given: Any, y_true: Any, y_pred: Any) -> Any:
             metric.name = given
         return metric
     name = given if isinstance(given, str) else getattr(metric, "__name__", None)
+    name = "lambda" if name == "<lambda>" else name
     return metrics_lib.MeanMetricWrapper(metric, name=name)

@@ -276,7 +276,9 @@ def sized(symbol: Any, batch_size: int) -> Any:
     if symbol is None:
         return None
     sizes = [batch_size, *(_UNKNOWN if n is None else n for n in symbol.shape[1:])]
-    return jax.ShapeDtypeStruct(tuple(sizes), symbol.dtype)
+    return jax.ShapeDtypeStruct(
+        tuple(sizes), jax.dtypes.canonicalize_dtype(symbol.dtype)
+    )
 
 
 def _shapes(batch: Any) -> Any:

@@ -9,7 +9,7 @@ from carnyx import dtype_policies, registry, tree
 from carnyx._core import masks
 from carnyx._core.naming import auto_name
 from carnyx.configurable import Configurable, Field, field, one_of
-from carnyx.dtype_policies import is_float
+from carnyx.dtype_policies import check_real, is_float
 from carnyx.errors import ArgumentError
 from carnyx.losses.shapes import fit_weight
 from carnyx.losses.shapes import (
@@ -132,6 +132,7 @@ class Loss(Configurable):
     def _target(self, x: Any) -> Tensor:
         # A label stays an integer: a 16-bit float cannot hold every class number.
         x = convert_to_tensor(x)
+        check_real(x.dtype, self.dtype, f"{self.name}: y")
         labels = getattr(self.fn, "takes_labels", False) and not is_float(x.dtype)
         return x if labels else cast(x, self.dtype)
 

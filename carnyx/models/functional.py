@@ -14,6 +14,7 @@ from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
 from carnyx._training.stages.calls import call_on_devices
 from carnyx._training.stages.placements import DevicePlacement, is_tagged
+from carnyx.dtype_policies import check_real
 from carnyx.errors import ArgumentError, GraphError, ShapeError
 from carnyx.layers import Input
 from carnyx.layers._call import signature_of
@@ -211,6 +212,8 @@ class Functional(Model):
                 )
             )
         if str(value.dtype) != symbol.dtype:
+            name = symbol.node.operation.name if symbol.node else symbol.name
+            check_real(value.dtype, symbol.dtype, f"{label(self)}: the input {name!r}")
             value = OPS["cast"](value, symbol.dtype)
         return value
 

@@ -33,7 +33,7 @@ def as_dtype(x: Tensor, dtype: str) -> jax.Array:
     wide = isinstance(x, np.ndarray | np.generic) and x.dtype.name in _WIDE
     if wide and jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
         return jnp.asarray(np.asarray(x).astype(jnp.dtype(dtype)))
-    return tensor(x).astype(dtype)
+    return tensor(x).astype(jax.dtypes.canonicalize_dtype(dtype))
 
 
 _WIDE = ("int64", "uint64")

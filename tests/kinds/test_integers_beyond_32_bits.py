@@ -112,3 +112,27 @@ def test_ids_and_labels_of_any_source_are_looked_at(generator, name):
 def test_small_ones_are_as_before():
     assert ops.convert_to_tensor(np.array([1, 2**31 - 1])).dtype == "int32"
     assert ops.cast(np.array([2.5]), "int32").tolist() == [2]
+
+
+def test_wide_integers_asked_for_are_those_that_there_are_without_a_word():
+    model = keras.Sequential(
+        [keras.Input((1,), dtype="int64"), keras.layers.Embedding(5, 2)]
+    )
+    assert model.predict(np.ones((2, 1), "int64"), verbose=0).shape == (2, 1, 2)
+
+
+@pytest.mark.parametrize("where", ["call", "predict", "fit x", "fit y"])
+def test_an_imaginary_part_is_not_dropped(where):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y, imaginary = np.ones((4, 2)), np.ones((4, 1)), 1j
+    calls = {
+        "call": lambda: model(x * imaginary),
+        "predict": lambda: model.predict(x * imaginary, verbose=0),
+        "fit x": lambda: model.fit(x * imaginary, y, verbose=0),
+        "fit y": lambda: model.fit(x, y * imaginary, verbose=0),
+    }
+    with pytest.raises(
+        TypeError, match="is complex .complex(64|128).; expected float32"
+    ):
+        calls[where]()
