@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from carnyx._core import across
+from carnyx._core import global_arrays
 from carnyx._core.abstract import Spec, refuse
 from carnyx._core.devices import default_device, scopes_were_used
 from carnyx.typing import Tensor
@@ -101,9 +101,9 @@ class Placement:
         """Where a part of a batch goes whose samples are along `axis`."""
         raise NotImplementedError(f"{type(self).__name__} must define batch_sharding.")
 
-    def everywhere(self) -> jax.sharding.Sharding:
+    def replicated(self) -> jax.sharding.Sharding:
         """Where a number goes that every device needs."""
-        raise NotImplementedError(f"{type(self).__name__} must define everywhere.")
+        raise NotImplementedError(f"{type(self).__name__} must define replicated.")
 
     def packs(self, variable: Variable) -> bool:
         """Whether its value may go through programs in one array with others."""
@@ -166,7 +166,7 @@ class Placement:
             return _put(leaf, sharding)
         if not isinstance(leaf, jax.Array):  # half as long as device_put takes
             return jax.make_array_from_callback(leaf.shape, sharding, leaf.__getitem__)
-        return leaf if leaf.sharding == sharding else across.put(leaf, sharding)
+        return leaf if leaf.sharding == sharding else global_arrays.put(leaf, sharding)
 
     def whole(self, batch: object) -> Any:
         """Inside a program: the batch without what was filled up."""
@@ -182,7 +182,7 @@ class Placement:
                 real = jnp.concatenate([part[:size] for part, size in pairs])
             sharding = self.batch_sharding(real.shape)
             if _has_more_axes(sharding):
-                sharding = self.everywhere()
+                sharding = self.replicated()
             return lax.with_sharding_constraint(real, sharding)
 
         return jax.tree_util.tree_map(cut, batch.content)
@@ -250,7 +250,7 @@ def _put(value: Any, sharding: Any) -> Any:
     if isinstance(value, Spec):
         return Spec(value.shape, value.dtype, sharding=sharding)
     with jax.ensure_compile_time_eval():
-        return across.put(value, sharding)
+        return global_arrays.put(value, sharding)
 
 
 # ---- what variables and programs ask --------------------------------------------
@@ -280,7 +280,7 @@ def place_again(variable: Variable, value: Any) -> Any:
         len(there.device_set) > 1 or there.device_set == sharding.device_set
     ):
         return value
-    return across.put(value, sharding)
+    return global_arrays.put(value, sharding)
 
 
 def settle(placement: Placement | None, variable: Variable) -> Any:
@@ -296,7 +296,9 @@ def settle(placement: Placement | None, variable: Variable) -> Any:
         return Spec(value.shape, value.dtype)
     if value.sharding.device_set == {default_device()}:
         return value
-    return jax.device_put(across.on_host(value))  # bound to no device, as it began
+    return jax.device_put(
+        global_arrays.on_host(value)
+    )  # bound to no device, as it began
 
 
 def peek_settled(

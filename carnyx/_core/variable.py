@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx import _reads, registry
-from carnyx._core import across, placement, structure
+from carnyx._core import global_arrays, placement, structure
 from carnyx._core.abstract import Spec, refuse, stand_in
 from carnyx._core.devices import ensure_device
 from carnyx._core.memory import ensure_room
@@ -73,7 +73,7 @@ class Store:
         if self._lent:
             for index in self._lent:
                 value = self.peek(index)
-                copy = across.copied(value)
+                copy = global_arrays.copied(value)
                 self.put(index, copy)  # jnp.copy would compile once a shape
             self._lent = set()
         return self.values
@@ -343,7 +343,7 @@ class Variable(Operators):
             kept = kept if own is None else own
         if kept is None and self.abstract:
             refuse([self])
-        return np.array(across.on_host(self.peek() if kept is None else kept))
+        return np.array(global_arrays.on_host(self.peek() if kept is None else kept))
 
     @property
     def trainable(self) -> bool:

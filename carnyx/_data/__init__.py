@@ -1,5 +1,6 @@
 """Feeds: where batches come from, in which order, and at which position."""
 
+from carnyx._data.adapters import adapt as adapt
 from carnyx._data.arrays import ArrayFeed as ArrayFeed
 from carnyx._data.arrays import train_validation_split as train_validation_split
 from carnyx._data.batches import three_parts as three_parts
@@ -7,7 +8,6 @@ from carnyx._data.checks import described as described
 from carnyx._data.checks import explain_loss as explain_loss
 from carnyx._data.checks import naming as naming
 from carnyx._data.checks import tell_of_waiting as tell_of_waiting
-from carnyx._data.choose import adapt as adapt
 from carnyx._data.dataset import Dataset as Dataset
 from carnyx._data.feed import Feed as Feed
 from carnyx._data.prefetching import prefetch as prefetch

@@ -22,7 +22,7 @@ from carnyx._data.class_weights import weigh
 from carnyx._data.feed import Batch, Feed
 from carnyx._data.hosts import is_array, target_dtype
 from carnyx._data.mistakes import refuse_plain
-from carnyx._data.parts import Picked, take
+from carnyx._data.process_rows import Picked, take
 from carnyx._data.rows import Rows, as_rows, is_lazy
 from carnyx._numbers import check_narrow
 from carnyx.errors import DataError

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from carnyx._training.process_sync import job_of
 from carnyx._training.run import Run
-from carnyx._training.together import job_of
 from carnyx.callbacks import BackupAndRestore
 from carnyx.distribution.job import Job, is_first
 from carnyx.errors import FileError, ProcessError

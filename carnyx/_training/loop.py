@@ -17,10 +17,10 @@ from carnyx._data import Feed, naming, prefetch, tell_of_waiting
 from carnyx._training.backups import Backups
 from carnyx._training.batch_hooks import BatchHooks
 from carnyx._training.checks.not_finite import explain
-from carnyx._training.dispatches import agreed, ready_batches, steps_of
 from carnyx._training.interrupts import BetweenSteps, Terminated
+from carnyx._training.process_sync import own_rows, stopping_of
 from carnyx._training.run import Run, as_floats
-from carnyx._training.together import own_rows, stopping_of
+from carnyx._training.step_iterator import agreed, ready_batches, steps_of
 from carnyx.callbacks import CallbackList
 from carnyx.callbacks.logs import Logs
 from carnyx.errors import DataError

@@ -12,7 +12,7 @@ from carnyx._core.infer import infer
 from carnyx._core.placement import current_placement
 from carnyx._core.scope import scoped
 from carnyx._data import Feed
-from carnyx._training import simple_steps
+from carnyx._training import stateful_steps
 from carnyx._training.checks.first_batches import SINGLE_BATCHES, look_at
 from carnyx._training.checks.watched import expectations_of
 from carnyx._training.compile import Compiled
@@ -100,10 +100,10 @@ class ModelPrograms(Steps):
         if training and batch_size and self._placement is not None:
             self._placement.check_batch(batch_size)
         name = "train_step" if training else "test_step"
-        if simple_steps.is_simple(self, name):
+        if stateful_steps.is_simple(self, name):
             if name not in compiled.tried:
                 step = getattr(self, name)
-                simple_steps.prepare(self, step, trimmed(spec), batch_size)
+                stateful_steps.prepare(self, step, trimmed(spec), batch_size)
                 compiled.tried.add(name)
             return
         x, y, weights = spec
@@ -143,17 +143,17 @@ class ModelPrograms(Steps):
     def _held(self) -> HeldState:
         """The state of all variables, as one store."""
         compiled = self._need_compiled("fit")
-        simple = simple_steps.is_simple(self, "train_step")
+        simple = stateful_steps.is_simple(self, "train_step")
         key: Any = structure.version(), compiled.ready, self.optimizer.built
         if simple:
-            key += tuple(map(id, simple_steps.extra_variables(self)))
+            key += tuple(map(id, stateful_steps.extra_variables(self)))
         placement = self._placed()
         if compiled.held is not None and compiled.held_key == key:
             if compiled.held.placement is placement:
                 return compiled.held
         compiled.held_key = key
         if simple:
-            slots = simple_steps.extra_variables(self)
+            slots = stateful_steps.extra_variables(self)
         else:
             slots = self.optimizer.variables if self.optimizer.built else []
         compiled.frozen.take(self)
@@ -216,9 +216,9 @@ class ModelPrograms(Steps):
         programs = self._need_compiled("fit").programs
         key = name, self.jit_compile
         if key not in programs:
-            if simple_steps.is_simple(self, name):
-                step = simple_steps.checked_logs(getattr(self, name))
-                step = simple_steps.pure_step(step, held.store.variables, held.cuts)
+            if stateful_steps.is_simple(self, name):
+                step = stateful_steps.checked_logs(getattr(self, name))
+                step = stateful_steps.pure_step(step, held.store.variables, held.cuts)
             step = self._as_compiled(step)
             programs[key] = self._made_program(name, step, held)
         return programs[key]
@@ -277,8 +277,8 @@ class ModelPrograms(Steps):
         variables = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
         if program is None or not program.fits(variables, eager, placement):
             step = self.predict_step
-            if simple_steps.is_simple(self, "predict_step"):
-                step = simple_steps.pure_prediction(step, variables)
+            if stateful_steps.is_simple(self, "predict_step"):
+                step = stateful_steps.pure_prediction(step, variables)
             self._predictor = program = self._made_prediction(
                 step, variables, placement
             )
@@ -299,8 +299,8 @@ class ModelPrograms(Steps):
         """After the last epoch: averaged weights take their place, if so chosen."""
         if not trained:
             return
-        if simple_steps.is_simple(self, "train_step"):
-            simple_steps.finish(self)
+        if stateful_steps.is_simple(self, "train_step"):
+            stateful_steps.finish(self)
             return
         with scoped(frozen=self._need_compiled("fit").frozen):
             trainable = self.trainable_variables  # type: ignore[attr-defined]

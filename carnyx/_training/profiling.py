@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from carnyx._training import keeping
+from carnyx._training import dry_run
 from carnyx._training.protocols import Program
 from carnyx.errors import ArgumentError, DataError
 
@@ -28,16 +28,16 @@ def profile(
     """See `Trainer.profile`."""
     if steps < 1:
         raise ArgumentError(f"profile got steps={steps}; expected 1 or more.")
-    feed = keeping.feed_of(data, batch_size)
-    program = keeping.prepared(model, feed)
-    with keeping.unchanged(model):
-        first = next(keeping.batches(feed, 1), None)
+    feed = dry_run.feed_of(data, batch_size)
+    program = dry_run.prepared(model, feed)
+    with dry_run.unchanged(model):
+        first = next(dry_run.batches(feed, 1), None)
         if first is None:
             raise DataError("The data to profile with gave no batch; is it empty?")
         report = _compiling(program, first)
         report["fused_steps"] = program.steps_in_chunk(first)
         jax.block_until_ready(program(first))
-        report |= _running(program, keeping.batches(feed, steps))
+        report |= _running(program, dry_run.batches(feed, steps))
     variables = model._held().store.variables
     report["memory"]["variables"] = sum(v.nbytes for v in variables)
     _print(report, f"{model.name}, batches of {_size(first)}", print_fn)

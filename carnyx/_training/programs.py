@@ -18,7 +18,7 @@ from jax import lax
 
 from carnyx import tree
 from carnyx._core.compilations import compilations
-from carnyx._core.costs import inner_programs, work_of
+from carnyx._core.flops import inner_programs, work_of
 from carnyx._core.scope import scoped
 from carnyx._core.traces import Met, Traces, Variants
 from carnyx._core.variable import Variable
@@ -186,7 +186,7 @@ class StepProgram:
                 self._places[places] = jax.device_put(numbers)
             else:
                 self._places[places] = jax.make_array_from_callback(
-                    numbers.shape, self.placement.everywhere(), lambda _: numbers
+                    numbers.shape, self.placement.replicated(), lambda _: numbers
                 )
         return self._places[places]
 

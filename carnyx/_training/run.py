@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from carnyx._core import across
+from carnyx._core import global_arrays
 from carnyx._training.checks.kept import Kept
-from carnyx._training.keeping import step_variables
+from carnyx._training.dry_run import step_variables
 from carnyx.callbacks import CallbackList, ProgbarLogger
 from carnyx.distribution.job import current_job
 from carnyx.errors import ArgumentError
@@ -64,10 +64,10 @@ class Run:
         arrays: dict[str, Any] = {}
         for i, variable in enumerate(variables):
             value = variable.peek()
-            arrays[f"{i:05d} {variable.path}"] = across.copied(value)
+            arrays[f"{i:05d} {variable.path}"] = global_arrays.copied(value)
         for i, variable in enumerate(self._captured()):
             value = variable.peek()
-            arrays[f"{_CAPTURED}{i:05d} {variable.path}"] = across.copied(value)
+            arrays[f"{_CAPTURED}{i:05d} {variable.path}"] = global_arrays.copied(value)
         states = [
             {
                 "class": type(c).__name__,
@@ -161,9 +161,9 @@ def _facts(arrays: Any, name: str) -> Any:
 
 def _placed(arrays: Any, name: str, now: Any) -> Any:
     """An array of a backup; where processes share it, each reads its part."""
-    if not (isinstance(arrays, ShardedArrays) and across.is_shared(now)):
+    if not (isinstance(arrays, ShardedArrays) and global_arrays.is_shared(now)):
         return arrays[name]
-    return across.made_of(
+    return global_arrays.made_of(
         now.shape, now.dtype, now.sharding, functools.partial(arrays.read, name)
     )
 

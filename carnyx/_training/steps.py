@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from carnyx import config, tree
 from carnyx._core.scope import pure
 from carnyx._core.traces import assign_carried, carrying
-from carnyx._training import simple_steps
+from carnyx._training import stateful_steps
 from carnyx._training.checks.watched import watched_step
 from carnyx._training.compile import Compiled
 from carnyx._training.outputs import unpack
@@ -259,7 +259,7 @@ class Steps:
         >>> kernel.tolist(), bias.tolist()
         ([[1.0], [1.0]], [1.0])
         """
-        return simple_steps.value_and_grad(self, fn, variables, has_aux)
+        return stateful_steps.value_and_grad(self, fn, variables, has_aux)
 
     def _update_metrics(
         self, values: Any, loss: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any

@@ -13,8 +13,8 @@ import numpy as np
 from carnyx import optimizers, registry, tree
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import adapt, naming, three_parts, train_validation_split
+from carnyx._data.adapters import holds_arrays
 from carnyx._data.batches import one_batch
-from carnyx._data.choose import holds_arrays
 from carnyx._data.class_weights import weigh
 from carnyx._data.mistakes import need_targets, refuse_plain
 from carnyx._numbers import integer, integer_or_none
@@ -25,9 +25,9 @@ from carnyx._training.compile import Compiled
 from carnyx._training.compiled_metrics import CompiledMetrics
 from carnyx._training.model_programs import ModelPrograms
 from carnyx._training.outputs import trimmed
+from carnyx._training.process_sync import own_rows, single_batch, synchronized
 from carnyx._training.profiling import profile
 from carnyx._training.run import Run, as_floats
-from carnyx._training.together import own_rows, single_batch, together
 from carnyx.callbacks import BackupAndRestore, CallbackList, History
 from carnyx.errors import DataError
 from carnyx.optimizers import Optimizer
@@ -229,7 +229,7 @@ class Trainer(ModelPrograms):
         backups = Backups(run, options)
         if options is not None and resume is True:
             backups.tell(f"Backups of this run are in the folder {options.backup_dir}.")
-        with together(
+        with synchronized(
             "fit", self._placed(), callbacks, [feed, validation_feed], epochs=epochs,
             initial_epoch=initial_epoch, steps=steps_per_epoch,
             validation_steps=validation_steps,
@@ -269,7 +269,7 @@ class Trainer(ModelPrograms):
                 callbacks, add_progbar=verbose != 0, model=self, verbose=verbose,
                 epochs=1, steps=steps or feed.length,
             )  # fmt: skip
-        with together("evaluate", self._placed(), callbacks, [feed], steps=steps):
+        with synchronized("evaluate", self._placed(), callbacks, [feed], steps=steps):
             results = loop.evaluate(self, feed, callbacks, steps)
         return results if return_dict else self._as_list(results)
 
@@ -310,7 +310,7 @@ class Trainer(ModelPrograms):
                 callbacks, add_progbar=verbose != 0, model=self, verbose=verbose,
                 epochs=1, steps=steps or feed.length,
             )  # fmt: skip
-        with together("predict", self._placed(), callbacks, [feed], steps=steps):
+        with synchronized("predict", self._placed(), callbacks, [feed], steps=steps):
             return loop.predict(self, feed, callbacks, steps)
 
     @show_user_lines

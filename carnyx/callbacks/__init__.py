@@ -12,7 +12,7 @@ from carnyx.callbacks.learning_rate import (
     LearningRateScheduler as LearningRateScheduler,
 )
 from carnyx.callbacks.learning_rate import ReduceLROnPlateau as ReduceLROnPlateau
-from carnyx.callbacks.not_a_number import TerminateOnNaN as TerminateOnNaN
+from carnyx.callbacks.nan_guard import TerminateOnNaN as TerminateOnNaN
 from carnyx.callbacks.orbax import OrbaxCheckpoint as OrbaxCheckpoint
 from carnyx.callbacks.progress import ProgbarLogger as ProgbarLogger
 from carnyx.callbacks.remote import RemoteMonitor as RemoteMonitor

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from carnyx._core import across
+from carnyx._core import global_arrays
 from carnyx.callbacks.base import takes_chunks
 from carnyx.callbacks.monitor import Monitor, _mode
 from carnyx.callbacks.progress import write
@@ -129,7 +129,7 @@ class OrbaxCheckpoint(Monitor):
         copies = {}
         for name, variable in self._variables(model).items():
             value = variable.peek()
-            copies[name] = across.copied(value)
+            copies[name] = global_arrays.copied(value)
         return copies
 
     def _variables(self, model: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from carnyx._core.across import is_shared
+from carnyx._core.global_arrays import is_shared
 from carnyx._core.packing import can_pack
 from carnyx._core.placement import Placement, current_placement, set_placement
 from carnyx._core.variable import Variable
@@ -125,7 +125,7 @@ class Distribution(Placement):
             self._known[id(variable)] = weakref.ref(variable), like, sharding
         return sharding
 
-    def everywhere(self) -> NamedSharding:
+    def replicated(self) -> NamedSharding:
         return NamedSharding(self.device_mesh.backend_mesh, PartitionSpec())
 
     def packs(self, variable: Variable) -> bool:
@@ -193,7 +193,7 @@ class Distribution(Placement):
 
     def _gathered(self, value: Any) -> Any:
         """All of it on every device, inside a program."""
-        return jax.lax.with_sharding_constraint(value, self.everywhere())
+        return jax.lax.with_sharding_constraint(value, self.replicated())
 
 
 def distribution() -> Distribution | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from carnyx._core.costs import nbytes
+from carnyx._core.flops import nbytes
 from carnyx._core.variable import Variable
 from carnyx.distribution.chips import Chip, chip_of
 from carnyx.distribution.data_parallel import DataParallel, split_axis

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from carnyx._core.across import made_of
+from carnyx._core.global_arrays import made_of
 from carnyx._core.placement import Padded, Uneven, filled
 from carnyx.errors import ArgumentError, DataError
 

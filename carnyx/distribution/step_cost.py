@@ -10,8 +10,8 @@ import numpy as np
 
 from carnyx import tree
 from carnyx._core.abstract import Spec
-from carnyx._core.costs import nbytes
-from carnyx._core.kernels import Kernel, Program
+from carnyx._core.flops import nbytes
+from carnyx._core.fusion_model import Kernel, Program
 from carnyx._core.placement import Placement
 from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor

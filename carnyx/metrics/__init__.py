@@ -66,28 +66,30 @@ from carnyx.metrics.confusion import TrueNegatives as TrueNegatives
 from carnyx.metrics.confusion import TruePositives as TruePositives
 from carnyx.metrics.f_score import F1Score as F1Score
 from carnyx.metrics.f_score import FBetaScore as FBetaScore
+from carnyx.metrics.loss_metrics import BinaryCrossentropy as BinaryCrossentropy
+from carnyx.metrics.loss_metrics import (
+    CategoricalCrossentropy as CategoricalCrossentropy,
+)
+from carnyx.metrics.loss_metrics import CategoricalHinge as CategoricalHinge
+from carnyx.metrics.loss_metrics import Hinge as Hinge
+from carnyx.metrics.loss_metrics import KLDivergence as KLDivergence
+from carnyx.metrics.loss_metrics import LogCoshError as LogCoshError
+from carnyx.metrics.loss_metrics import MeanAbsoluteError as MeanAbsoluteError
+from carnyx.metrics.loss_metrics import (
+    MeanAbsolutePercentageError as MeanAbsolutePercentageError,
+)
+from carnyx.metrics.loss_metrics import MeanSquaredError as MeanSquaredError
+from carnyx.metrics.loss_metrics import (
+    MeanSquaredLogarithmicError as MeanSquaredLogarithmicError,
+)
+from carnyx.metrics.loss_metrics import Poisson as Poisson
+from carnyx.metrics.loss_metrics import (
+    SparseCategoricalCrossentropy as SparseCategoricalCrossentropy,
+)
+from carnyx.metrics.loss_metrics import SquaredHinge as SquaredHinge
 from carnyx.metrics.mean import Mean as Mean
 from carnyx.metrics.mean import MeanMetricWrapper as MeanMetricWrapper
 from carnyx.metrics.mean import Sum as Sum
-from carnyx.metrics.of_losses import BinaryCrossentropy as BinaryCrossentropy
-from carnyx.metrics.of_losses import CategoricalCrossentropy as CategoricalCrossentropy
-from carnyx.metrics.of_losses import CategoricalHinge as CategoricalHinge
-from carnyx.metrics.of_losses import Hinge as Hinge
-from carnyx.metrics.of_losses import KLDivergence as KLDivergence
-from carnyx.metrics.of_losses import LogCoshError as LogCoshError
-from carnyx.metrics.of_losses import MeanAbsoluteError as MeanAbsoluteError
-from carnyx.metrics.of_losses import (
-    MeanAbsolutePercentageError as MeanAbsolutePercentageError,
-)
-from carnyx.metrics.of_losses import MeanSquaredError as MeanSquaredError
-from carnyx.metrics.of_losses import (
-    MeanSquaredLogarithmicError as MeanSquaredLogarithmicError,
-)
-from carnyx.metrics.of_losses import Poisson as Poisson
-from carnyx.metrics.of_losses import (
-    SparseCategoricalCrossentropy as SparseCategoricalCrossentropy,
-)
-from carnyx.metrics.of_losses import SquaredHinge as SquaredHinge
 from carnyx.metrics.regression import ConcordanceCorrelation as ConcordanceCorrelation
 from carnyx.metrics.regression import CosineSimilarity as CosineSimilarity
 from carnyx.metrics.regression import PearsonCorrelation as PearsonCorrelation

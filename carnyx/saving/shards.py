@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carnyx._core.across import is_shared
+from carnyx._core.global_arrays import is_shared
 from carnyx.errors import FileError
 from carnyx.saving.files import PathLike, sync_file, sync_folder, write_record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from carnyx._core.across import is_shared, on_host
+from carnyx._core.global_arrays import is_shared, on_host
 from carnyx._core.variable import Variable
 from carnyx.saving.description import Group, ModelDescription
 

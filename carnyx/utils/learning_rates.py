@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from carnyx._training import keeping
+from carnyx._training import dry_run
 from carnyx.callbacks.learning_rate import _optimizers
 from carnyx.errors import ArgumentError, DataError
 from carnyx.layers.base import Layer
@@ -76,12 +76,12 @@ def find_learning_rate(
             f"find_learning_rate got lowest={lowest}, highest={highest}, "
             f"steps={steps}; expected 0 < lowest < highest and at least 2 steps."
         )
-    feed = keeping.feed_of(data, batch_size)
-    program = keeping.prepared(model, feed)
+    feed = dry_run.feed_of(data, batch_size)
+    program = dry_run.prepared(model, feed)
     rates, losses, smoothed = np.geomspace(lowest, highest, steps), [], []
     average = 0.0
-    with keeping.unchanged(model):
-        for rate, batch in zip(rates, keeping.batches(feed, steps)):
+    with dry_run.unchanged(model):
+        for rate, batch in zip(rates, dry_run.batches(feed, steps)):
             losses.append(_step(model, program, batch, float(rate)))
             average = smoothing * average + (1 - smoothing) * losses[-1]
             smoothed.append(average / (1 - smoothing ** len(losses)))

@@ -16,7 +16,7 @@ from carnyx import tree
 from carnyx._core.masks import get_mask
 from carnyx._data import ArrayFeed, Feed
 from carnyx._data.batches import named_leaves
-from carnyx._data.parts import take
+from carnyx._data.process_rows import take
 from carnyx._data.rows import Rows
 from carnyx._training.checks.indices import judge_indices
 from carnyx._training.checks.losses import Expected, expected_by

@@ -7,7 +7,7 @@ from typing import Any
 
 from carnyx._data import ArrayFeed, Feed
 from carnyx._training.checks.told import on
-from carnyx._training.keeping import copied, step_variables
+from carnyx._training.dry_run import copied, step_variables
 
 _MOST_BYTES = 1 << 25
 _BATCHES = 2

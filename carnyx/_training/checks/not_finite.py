@@ -21,9 +21,9 @@ from carnyx._core.scope import scoped
 from carnyx._data import explain_loss
 from carnyx._training.checks.kept import Kept
 from carnyx._training.checks.told import on
-from carnyx._training.keeping import copied, put_back, step_variables, unchanged
+from carnyx._training.dry_run import copied, put_back, step_variables, unchanged
 from carnyx._training.outputs import trimmed, unpack
-from carnyx._training.simple_steps import is_simple
+from carnyx._training.stateful_steps import is_simple
 from carnyx.dtype_policies import is_float
 from carnyx.layers.input_spec import label
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from carnyx._core.costs import is_literal
+from carnyx._core.flops import is_literal
 from carnyx._core.masks import set_mask
 from carnyx._core.scope import State, scoped
 from carnyx._core.traces import Traces, assign_carried, carrying

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx._core.abstract import refuse
-from carnyx._core.costs import work_of
+from carnyx._core.flops import work_of
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
 from carnyx._core.scope import State, scoped

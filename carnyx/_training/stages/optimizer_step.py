@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from carnyx._core.costs import is_literal
+from carnyx._core.flops import is_literal
 from carnyx._core.scope import pure, scoped
 from carnyx._core.traces import Traces
 from carnyx._core.variable import Variable

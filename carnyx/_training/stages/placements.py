@@ -91,7 +91,7 @@ class OnDevices(Placement):
     ) -> jax.sharding.Sharding:
         return self._sharding(self.last)
 
-    def everywhere(self) -> jax.sharding.Sharding:
+    def replicated(self) -> jax.sharding.Sharding:
         return self._sharding(self.last)
 
     def _sharding(self, device: Any) -> jax.sharding.Sharding:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from carnyx._data import hub
+from carnyx._data import hugging_face
 from carnyx._data.arrays import ArrayFeed
 from carnyx._data.dataset import Dataset, DatasetFeed
 from carnyx._data.feed import Feed
@@ -94,8 +94,8 @@ def _of_hub(x: Any, batch_size: int | None) -> tuple[Any, Any]:
             f"x is a {type(x).__name__}; choose a split: x[{next(iter(x))!r}]."
         )
     if hasattr(x, "__len__"):
-        return hub.columns(x)
-    return hub.HubStream(x, batch_size), None
+        return hugging_face.columns(x)
+    return hugging_face.HubStream(x, batch_size), None
 
 
 def _of_library(x: Any, steps: Any, class_weight: Any) -> Feed | None:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from carnyx._core import across
+from carnyx._core import global_arrays
 from carnyx._core.placement import Placement, Uneven
 from carnyx._data import ArrayFeed, Feed
 from carnyx._data.hosts import target_dtype
@@ -47,7 +47,7 @@ def job_of(placement: Placement | None) -> Job | None:
 
 
 @contextlib.contextmanager
-def together(
+def synchronized(
     what: str,
     placement: Placement | None,
     callbacks: CallbackList,
@@ -218,7 +218,9 @@ def _checksum(leaves: Sequence[Any]) -> int:
     """Of the first samples, as many as are soon looked at, in the dtypes of a model."""
     checksum = 0
     for leaf in leaves:
-        if not across.is_shared(leaf):  # else JAX made it of all processes' parts
+        if not global_arrays.is_shared(
+            leaf
+        ):  # else JAX made it of all processes' parts
             most = _LOOKED_AT * len(leaf) // max(leaf.nbytes, 1) + 1
             samples = np.asarray(leaf if len(leaf) <= most else leaf[:most])
             samples = np.ascontiguousarray(samples, target_dtype(leaf.dtype, "it"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from carnyx._core import across
+from carnyx._core import global_arrays
 from carnyx._core.seed import global_seed_generator
 from carnyx._data import Feed, adapt
 from carnyx._training.outputs import trimmed
@@ -64,10 +64,10 @@ def step_variables(model: Any) -> list[Any]:
 
 def copied(variables: list[Any]) -> list[tuple[Any, Any]]:
     """Pairs of variable and value."""
-    return [(v, across.copied(v.peek())) for v in variables]
+    return [(v, global_arrays.copied(v.peek())) for v in variables]
 
 
 def put_back(values: list[tuple[Any, Any]]) -> None:
     """Give variables the values that they had; may be done again."""
     for variable, value in values:
-        variable.assign(across.copied(value))
+        variable.assign(global_arrays.copied(value))
