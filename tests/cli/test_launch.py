@@ -326,7 +326,8 @@ while True:
 """
     (tmp_path / "train.py").write_text(RANK + script)
     driver = """
-import os, pty, sys, time
+import os, pty, signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored by what nohup started
 pid, terminal = pty.fork()  # not where JAX has threads
 if pid == 0:
     command = [sys.executable, "-m", "carnyx", "launch", "-n", "2", "train.py"]
