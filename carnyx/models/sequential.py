@@ -62,16 +62,16 @@ class Sequential(Model):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if not isinstance(layers, Iterable | None) or isinstance(trainable, Layer):
+            raise ArgumentError(
+                f"Sequential got {layers!r}; expected a list of layers: "
+                "Sequential([layer, ...])."
+            )
         super().__init__(trainable=trainable, name=name, **kwargs)
         self._stack: list[Layer] = []
         self._devices: dict[int, Any] = {}  # of layers that were added inside scopes
         self._asked: dict[int, str] = {}  # devices of a file that are not here
         self._body: Functional | None = None
-        if not isinstance(layers, Iterable | None):
-            raise ArgumentError(
-                f"Sequential got {layers!r}; expected a list of layers: "
-                "Sequential([layer, ...])."
-            )
         for layer in layers or []:
             self.add(layer, rebuild=False)
         self._rebuild()

@@ -62,7 +62,9 @@ REDUCTIONS = {
     "maximum_of_0": lambda x: ops.maximum(x, 0),
     "minimum_chain": lambda x: functools.reduce(ops.minimum, ops.unstack(x, axis=1)),
     "clip": lambda x: ops.clip(x, -0.7, 0.7),
-    "categorical_hinge": lambda x: keras.losses.categorical_hinge(np.eye(4)[[0]], x),
+    "categorical_hinge": lambda x: keras.losses.categorical_hinge(
+        np.broadcast_to(np.eye(4)[0], x.shape), x
+    ),
     "ctc_greedy_score": lambda x: ops.ctc_decode(x, np.full(16, 12))[1],
     "rgb_to_hsv": lambda x: ops.image.rgb_to_hsv(ops.sigmoid(x[:, :, None, :3])),
 }

@@ -124,7 +124,7 @@ def test_kernel_sizes_may_be_arrays():
             "output_shape=8.0; expected an integer or several",
         ),
         (lambda: keras.random.SeedGenerator(sead=3), "'sead'. Did you mean 'seed'?"),
-        (lambda: keras.random.SeedGenerator(2.5), "seed=2.5; expected an integer"),
+        (lambda: keras.random.SeedGenerator(2.5), "seed got 2.5; expected an integer"),
         (lambda: keras.name_scope(4), "name_scope got 4; expected text"),
         (lambda: keras.config.set_dtype_policy(None), "set_dtype_policy got None"),
         (lambda: keras.layers.AdditiveAttention()(np.ones((2, 3, 4))), "a list"),

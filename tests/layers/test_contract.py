@@ -271,7 +271,10 @@ def test_mixed_precision(index):
     ours, theirs = (
         case.make(k, dtype="mixed_bfloat16")(symbols(k, case)) for k in (OURS, keras)
     )
-    assert [t.dtype for t in leaves(ours)] == [t.dtype for t in leaves(theirs)]
+    expected = [t.dtype for t in leaves(theirs)]
+    if case.name == "TimeDistributed":  # Keras's arrays have the inner layer's dtype
+        expected = ["float32"] * len(expected)
+    assert [t.dtype for t in leaves(ours)] == expected
 
 
 def parameters(cls):
