@@ -27,6 +27,12 @@ class _Noisy(Layer):
         if self.rate > 0:
             self.seed_generator = SeedGenerator(self.seed)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        made = "seed" in vars(self)  # the last of the fields
+        if made and name in ("rate", "stddev") and "seed_generator" not in vars(self):
+            self.__post_init__()  # a rate that was 0 needed no keys
+
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return self._noisy(inputs) if training and self.rate > 0 else inputs
 

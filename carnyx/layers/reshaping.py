@@ -156,7 +156,8 @@ class _Spatial(Layer):
             )
         return tuple(sizes(v, 2, name, least=0) for v in each)
 
-    def _each_side(self, sides: Any) -> dict[int, tuple[int, int]]:
+    def _each_side(self, name: str) -> dict[int, tuple[int, int]]:
+        sides = self._sides(getattr(self, name), name)  # set later, it may be a number
         each = (sides,) if self.rank == 1 else sides
         return dict(zip(self.spatial_axes, each))
 
@@ -170,7 +171,7 @@ class _Cropping(_Spatial):
 
     def call(self, inputs: Tensor) -> Tensor:
         keep = [slice(None)] * inputs.ndim
-        for axis, (before, after) in self._each_side(self.cropping).items():
+        for axis, (before, after) in self._each_side("cropping").items():
             size = inputs.shape[axis]
             if isinstance(size, int) and before + after >= size:
                 raise ShapeError(
@@ -222,7 +223,7 @@ class _ZeroPadding(_Spatial):
         self.padding = self._sides(self.padding, "padding")
 
     def call(self, inputs: Tensor) -> Tensor:
-        sides = self._each_side(self.padding)
+        sides = self._each_side("padding")
         return ops.pad(inputs, [sides.get(i, (0, 0)) for i in range(inputs.ndim)])
 
 
