@@ -20,7 +20,7 @@ def arrays(*shapes, seed=0):
     return [random.uniform(-1, 1, s).astype("float32") for s in shapes]
 
 
-def _place(weight):
+def place(weight):
     """Its path in the layer, without the numbers that each library counts by itself."""
     return re.sub(r"_\d+(?=/)", "", weight.path).split("/")[1:]
 
@@ -34,7 +34,7 @@ def pair(make, *inputs, **more):
     weights = [random.normal(0, 0.4, w.shape) for w in theirs.weights]
     ours.set_weights(weights)
     theirs.set_weights(weights)
-    assert [_place(w) for w in ours.weights] == [_place(w) for w in theirs.weights]
+    assert [place(w) for w in ours.weights] == [place(w) for w in theirs.weights]
     return ours, theirs
 
 

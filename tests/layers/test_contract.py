@@ -18,6 +18,7 @@ from carnyx import activations, layers
 from carnyx._core.masks import get_mask
 from carnyx.layers import Layer
 from tests.layers.cases import Case
+from tests.layers.pairs import place
 
 OURS = SimpleNamespace(layers=layers, activations=activations, Input=layers.Input)
 FILES = sorted(p.stem for p in Path(__file__).parent.glob("cases*.py"))
@@ -171,9 +172,7 @@ def test_weights(index):
     ours, theirs = ours_of(index), theirs_of(index)
     key = lambda w: (w.name, tuple(w.shape), w.trainable, w.dtype)  # noqa: E731
     assert [key(w) for w in ours.weights] == [key(w) for w in theirs.weights]
-    assert [w.path.split("/")[1:] for w in ours.variables] == [
-        w.path.split("/")[1:] for w in theirs.variables
-    ]
+    assert [place(v) for v in ours.variables] == [place(v) for v in theirs.variables]
 
 
 @functools.cache
