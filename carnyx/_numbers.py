@@ -90,7 +90,10 @@ def check_narrow(x: Any, name: str) -> None:
         ...
     carnyx.ArgumentError: y holds 2147483648, ...
     """
-    narrow = _NARROW.get(x.dtype.name)
+    dtype = x.dtype  # its name takes NumPy microseconds
+    if isinstance(dtype, np.dtype) and (dtype.itemsize < 8 or dtype.kind not in "iu"):
+        return
+    narrow = _NARROW.get(dtype.name)
     if narrow is None or not x.size or jax.config.jax_enable_x64:
         return
     limits = np.iinfo(narrow)
