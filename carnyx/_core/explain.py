@@ -228,20 +228,21 @@ def _no_function(
 
 
 def _described(name: Any, value: Any) -> str:
-    if isinstance(value, list | tuple) and any(map(_is_tensor, value)):
+    if isinstance(value, list | tuple) and any(map(is_tensor, value)):
         return f"{name} [{', '.join(map(_shown, value))}]"
-    return f"{name} {_shown(value)}" if _is_tensor(value) else f"{name}={_shown(value)}"
+    return f"{name} {_shown(value)}" if is_tensor(value) else f"{name}={_shown(value)}"
 
 
 def _shown(value: Any) -> str:
-    if not _is_tensor(value):
+    if not is_tensor(value):
         text = without_symbols(repr(value))
         return text if len(text) < 60 else text[:56] + " ..."
     sizes = tuple(n if isinstance(n, int) else None for n in value.shape)
     return f"{np.dtype(value.dtype).name} {sizes}"
 
 
-def _is_tensor(x: Any) -> bool:
+def is_tensor(x: Any) -> bool:
+    """True for what ops and layers take as a tensor: array, variable or symbol."""
     return isinstance(x, jax.Array | np.ndarray | KerasTensor | Variable)
 
 
@@ -251,8 +252,8 @@ def _is_of_dtypes(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -
     if state is not None and state.shapes_only:
         return False  # inference asks once, at its end
     fn = getattr(fn, "__wrapped__", fn)
-    leaves, form = jax.tree_util.tree_flatten((args, kwargs), is_leaf=_is_tensor)
-    places = [i for i, leaf in enumerate(leaves) if _is_tensor(leaf)]
+    leaves, form = jax.tree_util.tree_flatten((args, kwargs), is_leaf=is_tensor)
+    places = [i for i, leaf in enumerate(leaves) if is_tensor(leaf)]
     if not places or any(None in leaves[i].shape for i in places):
         return False
 

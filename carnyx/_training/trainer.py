@@ -12,7 +12,7 @@ import numpy as np
 
 from carnyx import optimizers, registry, tree
 from carnyx._core.tracebacks import show_user_lines
-from carnyx._data import adapt, naming, three_parts, train_validation_split
+from carnyx._data import Feed, adapt, naming, three_parts, train_validation_split
 from carnyx._data.adapters import holds_arrays
 from carnyx._data.batches import one_batch
 from carnyx._data.class_weights import weigh
@@ -197,19 +197,11 @@ class Trainer(ModelPrograms):
         self._prepare(feed.spec(), training=True, batch_size=feed.batch_size)
         self._look_at(feed)
         self._tell_of_trainable()
-        validation_feed: Any = None
+        validation_feed: Feed | None = None
         if validation_data is not None:
-            with naming("validation_data"):
-                vx, vy, vw = three_parts(validation_data)
-                need_targets(validation_data, vx, vy, y)
-                own = batch_size if holds_arrays(vx) else None
-                validation_feed = adapt(
-                    vx, vy, vw, batch_size=validation_batch_size or own,
-                    steps=validation_steps, shuffle=False,
-                )  # fmt: skip
-            if not self._need_compiled("fit").ready:  # a step in the simple style
-                self._prepare(validation_feed.spec(), False, validation_feed.batch_size)
-            self._look_at(validation_feed)
+            validation_feed = self._validation_feed(
+                validation_data, y, batch_size, validation_batch_size, validation_steps
+            )
         self._held()
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(
@@ -241,6 +233,30 @@ class Trainer(ModelPrograms):
                 validate=validate, validation_freq=validation_freq,
             )  # fmt: skip
         return self.history
+
+    def _validation_feed(
+        self,
+        data: Any,
+        y: object,
+        batch_size: int | None,
+        own_batch_size: int | None,
+        steps: int | None,
+    ) -> Feed:
+        """A feed of `validation_data`, for which all that `evaluate` needs is built.
+
+        Args:
+            y: the targets of training, without which there need be none here.
+            batch_size: that of training; arrays have it if they are given no own one.
+        """
+        with naming("validation_data"):
+            vx, vy, vw = three_parts(data)
+            need_targets(data, vx, vy, y)
+            size = own_batch_size or (batch_size if holds_arrays(vx) else None)
+            feed = adapt(vx, vy, vw, batch_size=size, steps=steps, shuffle=False)
+        if not self._need_compiled("fit").ready:  # a step in the simple style
+            self._prepare(feed.spec(), False, feed.batch_size)
+        self._look_at(feed)
+        return feed
 
     @show_user_lines
     def evaluate(

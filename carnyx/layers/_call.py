@@ -7,13 +7,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-import jax
-import numpy as np
-
 from carnyx import tree
+from carnyx._core.explain import is_tensor
 from carnyx._core.masks import get_mask
-from carnyx._core.symbol import KerasTensor
-from carnyx._core.variable import Variable
 from carnyx._spellings import hint
 from carnyx.errors import ArgumentError
 from carnyx.layers.input_spec import label, static_shape
@@ -241,11 +237,6 @@ def keras2_order(add_weight: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def is_tensor(x: Tensor) -> bool:
-    """True for what a layer takes as a tensor: array, variable or symbol."""
-    return isinstance(x, KerasTensor | Variable | jax.Array | np.ndarray)
-
-
 def masks_of(structure: object) -> Any:
     """The masks of nested tensors, in the same structure."""
     return tree.map_structure(get_mask, structure)
@@ -263,6 +254,7 @@ def shapes_of(structure: object) -> Any:
 def described(value: Any) -> str:
     """A tensor as `float32[2, 9]`, several in brackets.
 
+    >>> from carnyx import KerasTensor
     >>> described([KerasTensor((None, 9)), None])
     '[float32[?, 9], None]'
     """

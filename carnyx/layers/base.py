@@ -304,13 +304,13 @@ class Layer(HoldsWeights, Operation):
             return args, kwargs
 
         def one(x: Any) -> Any:
-            if not _call.is_tensor(x) and hasattr(x, "__array__"):
+            if not explain.is_tensor(x) and hasattr(x, "__array__"):
                 x = np.asarray(x)  # a scalar of NumPy, a table, another library's
             if isinstance(x, np.ndarray):
                 floating = target and np.issubdtype(x.dtype, np.floating)
                 check_narrow(x, f"{label(self)}: an input")
                 return jnp.asarray(x, target if floating else None)
-            if _call.is_tensor(x) and target and is_float(x.dtype):
+            if explain.is_tensor(x) and target and is_float(x.dtype):
                 if x.dtype != target:
                     cast = OPS["cast"](x, target)
                     set_mask(cast, get_mask(x))
