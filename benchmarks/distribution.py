@@ -9,6 +9,7 @@ medians of the ratios within a round.
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 import sys
@@ -98,13 +99,17 @@ def by_hand(kind: str, placement: Any, batch: int, steps: int) -> Callable[[], f
     variables = program.held.store.variables
     values = [jax.device_put(v.value, v.value.sharding) for v in variables]
     places = None if placement is None else [v.sharding for v in values]
-    step = jax.jit(program._flat, donate_argnums=0, out_shardings=(None, places))
+    flat = functools.partial(program.flat, program.now.traces)
+    options: dict[str, Any] = {}
+    if places is not None:
+        options["out_shardings"] = None, places, None
+    step = jax.jit(flat, donate_argnums=0, **options)
 
     def run() -> float:
         nonlocal values
         start = time.thread_time()
         for _ in range(steps):
-            _, values = step(values, data)
+            _, values, _ = step(values, [], data)
         spent = time.thread_time() - start
         jax.block_until_ready(values)
         return spent / steps * 1e6

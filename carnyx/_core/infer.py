@@ -140,7 +140,7 @@ class _Call:
         state = State(closed=False)
         state.shapes_only, state.first_trace = True, first
         if outer is not None:
-            state.variables |= outer.variables
+            state.writable |= outer.writable
         with scoped(state=state):
             out = self.fn(*args, **kwargs)
         return jax.tree_util.tree_map(_as_array, out, is_leaf=_is_none)

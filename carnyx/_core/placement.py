@@ -105,10 +105,6 @@ class Placement:
         """Where a number goes that every device needs."""
         raise NotImplementedError(f"{type(self).__name__} must define replicated.")
 
-    def packs(self, variable: Variable) -> bool:
-        """Whether its value may go through programs in one array with others."""
-        return False
-
     def used(self, variable: Variable, value: object) -> Any:
         """A value as a layer reads it inside a program."""
         return value

@@ -39,27 +39,24 @@ class State:
     def __init__(
         self, values: Iterable[tuple[Variable, Any]] = (), closed: bool = True
     ) -> None:
-        self.values: dict[int, Any] = {}
-        self.variables: dict[int, Variable] = {}  # keeps them alive: ids are keys
+        self.values: dict[Variable, Any] = {}
+        self.writable: set[Variable] = set()  # for whoever made the state
         self.losses: list[tuple[Any, Any]] = []  # (layer, value)
-        self.penalties: dict[int, Any] = {}  # of regularizers, where computed already
+        self.penalties: dict[Variable, Any] = {}  # of regularizers, if known already
         self.closed = closed
         self.outer = current().state
         # nothing is computed: abstract variables may be read
         self.shapes_only: bool = self.outer is not None and self.outer.shapes_only
         self.trace: Trace | None = None if self.outer is None else self.outer.trace
         self.first_trace = False  # of shapes: an error says whether to try other sizes
-        for variable, value in values:
-            self.values[id(variable)] = value
-            self.variables[id(variable)] = variable
+        self.values.update(values)
+        self.writable.update(self.values)
 
     @classmethod
     def to_read(cls, variables: Iterable[Variable], values: Iterable[Any]) -> State:
         """What a step starts from: code within may read it, and assigns nothing."""
         state = cls()
-        state.values |= {
-            id(variable): value for variable, value in zip(variables, values)
-        }
+        state.values.update(zip(variables, values))
         return state
 
     @classmethod
@@ -69,7 +66,7 @@ class State:
         """The outermost state of a program: variables that it was given are read (and
         assigned by functions inside), captured ones are read and assigned."""
         state = cls(zip(trace.captured, trace.values, strict=True))
-        state.values |= {id(v): value for v, value in zip(held, values, strict=True)}
+        state.values.update(zip(held, values, strict=True))
         state.trace, state.shapes_only = trace, False
         return state
 
@@ -81,34 +78,34 @@ class State:
 
     def gives(self, variable: Variable) -> bool:
         """Whether code here may assign the variable, for whoever made the state."""
-        key, state = id(variable), self
+        state = self
         while state is not None and state.closed:
-            if key in state.variables:
+            if variable in state.writable:
                 trace = state.trace
-                return trace is None or key not in trace.places
+                return trace is None or variable not in trace.places
             state = state.outer
         return state is not None
 
-    def look(self, key: int) -> Any:
-        """The value of the variable with that id here, or further out, or None."""
-        value = self.values.get(key)
+    def look(self, variable: Variable) -> Any:
+        """The value of a variable here, or further out, or None."""
+        value = self.values.get(variable)
         if value is None and self.outer is not None:
-            value = self.outer.look(key)
+            value = self.outer.look(variable)
         return value
 
     def write(self, variable: Variable, value: object) -> None:
-        key, state = id(variable), self
-        while state.closed and key not in state.variables:
-            if state.outer is None or key in state.values:
+        state = self
+        while state.closed and variable not in state.writable:
+            if state.outer is None or variable in state.values:
                 state = self._met(variable)
                 break
             state = state.outer
-        state.variables[key] = variable
-        state.values[key] = value
+        state.writable.add(variable)
+        state.values[variable] = value
 
     def _met(self, variable: Variable) -> State:
         """Where to keep what is assigned to a variable that no state gives."""
-        known = self.look(id(variable)) is not None
+        known = self.look(variable) is not None
         if self.trace is None or known:
             raise ArgumentError(
                 f"Variable {variable.path!r} is assigned in a function that is being "
@@ -159,8 +156,6 @@ def note_birth(new: Any) -> None:
     context = _context.get()
     if context.born is not None:
         context.born.append(new)
-    if context.state is not None and context.state.trace is not None:
-        context.state.trace.born[id(new)] = new
 
 
 def fast_gradients() -> bool:
@@ -207,7 +202,7 @@ def pure(
         state = State(zip(variables, values, strict=True))
         with scoped(state=state):
             out = fn(*args, **kwargs)
-        return out, [state.values[id(v)] for v in variables]
+        return out, [state.values[v] for v in variables]
 
     return pured
 
@@ -237,7 +232,7 @@ class StatelessScope:
 
     def get_current_value(self, variable: Variable) -> Any:
         """The value in the scope, or None."""
-        return self.state.values.get(id(variable))
+        return self.state.values.get(variable)
 
     def add_update(self, update: tuple[Variable, Any]) -> None:
         """Record a pair of variable and new value."""

@@ -53,23 +53,23 @@ class Trace:
         anew: variables are made at every trace: there is no end in waiting for them.
 
     Attributes:
-        born: what is made in this trace.
+        born: variables that are made in this trace.
     """
 
     def __init__(
         self,
         captured: Sequence[Variable],
         values: Sequence[Any],
-        baked: dict[int, tuple[Variable, Any]],
+        baked: dict[Variable, Any],
         reads: bool,
         anew: bool,
     ) -> None:
         self.captured, self.values = list(captured), list(values)
-        self.places = {id(v): i for i, v in enumerate(captured)}
+        self.places = {v: i for i, v in enumerate(captured)}
         self.baked, self.reads, self.anew = baked, reads, anew
-        self.born: dict[int, Any] = {}
-        self.met: dict[int, Variable] = {}
-        self._draws: dict[int, int] = {}
+        self.born: set[Variable] = set()
+        self.met: dict[Variable, None] = {}  # in order
+        self._draws: dict[Variable, int] = {}
         self._probes: list[tuple[Any, str]] = []
 
     def meet(self, variable: Variable) -> Any:
@@ -81,19 +81,18 @@ class Trace:
     def note(self, variable: Variable) -> None:
         """Have a variable among the inputs of the next trace; one that is made at
         every trace is a constant of each."""
-        if not (self.anew and id(variable) in self.born):
-            self.met[id(variable)] = variable
+        if not (self.anew and variable in self.born):
+            self.met[variable] = None
 
     def number(self, variable: Variable) -> Any:
         """A captured variable's own value, for Python to decide by; or None.
 
         Whoever assigns it afterwards has the program traced anew.
         """
-        if id(variable) not in self.places and id(variable) not in self.met:
+        if variable not in self.places and variable not in self.met:
             return None
-        self.met.pop(id(variable), None)
-        value = variable.peek()
-        self.baked[id(variable)] = variable, value
+        self.met.pop(variable, None)
+        value = self.baked[variable] = variable.peek()
         variable.baked = True
         return value
 
@@ -103,12 +102,12 @@ class Trace:
         The number of draws is known while tracing, so nothing is assigned inside a
         gradient; afterwards the generator is as many numbers further.
         """
-        base = state.look(id(variable))
+        base = state.look(variable)
         if base is None:
             self.note(variable)
             base = variable.peek()
-        count = self._draws.get(id(variable), 0)
-        self._draws[id(variable)] = count + 1
+        count = self._draws.get(variable, 0)
+        self._draws[variable] = count + 1
         probe = lax.optimization_barrier(jnp.zeros(()))
         self._probes.append((probe, "/".join(current().path)))
         return base + jnp.array([0, count], "uint32")
@@ -121,8 +120,8 @@ class Trace:
             lax.optimization_barrier(probe)  # of a loop, it cannot be used here
         found: dict[int, Any] = {}
         for place, variable in enumerate(self.captured):
-            value, old = state.values[id(variable)], self.values[place]
-            count = self._draws.get(id(variable), 0)
+            value, old = state.values[variable], self.values[place]
+            count = self._draws.get(variable, 0)
             if count:
                 value = value + jnp.array([0, count], "uint32")
             if value is not old:
@@ -162,7 +161,7 @@ class Traces:
         self.compiled = compiled
         self.captured: list[Variable] = []
         self.reads = Reads()
-        self._baked: dict[int, tuple[Variable, Any]] = {}
+        self._baked: dict[Variable, Any] = {}
         self._doubts: list[str] = []
         self._births = 0  # traces one after the other that met what they had made
 
@@ -186,7 +185,7 @@ class Traces:
                 else:
                     out = fn()
             except Exception:
-                if trace.met.keys() - trace.born.keys():
+                if trace.met.keys() - trace.born:
                     # it may come from a value that is no input yet
                     raise self._ended(trace) from None
                 raise
@@ -198,8 +197,8 @@ class Traces:
 
     def _ended(self, trace: Trace) -> Met:
         """What ends a trace; a variable that it made may stay, or be made anew."""
-        self._births += any(key in trace.born for key in trace.met)
-        return Met(list(trace.met.values()))
+        self._births += any(v in trace.born for v in trace.met)
+        return Met(list(trace.met))
 
     def until_known(self, call: Callable[[], T]) -> T:
         """Call, and again as long as traces meet more variables."""
@@ -219,8 +218,7 @@ class Traces:
 
     def add(self, met: Met) -> None:
         """Have the variables that ended a trace among the inputs of the next."""
-        known = {id(v) for v in self.captured}
-        self.captured += [v for v in met.variables if id(v) not in known]
+        self.captured = list(dict.fromkeys([*self.captured, *met.variables]))
 
     def values(self, placement: Placement | None = None) -> list[Any]:
         """The captured variables' values now."""
@@ -233,7 +231,7 @@ class Traces:
 
     def hold(self) -> bool:
         """Whether all that traces read from attributes still is what it was."""
-        same = all(v.peek() is value for v, value in self._baked.values())
+        same = all(v.peek() is value for v, value in self._baked.items())
         return same and self.reads.hold()
 
 
@@ -273,12 +271,12 @@ def carrying(fn: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any
 
     def carried(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         assert state is not None or not captured
-        values = [state.look(id(v)) for v in captured] if state else []
+        values = [state.look(v) for v in captured] if state else []
         inner = State(zip(captured, values, strict=True))
         with scoped(state=inner if captured else state):
             value, aux = fn(*args, **kwargs)
         pairs = zip(captured, values, strict=True)
-        new = {i: inner.values[id(v)] for i, (v, _) in enumerate(pairs)}
+        new = {i: inner.values[v] for i, (v, _) in enumerate(pairs)}
         return value, (aux, {i: v for i, v in new.items() if v is not values[i]})
 
     return carried

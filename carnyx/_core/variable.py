@@ -1,4 +1,4 @@
-"""`Variable`: a named value that can change, and the stores that hold many."""
+"""`Variable`: a named value that can change, and many as a step takes them."""
 
 from __future__ import annotations
 
@@ -21,104 +21,6 @@ from carnyx._numbers import REFUSED, as_integer, check_narrow
 from carnyx.dtype_policies import is_float, standardize_dtype
 from carnyx.errors import ArgumentError, DTypeError, ShapeError
 from carnyx.typing import DTypeLike
-
-
-class Store:
-    """The values of many variables as one list, as a training step takes and gives it.
-
-    A variable that is adopted reads and writes its place in the list, so that the
-    newest state is visible without copying. An array that someone outside read is
-    lent: before a program that donates its inputs runs, lent arrays are replaced by
-    copies, so that what a user holds stays valid.
-
-    Args:
-        placed: where the program needs the values; None is one device.
-    """
-
-    __slots__ = ("_empty", "_lent", "placed", "stale", "values", "variables")
-
-    def __init__(
-        self, variables: Sequence[Variable], placed: placement.Placement | None = None
-    ) -> None:
-        self.variables, self.placed = list(variables), placed
-        self.values: list[Any] = []
-        self._lent: set[int] = set()
-        self.stale = True
-        self.adopt()
-
-    def adopt(self) -> None:
-        """Take every variable home; another store that had one becomes stale."""
-        flat = [placement.settle(self.placed, v) for v in self.variables]
-        self._lent = {i for i, v in enumerate(self.variables) if v.is_lent()}
-        self.keep(flat)
-        for index, variable in enumerate(self.variables):
-            if variable.store is not None and variable.store is not self:
-                variable.store.stale = True
-            variable.store, variable.place = self, index
-        self._empty = [v for v in self.variables if v.abstract]
-        self.stale = False
-
-    def settled(self) -> list[Any]:
-        """The values where the program needs them, to look at; specs where abstract."""
-        if self.stale:
-            self.adopt()
-        return self.values
-
-    def ready(self) -> list[Any]:
-        """The values, safe to donate."""
-        if self.stale:
-            self.adopt()
-        if self._empty:
-            refuse(self._empty)
-        if self._lent:
-            for index in self._lent:
-                value = self.peek(index)
-                copy = global_arrays.copied(value)
-                self.put(index, copy)  # jnp.copy would compile once a shape
-            self._lent = set()
-        return self.values
-
-    def take(self, values: list[Any]) -> None:
-        """What a program gave back."""
-        self.values = values
-
-    def lend(self, index: int) -> Any:
-        self._lent.add(index)
-        return self.peek(index)
-
-    def has_lent(self, index: int) -> bool:
-        return index in self._lent
-
-    # ---- one value for each variable, or fewer (see `_core/packing.py`)
-
-    def keep(self, flat: list[Any]) -> None:
-        """The values, one for each variable."""
-        self.values = flat
-
-    def peek(self, index: int) -> Any:
-        """The value of one variable."""
-        return self.values[index]
-
-    def sharding(self, index: int) -> Any:
-        """Where the value of one variable lies."""
-        return self.values[index].sharding
-
-    def put(self, index: int, value: jax.Array) -> None:
-        """Another value for one variable."""
-        self.values[index] = value
-
-    def opened(self, values: Sequence[Any]) -> list[Any]:
-        """Inside a program: from its arrays, one value for each variable."""
-        return list(values)
-
-    def closed(self, flat: Sequence[Any]) -> list[Any]:
-        """Inside a program: its arrays again."""
-        return list(flat)
-
-    def shardings(self) -> list[Any]:
-        """Where each of `values` lies, under a placement."""
-        assert self.placed is not None
-        return [self.placed.sharding_of(v) for v in self.variables]
 
 
 class Variable(Operators):
@@ -151,7 +53,10 @@ class Variable(Operators):
         name: str | None = None,
         layout: object = None,
     ) -> None:
+        context = current()
         note_birth(self)
+        if context.state is not None and context.state.trace is not None:
+            context.state.trace.born.add(self)
         self.name = name = _checked_name(name or auto_name(type(self).__name__))
         self.path = "/".join(p for p in (current_path(), name) if p)
         self.autocast, self.layout = bool(autocast), layout
@@ -163,7 +68,6 @@ class Variable(Operators):
         self._regularizer: Any = None
         self._constraint: Any = None
         self._overwrite_with_gradient = False
-        self.place = 0
         self.baked = False  # some program decided something by the value
         self._pending: Any = None  # the initializer of an abstract variable
         if isinstance(initializer, str | dict):
@@ -173,12 +77,12 @@ class Variable(Operators):
         value = self._first_value(initializer, shape, dtype)
         self.shape: tuple[int, ...] = tuple(value.shape)
         self.dtype: str = standardize_dtype(value.dtype)
-        layer = current().layer
+        layer = context.layer
         self.made_by: type = type(layer)  # automatic layouts go by these two
         self.equation: str | None = getattr(layer, "__dict__", {}).get("equation")
         self.like: Variable | None = None  # whose layout it shares, as slots do
-        self.store: Store | None = None
         self._value = placement.place_first(self, value)
+        self._home: Any = _ANYWHERE  # for which placement it lies where it has to
         self._lent = False  # somebody outside holds the array, too
 
     def _first_value(self, initializer: Any, shape: Any, dtype: Any) -> Any:
@@ -214,24 +118,19 @@ class Variable(Operators):
         """The value as it is kept, in no scope and not cast."""
         if self.abstract:
             refuse([self])
-        if self.store is not None:
-            return self.store.lend(self.place)
         self._lent = True
         return self._value
 
-    def is_lent(self) -> bool:
-        """Whether somebody may hold the very array, so that it must not be donated."""
-        if self.store is None:
-            return self._lent
-        return self.store.has_lent(self.place)
-
     def move(self, value: jax.Array) -> None:
         """Keep the same value elsewhere."""
-        if self.store is None:
-            self._value = value
-        else:
-            self.store.put(self.place, value)
-            self.store.stale = True
+        self._value, self._home = value, _ANYWHERE
+
+    def settle(self, placed: placement.Placement | None) -> Any:
+        """The value, now kept where programs under a placement need it."""
+        if self._home is not placed:
+            self._value = placement.settle(placed, self)
+            self._home = _ANYWHERE if self.abstract else placed
+        return self._value
 
     def stay_with(self, other: Variable) -> None:
         """From now on lie on devices as a variable of the same shape does."""
@@ -240,13 +139,11 @@ class Variable(Operators):
 
     def peek(self) -> Any:
         """Like `read`, for a caller that does not keep the array past a step."""
-        return self._value if self.store is None else self.store.peek(self.place)
+        return self._value
 
     def kept_at(self) -> Any:
         """The sharding of the value."""
-        if self.store is None:
-            return self._value.sharding
-        return self.store.sharding(self.place)
+        return self._value.sharding
 
     @property
     def abstract(self) -> bool:
@@ -265,7 +162,7 @@ class Variable(Operators):
         context = current()
         value = None
         if context.state is not None:
-            value = context.state.look(id(self))
+            value = context.state.look(self)
             if value is None:
                 value = context.state.missing(self)
             if type(value) is Spec:
@@ -312,11 +209,7 @@ class Variable(Operators):
             self._fill(value)
             return value
         value = placement.place_again(self, value)
-        if self.store is None:
-            self._value, self._lent = value, True
-        else:
-            self.store.put(self.place, value)
-            self.store.lend(self.place)  # the caller may hold the array
+        self._value, self._lent = value, True  # the caller may hold the array
         return value
 
     def _fill(self, value: Any) -> None:
@@ -335,7 +228,7 @@ class Variable(Operators):
     def numpy(self) -> np.ndarray:
         """A copy as a NumPy array."""
         state = current().state
-        kept = None if state is None else state.look(id(self))
+        kept = None if state is None else state.look(self)
         if state is not None and state.trace is not None:
             if kept is None:
                 state.trace.meet(self)
@@ -450,6 +343,60 @@ class Variable(Operators):
         return getattr(self.value, name)
 
 
+class Store:
+    """Variables whose values go through a program, donated, and come back.
+
+    Each keeps its value itself, so several stores may have a variable. An array that
+    someone outside has read is lent: before it would be given away a copy takes its
+    place, so that what a user holds stays valid.
+
+    Args:
+        placed: where the program needs the values; None is one device.
+    """
+
+    def __init__(
+        self, variables: Sequence[Variable], placed: placement.Placement | None = None
+    ) -> None:
+        self.variables, self.placed = list(variables), placed
+
+    @property
+    def values(self) -> list[Any]:
+        """The values as they are now."""
+        return [v._value for v in self.variables]
+
+    def settled(self) -> list[Any]:
+        """The values where the program needs them, to look at; specs where abstract."""
+        return [v.settle(self.placed) for v in self.variables]
+
+    def ready(self) -> list[Any]:
+        """The values, safe to donate.
+
+        Raises:
+            AbstractError: where variables have none.
+        """
+        placed = self.placed
+        changed = [v for v in self.variables if v._lent or v._home is not placed]
+        if changed:
+            self._make_ready(changed)
+        return [v._value for v in self.variables]
+
+    def _make_ready(self, changed: list[Variable]) -> None:
+        empty = [v for v in changed if v.abstract]
+        if empty:
+            refuse(empty)
+        for variable in changed:
+            value = variable.settle(self.placed)
+            if variable._lent:  # jnp.copy would compile once a shape
+                variable._value = global_arrays.copied(value)
+                variable._lent = False
+
+    def take(self, values: Sequence[Any]) -> None:
+        """What a program gave back."""
+        for variable, value in zip(self.variables, values, strict=True):
+            variable._value = value
+
+
+_ANYWHERE = "anywhere"  # no placement
 _AGGREGATIONS = "none", "mean", "sum", "only_first_replica"
 _SYNCHRONIZATIONS = "none", "on_read", "on_write", "auto"
 

@@ -58,22 +58,16 @@ class StepProgram:
         """The functions for attributes as they are."""
         return self._variants.now()
 
-    def packed(self, traces: Traces, fn: Callable[..., Any]) -> Any:
-        """The function on the arrays of the store and of captured variables,
-        compiled: gives logs, the store's arrays, and what captured ones became."""
-        store = self.held.store
+    def jitted(self, fn: Callable[..., Any]) -> Any:
+        """A function on the values of the store and of captured variables, compiled:
+        gives logs, the store's values, and what captured ones became."""
+        if not self.compiled:
+            return fn
         options: dict[str, Any] = {}
         if self.placement is not None:
-            options["out_shardings"] = None, store.shardings(), None
-
-        def packed(values: list[Any], captured: list[Any], *args: Any) -> Any:
-            flat = store.opened(values)
-            logs, flat, changed = fn(traces, flat, captured, *args)
-            return logs, store.closed(flat), changed
-
-        if not self.compiled:
-            return packed
-        return jax.jit(packed, donate_argnums=0, **options)
+            places = map(self.placement.sharding_of, self.held.store.variables)
+            options["out_shardings"] = None, list(places), None
+        return jax.jit(fn, donate_argnums=0, **options)
 
     def flat(
         self, traces: Traces, values: list[Any], captured: list[Any], batch: object
@@ -125,8 +119,8 @@ class StepProgram:
 
     def is_idle(self) -> bool:
         """Whether the device has done the last step that it was given."""
-        values = self.held.store.values
-        return not values or values[-1].is_ready()
+        variables = self.held.store.variables
+        return not variables or variables[-1].peek().is_ready()
 
     # ---- many steps in one program
 
@@ -149,8 +143,7 @@ class StepProgram:
     def _fusable_cost(self, traces: Traces, batch: Any) -> float | None:
         """Floating-point operations of a step on a device, or None: run it alone."""
         platform = jax.default_backend()
-        store = self.held.store
-        values = jax.eval_shape(store.opened, store.values)
+        values = self.held.store.settled()
         flat = functools.partial(self.flat, traces)
         jaxpr = jax.make_jaxpr(flat)(values, traces.values(self.placement), batch)
         if platform == "cpu" and _has_convolution(jaxpr.jaxpr):
@@ -235,8 +228,7 @@ class StepProgram:
 
     def meet(self, batch: object) -> None:
         """Find out what the step works with, from the shapes of a batch alone."""
-        now, store = self.now, self.held.store
-        values = jax.eval_shape(store.opened, store.settled())
+        now, values = self.now, self.held.store.settled()
         flat = functools.partial(self.flat, now.traces)
         now.traces.until_known(
             lambda: jax.eval_shape(
@@ -262,9 +254,13 @@ class Functions:
 
     def __init__(self, program: StepProgram) -> None:
         self.traces = Traces(program.compiled)
-        self.run = program.packed(self.traces, program.flat)
-        self.run_many = program.packed(self.traces, program.loop)
-        self.run_one = program.packed(self.traces, program.one)
+        flat, loop, one = (
+            functools.partial(fn, self.traces)
+            for fn in (program.flat, program.loop, program.one)
+        )
+        self.run = program.jitted(flat)
+        self.run_many = program.jitted(loop)
+        self.run_one = program.jitted(one)
         self.costs: dict[Any, float | None] = {}
 
 

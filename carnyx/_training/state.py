@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from carnyx._core.packing import store_of
 from carnyx._core.placement import Placement
 from carnyx._core.scope import current
-from carnyx._core.variable import Variable
+from carnyx._core.variable import Store, Variable
 
 
 class TrainState(NamedTuple):
@@ -58,10 +57,10 @@ class Frozen:
 
 
 class HeldState:
-    """Every variable of a training run, their values in one store.
+    """Every variable of a training run, in one store.
 
-    The store's list goes through the compiled step, donated, and comes back; variables
-    read their places in it, so the newest state is always visible and never copied.
+    Their values go through the compiled step, donated, and come back to the variables:
+    the newest state is always visible and never copied.
 
     Args:
         placement: how the values lie on devices; None is on one.
@@ -72,7 +71,7 @@ class HeldState:
         flat = [v for part in parts for v in part]
         self.key = tuple(id(v) for v in flat), tuple(len(p) for p in parts)
         self.cuts = [0, *accumulate(len(p) for p in parts)]
-        self.store = store_of(flat, placement)
+        self.store = Store(flat, placement)
         self.dtypes = [v.dtype for v in flat]
 
     @property

@@ -107,8 +107,8 @@ def value_and_grad(
         state = _inner(outer, chosen, values)
         with scoped(state=state):
             value, aux = fn() if has_aux else (fn(), None)
-        touched[:] = [v for key, v in state.variables.items() if key in state.values]
-        return value, (aux, [state.values[id(v)] for v in touched])
+        touched[:] = [v for v in state.values if v in state.writable]
+        return value, (aux, [state.values[v] for v in touched])
 
     with scoped(state=outer):
         values = [v.value for v in chosen]
@@ -122,7 +122,7 @@ def _inner(outer: State, variables: Sequence[Variable], values: Sequence[Any]) -
     state = State(zip(variables, values, strict=True), closed=outer.closed)
     state.outer = outer
     captured = [] if outer.trace is None else outer.trace.captured
-    state.variables |= {id(v): v for v in captured} | outer.variables
+    state.writable.update(captured, outer.writable)
     return state
 
 

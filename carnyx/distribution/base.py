@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from carnyx._core.global_arrays import is_shared
-from carnyx._core.packing import can_pack
 from carnyx._core.placement import Placement, current_placement, set_placement
 from carnyx._core.variable import Variable
 from carnyx.distribution.mesh import DeviceMesh, TensorLayout
 from carnyx.distribution.process_shards import ProcessShards
 from carnyx.errors import ArgumentError
 from carnyx.typing import Tensor
-
-# Up to this size copying its part of a value costs a device less than an array more
-# costs the host.
-_PACKED_BYTES = 1 << 13
 
 
 class Distribution(Placement):
@@ -127,15 +120,6 @@ class Distribution(Placement):
 
     def replicated(self) -> NamedSharding:
         return NamedSharding(self.device_mesh.backend_mesh, PartitionSpec())
-
-    def packs(self, variable: Variable) -> bool:
-        if self.device_mesh.devices.size == 1:
-            return False
-        sharding = self.sharding_of(variable)
-        if not can_pack(sharding):
-            return False
-        size = math.prod(sharding.shard_shape(variable.shape))
-        return size * jnp.dtype(variable.dtype).itemsize <= _PACKED_BYTES
 
     def batch_sharding(self, shape: Sequence[int], axis: int = 0) -> NamedSharding:
         key = tuple(shape), axis

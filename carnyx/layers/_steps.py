@@ -35,7 +35,7 @@ class Loop:
         with scoped(state=state):
             out = fn(*args)
         self.owners = [owner for owner, _ in state.losses]
-        new = [state.values[id(v)] for v in self.variables]
+        new = [state.values[v] for v in self.variables]
         return out, new, [loss for _, loss in state.losses]
 
     def finish(self, values: Sequence[Any], losses: Sequence[Any] = ()) -> None:

@@ -495,7 +495,7 @@ class Layer(HoldsWeights, Operation):
         state = current().state
         known = {} if state is None else state.penalties
         return [
-            known[id(v)] if id(v) in known else v.regularizer(v.value)
+            known[v] if v in known else v.regularizer(v.value)
             for v in self.trainable_weights
             if v.regularizer is not None
         ]

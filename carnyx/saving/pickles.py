@@ -70,9 +70,9 @@ def _revived(description: ModelDescription, objects: dict[str, Any]) -> Any:
 
 
 def _variable_reduced(variable: Variable) -> tuple[Any, ...]:
-    """Without the store of the model, whose other variables are not asked for."""
+    """Without where it lies, and who holds its array."""
     value = variable.peek() if variable.abstract else variable.numpy()
-    own = {"store": None, "place": 0, "_lent": False}
+    own = {"_home": "anywhere", "_lent": False}
     state = {k: v for k, v in vars(variable).items() if k != "_value"} | own
     return _variable_of, (type(variable), value), state
 

@@ -105,15 +105,14 @@ def test_stateless_scope_collects() -> None:
 
 def test_a_store_shows_and_takes_the_newest_values() -> None:
     a, b = keras.Variable(1.0), keras.Variable([2.0])
-    store = Store([a, b])
-    store.values = [jnp.float32(5), jnp.array([6.0])]
-    assert float(a.value) == 5.0
+    store, other = Store([a, b]), Store([b])
+    store.take([jnp.float32(5), jnp.array([6.0])])
+    assert float(a.value) == 5.0 and float(other.values[0][0]) == 6.0
     a.assign(7.0)
     assert float(store.values[0]) == 7.0
-    other = Store([b])
-    assert store.stale and float(other.values[0][0]) == 6.0
-    store.ready()
-    assert other.stale and b.store is store
+    mine = b.value
+    assert other.ready()[0] is not mine  # lent arrays are not given away
+    assert other.ready()[0] is store.ready()[1]
 
 
 def test_seed_generators_repeat_and_continue() -> None:

@@ -59,7 +59,7 @@ def _values(placement: GraphPlacement, variables: list[Variable]) -> Values:
     """The variables' values: those of the state in force, else their own, which move
     to where they are kept."""
     state = current().state
-    known = {} if state is None else {v: state.look(id(v)) for v in variables}
+    known = {} if state is None else {v: state.look(v) for v in variables}
     known = {v: value for v, value in known.items() if value is not None}
     outside = [v for v in variables if v not in known]
     own = peek_settled(placement, outside)

@@ -116,7 +116,7 @@ class LossStage:
 
     def _trace(self, arrivals: Arrivals, form: Form, values: Values) -> Traced:
         """See what a batch of this form needs."""
-        seen: set[int] = set()
+        seen: set[Variable] = set()
 
         def look(others: list, metrics: list, arrivals: Arrivals, x: list) -> Any:
             state = Reads(zip(self.others, others, strict=True))
@@ -135,7 +135,7 @@ class LossStage:
         captured = list(map(spec_of, self.traces.captured))
         jaxpr = jax.make_jaxpr(run)(captured, others, metrics, arrivals, shapes).jaxpr
         reads = _read_inputs(jaxpr)[len(jaxpr.invars) - len(shapes) :]
-        used = [v for v in self.others if id(v) in seen]
+        used = [v for v in self.others if v in seen]
         step = self._train if self.training else self._test
 
         def compiled(captured: list, *arrays: Any) -> Any:
@@ -153,8 +153,8 @@ class LossStage:
     ) -> tuple[Any, Any, Any]:
         """The loss to differentiate, the loss, and the predictions."""
         for variable, value in zip(self.metrics, metrics, strict=True):
-            state.values[id(variable)] = value
-            state.variables[id(variable)] = variable
+            state.values[variable] = value
+            state.writable.add(variable)
         self._take_losses(state, arrivals, form)
         with scoped(
             state=state, fast_gradients=self.training, device=None,
@@ -186,7 +186,7 @@ class LossStage:
         for number, variables in enumerate(self.regularized):
             columns = zip(*(row[number] for row in arrivals.penalties), strict=True)
             for variable, parts in zip(variables, columns, strict=True):
-                state.penalties[id(variable)] = mean_of_parts(parts, form.sizes)
+                state.penalties[variable] = mean_of_parts(parts, form.sizes)
 
     def _test(
         self, used: list, form: Form, values: list, metrics: list, arrivals: Arrivals,
@@ -201,6 +201,8 @@ class LossStage:
         self, used: list, form: Form, values: list, metrics: list, arrivals: Arrivals,
         x: list,
     ) -> tuple:  # fmt: skip
+        held: list[Any] = []
+
         def objective(outs: list, losses: list, penalties: list, trained: list) -> Any:
             given = arrivals._replace(
                 outputs=list(map(_merged, outs, arrivals.outputs)),
@@ -208,7 +210,8 @@ class LossStage:
             )  # fmt: skip
             state = State(zip(used, _merged(trained, values), strict=True))
             scaled, *rest = self._loss(state, metrics, given, x, form)
-            return scaled, (rest, dict(state.values))
+            held[:] = state.values
+            return scaled, (rest, list(state.values.values()))
 
         floats = [[v if is_float(v) else None for v in row] for row in arrivals.outputs]
         pairs = zip(used, values, strict=True)
@@ -219,7 +222,7 @@ class LossStage:
         )
         rest, after = assign_carried(aux)
         state = State()
-        state.values = after
+        state.values.update(zip(held, after, strict=True))
         found = self._after(state, used, values, arrivals, x, form, *rest)
         return *found, list(map(Gradients, *back)), trained
 
@@ -228,7 +231,7 @@ class LossStage:
         form: Form, loss: Any, predicted: Any,
     ) -> tuple[dict[str, Any], list[Any], dict[int, Any]]:  # fmt: skip
         """Logs, and the new values of metrics and of what else was assigned."""
-        metrics = [state.values[id(v)] for v in self.metrics]
+        metrics = [state.values[v] for v in self.metrics]
         y, weights = arrivals.y, arrivals.weights
         with scoped(state=state, fast_gradients=self.training, device=None):
             logs, metrics = self.model._update_metrics(
@@ -237,9 +240,9 @@ class LossStage:
         rows = zip(self.metrics, metrics, strict=True)
         metrics = [_as(value, variable.dtype) for variable, value in rows]
         changed = {
-            i: _as(state.values[id(v)], v.dtype)
+            i: _as(state.values[v], v.dtype)
             for i, (v, old) in enumerate(zip(used, values, strict=True))
-            if state.values[id(v)] is not old and v not in self.trains
+            if state.values[v] is not old and v not in self.trains
         }
         return logs, metrics, changed
 

@@ -12,18 +12,18 @@ from carnyx._training.stages.executor import Gradients
 
 
 class Reads(State):
-    """A state that remembers the ids of the variables that were read or written."""
+    """A state that remembers the variables that were read or written."""
 
     def __init__(self, values: Any = ()) -> None:
         super().__init__(values)
-        self.seen: set[int] = set()
+        self.seen: set[Variable] = set()
 
-    def look(self, key: int) -> Any:
-        self.seen.add(key)
-        return super().look(key)
+    def look(self, variable: Variable) -> Any:
+        self.seen.add(variable)
+        return super().look(variable)
 
     def write(self, variable: Variable, value: Any) -> None:
-        self.seen.add(id(variable))
+        self.seen.add(variable)
         super().write(variable, value)
 
 

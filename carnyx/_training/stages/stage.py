@@ -207,7 +207,7 @@ class Stage:
             outputs = [jnp.asarray(known[id(t)]) for t in self.outputs]
             with scoped(autocast=None):
                 penalties = [v.regularizer(v.value) for v in self.regularized]
-        after = [state.values[id(v)] for v in self.buffers]
+        after = [state.values[v] for v in self.buffers]
         pairs = enumerate(zip(given.buffers, after, strict=True))
         return Outcome(
             outputs,

@@ -148,6 +148,6 @@ def step_in_parts(
 
     def update(*args: Any) -> Any:
         known: Any = current().state
-        return updated([known.values[id(v)] for v in variables], args)
+        return updated([known.values[v] for v in variables], args)
 
     return functools.partial(model._usual_step, apply=apply, update=update)

@@ -1,4 +1,4 @@
-"""Small values that go through a step as one array are variables like others."""
+"""Values that go through a step on several devices are read and written as others."""
 
 from __future__ import annotations
 
@@ -48,8 +48,6 @@ def test_reading_and_writing_between_steps(split: bool) -> None:
         runs.append([*history.values(), *meddler.seen, *model.get_weights()])
         keras.distribution.set_distribution(None)
     np.testing.assert_allclose(flat(runs[1]), flat(runs[0]), rtol=1e-5, atol=1e-6)
-    store = model._held().store
-    assert len(store.values) < len(store.variables) / 3
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -69,10 +67,6 @@ def test_values_keep_their_shapes_types_and_places(dtype: str) -> None:
             assert value.sharding.is_equivalent_to(everything, value.ndim)
         model.set_weights([np.ones(v.shape) for v in model.weights])
         assert all((v.numpy() == 1).all() for v in model.weights)
-    store = model._held().store  # one array for each size of number
-    sizes = [v.dtype.itemsize for v in store.values]
-    every = {v.value.dtype.itemsize for v in store.variables}
-    assert sorted(sizes) == sorted(every)
 
 
 def test_another_program_takes_the_values_over() -> None:
