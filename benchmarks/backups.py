@@ -13,7 +13,7 @@ from typing import Any
 
 import carnyx
 from benchmarks.workloads import WORKLOADS
-from carnyx._training.backups import Backups
+from carnyx._training.fitting import Fit
 
 STEPS = 100
 
@@ -25,14 +25,14 @@ def main() -> None:
     x, y = workload.data()
     x, y = x[: workload.batch * 4], y[: workload.batch * 4]
     blocked: list[float] = []
-    save = Backups.save
+    save = Fit.save
 
-    def timed(self: Backups, wait: bool = False) -> None:
+    def timed(self: Fit, wait: bool = False) -> None:
         begun = time.perf_counter()
         save(self, wait)
         blocked.append(time.perf_counter() - begun)
 
-    Backups.save = timed  # type: ignore[method-assign]
+    Fit.save = timed  # type: ignore[method-assign]
     model.fit(x, y, batch_size=workload.batch, verbose=0)
     plain, kept = [], []
     for _ in range(3):

@@ -1,16 +1,77 @@
-"""Numbers and names that `fit`, `evaluate` and `predict` are given, checked at once."""
+"""What `fit`, `evaluate` and `predict` were asked, checked at once."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carnyx._numbers import REFUSED, as_number, integer
+from carnyx._numbers import REFUSED, as_number, integer, integer_or_none
+from carnyx.callbacks import BackupAndRestore
 from carnyx.errors import ArgumentError
+
+
+def counts(method: str, **given: int | None) -> list[int | None]:
+    """Numbers from 1 on, or None, that a method was given by these names."""
+    return [integer_or_none(n, f"{method}: {name}", 1) for name, n in given.items()]
+
+
+@dataclass
+class FitOptions:
+    """How `fit` is to run; its docstring says what they are.
+
+    Raises:
+        ArgumentError, DTypeError: for what cannot be meant.
+    """
+
+    callbacks: object
+    verbose: Any
+    epochs: int
+    initial_epoch: int
+    batch_size: int | None
+    steps_per_epoch: int | None
+    validation_split: float
+    validation_steps: int | None
+    validation_batch_size: int | None
+    validation_freq: int | Collection[int]
+    resume: Any
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "initial_epoch"):
+            setattr(self, name, integer(getattr(self, name), f"fit: {name}", 0))
+        batches = "batch_size", "validation_batch_size"
+        for name in ("steps_per_epoch", "validation_steps", *batches):
+            value = getattr(self, name)
+            setattr(self, name, integer_or_none(value, f"fit: {name}", 1))
+        self.validation_split = share("fit: validation_split", self.validation_split)
+        self.validation_freq = frequency("fit: validation_freq", self.validation_freq)
+
+    def validates(self, epoch: int) -> bool:
+        """Whether there is validation after this epoch."""
+        if isinstance(self.validation_freq, int):
+            return (epoch + 1) % self.validation_freq == 0
+        return (epoch + 1) in self.validation_freq
+
+    def frequency(self) -> Any:
+        """`validation_freq` as processes compare it."""
+        freq = self.validation_freq
+        return freq if isinstance(freq, int) else [int(e) for e in sorted(freq)]
+
+    def backups(
+        self, callbacks: Sequence[Any], model_name: str
+    ) -> BackupAndRestore | None:
+        """How backups are asked for, if they are: by a callback or by `resume`."""
+        folder = backup_folder(self.resume, model_name)
+        for callback in callbacks:
+            if isinstance(callback, BackupAndRestore):
+                return callback
+        if folder is None:
+            return None
+        return BackupAndRestore(folder, delete_checkpoint=False)  # type: ignore[call-arg]
 
 
 def share(what: str, value: Any) -> float:

@@ -12,33 +12,39 @@ from typing import Any
 
 import numpy as np
 
-from carnyx._training.process_sync import job_of
-from carnyx._training.run import Run
 from carnyx.callbacks import BackupAndRestore
-from carnyx.distribution.job import Job, is_first
+from carnyx.distribution.job import Job
 from carnyx.errors import FileError, ProcessError
 from carnyx.saving import backup
 from carnyx.saving.shards import Share, write_shards
 
 
 class Backups:
-    """Saves a run as `BackupAndRestore` asks, from a thread of its own.
+    """Writes backups as `BackupAndRestore` asks, from a thread of its own.
 
     Of several processes each saves what it holds; they compare notes over their line,
     never by programs on their devices, which the training thread has for itself.
+
+    Args:
+        options: None where there are to be none.
+        job: of the processes that train together.
     """
 
-    def __init__(self, run: Run, options: BackupAndRestore | None) -> None:
-        self.run, self.options = run, options
+    def __init__(self, options: BackupAndRestore | None, job: Job | None) -> None:
+        self.options, self._job = options, job
         self._since = 0
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=1)
         self._writer: threading.Thread | None = None
-        self._job = job_of(run.model._placed())
 
     @property
     def on(self) -> bool:
         """Whether backups were asked for."""
         return self.options is not None
+
+    @property
+    def stay(self) -> bool:
+        """Whether they outlive a run that is finished."""
+        return self.options is not None and not self.options.delete_checkpoint
 
     def find(self) -> backup.Backup | None:
         """The newest whole backup to go on from."""
@@ -65,32 +71,27 @@ class Backups:
             )
         return backup.read_backup(root / name, check=False)
 
-    def after_steps(self, count: int) -> None:
-        """Save if it is time; called when all callbacks had their turn."""
+    def due_after(self, steps: int) -> bool:
+        """Whether it is time to save, now that so many steps more are done."""
         if self.options is None or self.options.save_freq == "epoch":
-            return
-        self._since += count
+            return False
+        self._since += steps
         if self._since < self.options.save_freq:
-            return
-        if self._queue.empty() or self._job is not None:  # all save the same steps
-            self.save()
+            return False
+        return self._queue.empty() or self._job is not None  # all save the same steps
 
-    def after_epoch(self) -> None:
-        """Save where backups are kept by the epoch."""
-        if self.options is not None and self.options.save_freq == "epoch":
-            self.save()
+    def due_after_epoch(self) -> bool:
+        """Whether backups are kept by the epoch."""
+        return self.options is not None and self.options.save_freq == "epoch"
 
-    def save(self, wait: bool = False) -> None:
-        """Copy the state now; write it in the background, or before returning."""
-        if self.options is None:
-            return
+    def write(self, total: int, arrays: Any, content: Any, wait: bool) -> None:
+        """Write a state after so many steps, in the background or before returning."""
         self._since = 0
         key = "" if self._job is None else self._job.next("backup")
-        job = (key, self.run.total, *self.run.capture())
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_all, daemon=True)
             self._writer.start()
-        self._queue.put(job)
+        self._queue.put((key, total, arrays, content))
         if wait:
             self._queue.join()
 
@@ -124,20 +125,9 @@ class Backups:
         except FileError as error:  # training goes on; the user is told
             warnings.warn(f"{error} Training goes on.", stacklevel=2)
 
-    def tell(self, message: str) -> None:
-        """Print, unless `fit` is silent."""
-        if (self.run.callbacks.params or {}).get("verbose") and is_first():
-            print(message, flush=True)
-
-    def finish(self) -> None:
-        """After the last epoch: a backup that says so, or none at all."""
-        if self.options is not None and not self.options.delete_checkpoint:
-            self.save(wait=True)
-        self.remove()
-
     def remove(self) -> None:
         """Where no backup is to outlive the run."""
-        if self.options is None or not self.options.delete_checkpoint:
+        if self.options is None or self.stay:
             return
         self.close()
         if self._job is not None:

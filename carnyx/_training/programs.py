@@ -70,10 +70,13 @@ class StepProgram:
         return jax.jit(fn, donate_argnums=0, **options)
 
     def flat(
-        self, traces: Traces, values: list[Any], captured: list[Any], batch: object
-    ) -> tuple[dict[str, Any], list[Any], dict[int, Any]]:
-        """One step, on a value for each variable."""
+        self, traces: Traces, values: list[Any], captured: list[Any], batch: object,
+        places: Any = None,
+    ) -> tuple[dict[str, Any], list[Any], dict[int, Any]]:  # fmt: skip
+        """One step, on a value for each variable, and a batch or one of a stack."""
         placement = self.placement
+        if places is not None:
+            batch = jax.tree_util.tree_map(lambda x: _at(x, places[0]), batch)
         batch = batch if placement is None else placement.whole(batch)
 
         def step() -> tuple[dict[str, Any], list[Any]]:
@@ -95,10 +98,15 @@ class StepProgram:
         """Run one step; the store has the new values afterwards."""
         return self.start(self.put(batch))
 
-    def start(self, batch: object) -> dict[str, Any]:
-        """Run one step on a batch that was put where the program wants it."""
+    def start(self, batches: object, *places: int) -> dict[str, Any]:
+        """Run a step on a batch that was put where the program wants it; of a stack,
+        with one place, the step on the batch there; with two, a loop over the batches
+        from the first up to the second. A stack may be longer: its length is part of
+        the program, places are not. Returns the logs of the last step.
+        """
         now = self._variants.now()
-        return self._called(now, now.run, batch)
+        run = now.loop if len(places) == 2 else now.step
+        return self._called(now, run, batches, self._numbers(places))
 
     def _called(self, now: Functions, function: Any, *args: Any) -> dict[str, Any]:
         """Run one of the functions; the variables have the new values afterwards."""
@@ -153,26 +161,10 @@ class StepProgram:
         limit = FUSE_BELOW_FLOPS.get(platform, _FUSE_BELOW_FLOPS_ELSEWHERE)
         return flops if flops < limit else None
 
-    def run_chunk(self, batches: object, count: int) -> dict[str, Any]:
-        """Run `count` steps on batches stacked along a new first axis.
-
-        The stack may be longer than `count`: its length is part of the program, the
-        count is not. Returns the logs of the last step.
-        """
-        return self.start_chunk(self.put(batches, axis=1), 0, count)
-
-    def start_chunk(self, batches: object, first: int, end: int) -> dict[str, Any]:
-        """Run the steps of some batches of a stack that was put where it is wanted."""
-        now = self._variants.now()
-        return self._called(now, now.run_many, batches, self._numbers((first, end)))
-
-    def start_one(self, batches: object, index: int) -> dict[str, Any]:
-        """Run the step of one batch of a stack, in a program without a loop."""
-        now = self._variants.now()
-        return self._called(now, now.run_one, batches, self._numbers((index,)))
-
     def _numbers(self, places: tuple[int, ...]) -> Any:
         """Numbers on the devices; moving them there takes as long as a short step."""
+        if not places:
+            return None
         if places not in self._places:
             numbers = np.array(places, np.int32)
             if self.placement is None:
@@ -183,18 +175,6 @@ class StepProgram:
                 )
         return self._places[places]
 
-    def one(
-        self, traces: Traces, values: list[Any], captured: list[Any], batches: object,
-        places: Any,
-    ) -> Any:  # fmt: skip
-        """The step of one batch of a stack."""
-
-        def at(x: Any) -> Any:
-            return lax.dynamic_index_in_dim(x, places[0], keepdims=False)
-
-        batch = jax.tree_util.tree_map(at, batches)
-        return self.flat(traces, values, captured, batch)
-
     def loop(
         self, traces: Traces, values: list[Any], captured: list[Any], batches: object,
         places: Any,
@@ -203,11 +183,13 @@ class StepProgram:
 
         def body(index: Any, carry: Any) -> Any:
             _, values, captured = carry
-            logs, values, new = self.one(traces, values, captured, batches, index[None])
+            logs, values, new = self.flat(
+                traces, values, captured, batches, index[None]
+            )
             return logs, values, [new.get(i, v) for i, v in enumerate(captured)]
 
         logs, _, changed = jax.eval_shape(
-            lambda: self.one(traces, values, captured, batches, places)
+            lambda: self.flat(traces, values, captured, batches, places)
         )
         empty = tree.map_structure(lambda s: jnp.zeros(s.shape, s.dtype), logs)
         carry = empty, values, captured
@@ -219,7 +201,9 @@ class StepProgram:
         now, values = self.now, self.held.store.settled()
         batch = self.put(batch)
         return now.traces.until_known(
-            lambda: now.run.lower(values, now.traces.values(self.placement), batch)
+            lambda: now.step.lower(
+                values, now.traces.values(self.placement), batch, None
+            )
         )
 
     def captured(self) -> list[Variable]:
@@ -242,7 +226,7 @@ class StepProgram:
 
     def compiled_sizes(self) -> dict[str, int]:
         """How many programs each way to run has; for tests."""
-        names = ("run", "run_many", "run_one") if self.compiled else ()
+        names = ("step", "loop") if self.compiled else ()
         return {
             name: compilations(getattr(v, name) for v in self._variants.all)
             for name in names
@@ -254,13 +238,8 @@ class Functions:
 
     def __init__(self, program: StepProgram) -> None:
         self.traces = Traces(program.compiled)
-        flat, loop, one = (
-            functools.partial(fn, self.traces)
-            for fn in (program.flat, program.loop, program.one)
-        )
-        self.run = program.jitted(flat)
-        self.run_many = program.jitted(loop)
-        self.run_one = program.jitted(one)
+        self.step = program.jitted(functools.partial(program.flat, self.traces))
+        self.loop = program.jitted(functools.partial(program.loop, self.traces))
         self.costs: dict[Any, float | None] = {}
 
 
@@ -275,6 +254,10 @@ def sized(symbol: Any, batch_size: int) -> Any:
     return jax.ShapeDtypeStruct(
         tuple(sizes), jax.dtypes.canonicalize_dtype(symbol.dtype)
     )
+
+
+def _at(stack: Any, place: Any) -> Any:
+    return lax.dynamic_index_in_dim(stack, place, keepdims=False)
 
 
 def _shapes(batch: Any) -> Any:

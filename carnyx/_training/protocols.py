@@ -52,16 +52,10 @@ class Program(Protocol):
         """A batch (samples along `axis`) on its way to where the program wants it."""
         ...
 
-    def start(self, batch: object) -> Logs:
-        """Hand over one step on a batch that was `put`; does not wait for it."""
-        ...
-
-    def start_chunk(self, batches: object, first: int, end: int) -> Logs:
-        """Hand over the steps of some batches of a stack; the last one's logs."""
-        ...
-
-    def start_one(self, batches: object, index: int) -> Logs:
-        """Hand over the step of one batch of a stack, as if it stood alone."""
+    def start(self, batches: object, *places: int) -> Logs:
+        """Hand over the step on a batch that was `put`, or on the one at a place of a
+        stack, or those from a first place up to a second in one dispatch; does not wait
+        for them. The last one's logs."""
         ...
 
     def is_idle(self) -> bool:

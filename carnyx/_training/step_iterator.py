@@ -7,7 +7,7 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,6 +21,18 @@ _CHUNK_BYTES = 1 << 25  # of data in one program; a copy more is on its way besi
 _STACK = 32  # batches that go to several devices together
 
 
+class Dispatch(NamedTuple):
+    """What is handed over at once: the steps from one to another of an epoch.
+
+    Attributes:
+        run: hands it over; gives the last step's logs.
+    """
+
+    first: int
+    last: int
+    run: Callable[[], Any]
+
+
 def steps_of(
     program: Program,
     feed: Feed,
@@ -30,8 +42,8 @@ def steps_of(
     together: int = 1,
     start: int = 0,
     limit: int | None = None,
-) -> Iterator[tuple[int, int, Any]]:
-    """The dispatches of an epoch: `(first step, last step, run)`; `run()` gives logs.
+) -> Iterator[Dispatch]:
+    """The dispatches of an epoch.
 
     Args:
         whole_chunks: nobody looks between steps, so that as many as pay may be run in
@@ -41,11 +53,11 @@ def steps_of(
     done = start
     together = together if program.compiled else 1
     if isinstance(feed, ArrayFeed):
-        for first, last, run in _chunks(
+        for dispatch in _chunks(
             program, feed, epoch, whole_chunks, together, start, limit
         ):
-            yield first, last, run
-            done = last + 1
+            yield dispatch
+            done = dispatch.last + 1
     left = None if limit is None else max(limit - done, 0)
     over = threading.Event()
     batches = ready_batches(feed.epoch(epoch, done), left, together, agreed(feed, over))
@@ -53,8 +65,8 @@ def steps_of(
     with contextlib.closing(ready), contextlib.ExitStack() as stack:  # type: ignore[type-var]
         stack.callback(over.set)  # first, as another thread may wait for others
         for count, batch in ready:
-            last = done + count - 1
-            yield done, last, _named(program, feed, done, batch, count)
+            run = _named(program, feed, done, batch, count)
+            yield Dispatch(done, done + count - 1, run)
             done += count
 
 
@@ -88,9 +100,7 @@ def _named(program: Program, feed: Feed, step: int, batch: Any, count: int) -> A
 
     def run() -> Any:
         try:
-            if count > 1:
-                return program.start_chunk(batch, 0, count)
-            return program.start(batch)
+            return program.start(batch, *((0, count) if count > 1 else ()))
         except Exception as error:
             x, y, weight = (*batch, None, None)[:3]
             parts = described((x, y, weight))
@@ -143,7 +153,7 @@ def _chunks(
     together: int,
     start: int,
     limit: int | None,
-) -> Iterator[tuple[int, int, Any]]:
+) -> Iterator[Dispatch]:
     """The full batches of arrays, many in one program, where the step is short."""
     full = feed.full_batches if limit is None else min(feed.full_batches, limit)
     if not full or start >= full:
@@ -171,8 +181,8 @@ def _chunks(
     with contextlib.closing(ready):  # type: ignore[type-var]
         for count, stack in ready:
             if fused and whole_chunks:
-                run = functools.partial(program.start_chunk, stack, 0, count)
-                yield done, done + count - 1, run
+                run = functools.partial(program.start, stack, 0, count)
+                yield Dispatch(done, done + count - 1, run)
             else:
                 size = together if fused else 1
                 yield from _taken_apart(program, fused, done, count, size, stack)
@@ -181,18 +191,17 @@ def _chunks(
 
 def _taken_apart(
     program: Program, fused: bool, done: int, count: int, size: int, stack: Any
-) -> Iterator[tuple[int, int, Any]]:
+) -> Iterator[Dispatch]:
     """The steps of a stack, up to `size` of them at once, as somebody looks between."""
     if program.placement is None:
         stack = jax.device_put(stack)
     first = 0
     while first < count:
         end = min(first + size - (done + first) % size, count)
-        if fused:  # one program, so the same numbers, as where many steps run at once
-            run = functools.partial(program.start_chunk, stack, first, end)
-        else:
-            run = functools.partial(program.start_one, stack, first)
-        yield done + first, done + end - 1, run
+        # a loop even over one: the same numbers as where many steps run at once
+        places = (first, end) if fused else (first,)
+        run = functools.partial(program.start, stack, *places)
+        yield Dispatch(done + first, done + end - 1, run)
         first = end
 
 

@@ -61,7 +61,7 @@ def test_small_steps_are_fused_and_give_the_same_numbers() -> None:
     b = alone.fit(
         x, y, batch_size=8, epochs=2, verbose=0, shuffle=False, callbacks=[every]
     )
-    assert fused.train_program().compiled_sizes()["run_many"], (
+    assert fused.train_program().compiled_sizes()["loop"], (
         "the step is small: it should be fused"
     )
     assert every.steps == [*range(40), *range(40)]
@@ -97,7 +97,7 @@ def test_a_convolution_is_not_fused_on_a_cpu() -> None:
     )
     model.compile("sgd", "mse")
     model.fit(np.ones((64, 6, 6, 1)), np.ones((64, 16)), batch_size=4, verbose=0)
-    assert not model.train_program().compiled_sizes()["run_many"]
+    assert not model.train_program().compiled_sizes()["loop"]
 
 
 def test_steps_per_execution_with_a_source_of_batches() -> None:
@@ -109,7 +109,7 @@ def test_steps_per_execution_with_a_source_of_batches() -> None:
         model.compile("adam", loss, steps_per_execution=steps)
         batches = [(x[i : i + 8], y[i : i + 8]) for i in range(0, 84, 8)]
         histories.append(model.fit(iter(batches), verbose=0).history["loss"])
-        assert bool(model.train_program().compiled_sizes()["run_many"]) == (steps == 4)
+        assert bool(model.train_program().compiled_sizes()["loop"]) == (steps == 4)
     np.testing.assert_allclose(*histories, rtol=1e-5)
 
 

@@ -119,7 +119,7 @@ class StagedProgram(OnDevicesProgram):
         shapes = shapes_of((x, y, weights))
         return StagedBatch(parts, x, y, weights, tuple(sizes or (1,)), shapes)
 
-    def start(self, batch: StagedBatch) -> dict[str, Any]:
+    def step_on(self, batch: StagedBatch) -> dict[str, Any]:
         with scoped(frozen=self.frozen):
             return self._start(self._engines.now(), batch)
 

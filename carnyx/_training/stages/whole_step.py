@@ -48,27 +48,24 @@ class OnDevicesProgram:
         """Steps are not fused: a step is more than one program."""
         return 1
 
-    def run_chunk(self, batches: Any, count: int) -> dict[str, Any]:
-        """Run `count` steps, one after the other, on a stack of batches."""
-        return self.start_chunk(self.put(batches, axis=1), 0, count)
-
-    def start_chunk(self, batches: Any, first: int, end: int) -> dict[str, Any]:
-        """Run the steps of some batches of a stack that was put where it is wanted."""
-        logs: dict[str, Any] = {}
-        for i in range(first, end):
-            logs = self(jax.tree_util.tree_map(lambda v, i=i: v[i], batches))
-        return logs
-
-    def start_one(self, batches: Any, index: int) -> dict[str, Any]:
-        """Run the step of one batch of a stack."""
-        return self.start_chunk(batches, index, index + 1)
-
     def __call__(self, batch: Any) -> dict[str, Any]:
         """Run one step; the store has the new values afterwards."""
         return self.start(self.put(batch))
 
-    def start(self, batch: Any) -> dict[str, Any]:
-        """Run one step on a batch that was put where the program wants it."""
+    def start(self, batches: Any, *places: int) -> dict[str, Any]:
+        """Run the step on a batch, or those on some batches of a stack, that was put
+        where the program wants it."""
+        if not places:
+            return self.step_on(batches)
+        logs: dict[str, Any] = {}
+        end = places[1] if len(places) == 2 else places[0] + 1
+        for i in range(places[0], end):
+            batch = jax.tree_util.tree_map(lambda v, i=i: v[i], batches)
+            logs = self.step_on(self.put(batch))
+        return logs
+
+    def step_on(self, batch: Any) -> dict[str, Any]:
+        """Run one step on a batch that was put."""
         raise NotImplementedError
 
     def captured(self) -> list[Any]:
@@ -112,7 +109,7 @@ class WholeStep(OnDevicesProgram):
         self.step, self.op_by_op = step, op_by_op
         self.compiled = not op_by_op
 
-    def start(self, batch: Any) -> dict[str, Any]:
+    def step_on(self, batch: Any) -> dict[str, Any]:
         store, here = self.held.store, self.placement.last
         values = device_puts(store.ready(), here)
         known = State.to_read(store.variables, values)
