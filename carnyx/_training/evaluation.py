@@ -6,7 +6,7 @@ import collections
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import jax
@@ -84,7 +84,7 @@ class Prediction(Run):
         columns = [_concatenate(column) for column in zip(*fetched, strict=True)]
         return jax.tree_util.tree_unflatten(self.form, columns)
 
-    def _batches(self, program: Any) -> Iterator[Dispatch]:
+    def _batches(self, program: Any) -> Generator[Dispatch]:
         """The batches, each for itself: every one has outputs of its own."""
         over = threading.Event()
         limit = at_most(self.steps, config.max_steps_per_epoch())

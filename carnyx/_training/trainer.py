@@ -209,8 +209,8 @@ class Trainer(Compiling):
         return_dict: bool = False,
     ) -> Any:
         """One step of training; the loss and the metrics are this batch's."""
-        weights = weigh(y, sample_weight, class_weight)
-        return self._on_batch("train_on_batch", x, y, weights, return_dict)
+        data = x, y, sample_weight, class_weight
+        return self._on_batch("train_on_batch", data, return_dict)
 
     @show_user_lines
     def test_on_batch(
@@ -221,13 +221,14 @@ class Trainer(Compiling):
         return_dict: bool = False,
     ) -> Any:
         """One step of evaluation; the loss and the metrics are this batch's."""
-        return self._on_batch("test_on_batch", x, y, sample_weight, return_dict)
+        data = x, y, sample_weight, None
+        return self._on_batch("test_on_batch", data, return_dict)
 
     @show_user_lines
     def predict_on_batch(self, x: object) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         with single_batch("predict_on_batch", self) as settled:
-            feed = _whole(x, None, None)
+            feed = _whole(x)
             if not self.built:  # type: ignore[attr-defined]
                 self._predicted_spec(feed.spec()[0])
             (x, _, _) = next(iter(feed.epoch(0)))
@@ -236,14 +237,12 @@ class Trainer(Compiling):
             outputs = jax.device_get(self.predict_program()(batch))
         return tree.map_structure(lambda v: v[rows], outputs)
 
-    def _on_batch(
-        self, what: str, x: Any, y: Any, weights: Any, return_dict: bool
-    ) -> Any:
+    def _on_batch(self, what: str, data: tuple, return_dict: bool) -> Any:
         """One step, the metrics having been reset."""
         self._need_compiled(what)
         training = what == "train_on_batch"
         with single_batch(what, self) as settled:
-            feed = _whole(x, y, weights)
+            feed = _whole(*data)
             self._prepare(feed.spec(), training, feed.batch_size)
             self._look_at(feed, single=True)
             batch = settled(trimmed(next(iter(feed.epoch(0)))))
@@ -253,7 +252,7 @@ class Trainer(Compiling):
         return logs if return_dict else self._as_list(logs)
 
 
-def _whole(x: Any, y: Any, weights: Any) -> Any:
+def _whole(x: Any, y: Any = None, weight: Any = None, class_weight: Any = None) -> Any:
     """A feed of one batch with all samples."""
     refuse_plain("x", x)
     leaves = [v for v in tree.flatten(x) if v is not None]
@@ -262,4 +261,5 @@ def _whole(x: Any, y: Any, weights: Any) -> Any:
     first = leaves[0]  # a sparse matrix has no length, a list no shape
     shape = getattr(first, "shape", ()) or (len(first),)
     size = max(shape[0], 1)
+    weights = weigh(y, weight, class_weight)
     return adapt(x, y, weights, batch_size=size, shuffle=False)
