@@ -29,7 +29,7 @@ import numpy as np
 from carnyx import _reads, registry
 from carnyx._numbers import REFUSED, as_integer, as_number, plain
 from carnyx._spellings import hint, hint_for_missing
-from carnyx.errors import ArgumentError, UnknownArgumentError
+from carnyx.errors import ArgumentError, ArgumentTypeError, UnknownArgumentError
 
 REQUIRED: Any = inspect.Parameter.empty
 C = TypeVar("C", bound="Configurable")
@@ -62,13 +62,16 @@ class Field:
     def settled(self, instance: object, value: object) -> Any:
         """What an object keeps of the value that it is given."""
         problem, given, value = None, value, plain(value)
+        error: type[ArgumentError] = ArgumentError
         if self.number is not None:
             value = self.number.of(value)
-            problem = _words(self.check, given, self.number) if value is REFUSED else ""
+            if value is REFUSED or value != value:  # NaN is what no field means
+                error = ArgumentTypeError
+                problem = _words(self.check, given, self.number)
         if not problem and self.check and value is not None:
             problem = self.check(value)
         if problem:
-            raise ArgumentError(
+            raise error(
                 f"{type(instance).__name__} got {self.name}={given!r}; "
                 f"expected {problem}."
             )
@@ -215,7 +218,11 @@ class Configurable:
 
     @classmethod
     def from_config(cls: type[C], config: dict[str, Any]) -> C:
-        """An object from what `get_config` gave."""
+        """An object from what `get_config` gave.
+
+        Raises:
+            TypeError: where the class takes no such argument, or no such value.
+        """
         if getattr(cls.get_config, "derived", False):
             config = {k: _revived(cls, k, v) for k, v in config.items()}
         if registry.is_own(cls) and cls._fields:
@@ -225,12 +232,14 @@ class Configurable:
             }
         try:
             return cls(**config)
-        except TypeError as error:
+        except (TypeError, ArgumentError) as error:
+            if not isinstance(error, TypeError):  # as in Keras, whatever was wrong
+                error = ArgumentTypeError(str(error)).with_traceback(None)
             error.add_note(
                 f"while making a {cls.__name__} from its config {config!r}. If the "
                 "class is yours, its get_config() must give what __init__ takes."
             )
-            raise
+            raise error
 
 
 def _takes(cls: type[Configurable], name: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from carnyx.errors import OutOfMemoryError
+from carnyx.errors import ArgumentError, OutOfMemoryError
 from carnyx.typing import DTypeLike, ShapeLike
 
 _SMALL = 1 << 20  # bytes that nobody asks the system about
@@ -31,10 +31,13 @@ def ensure_room(
 
     Raises:
         OutOfMemoryError: where the machine has not as much free.
+        ArgumentError: where a size is negative.
     """
     sizes = _sizes(shape)
     if sizes is None:
         return
+    if min(sizes, default=0) < 0:
+        raise ArgumentError(f"{what} got shape {sizes}; expected sizes of at least 0.")
     needed = math.prod(sizes) * jnp.dtype(dtype).itemsize
     if needed < _SMALL:
         return
@@ -70,7 +73,7 @@ def _sizes(shape: Any) -> tuple[int, ...] | None:
         sizes = tuple(int(size.__index__()) for size in given)
     except (AttributeError, TypeError):  # symbolic, or no size at all
         return None
-    return sizes if min(sizes, default=0) >= 0 else None
+    return sizes
 
 
 def free_bytes() -> int | None:

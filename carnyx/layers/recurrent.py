@@ -115,7 +115,6 @@ class RNN(Layer):
     zero_output_for_mask: bool = field(False)
 
     supports_masking = True
-    use_cudnn: Any = "auto"
     cell_class: type[Layer] | None = None
     input_rank = 3
     # Values of the run, not weights: files and `weights` leave them out.
@@ -285,12 +284,13 @@ class RNN(Layer):
             and cell.compute_dtype == self.compute_dtype
             and cell.activity_regularizer is None
         )
-        if self.use_cudnn is True and not fits:
+        wanted = getattr(self, "use_cudnn", "auto")  # LSTM and GRU let users choose
+        if wanted is True and not fits:
             raise ArgumentError(
                 f"{label(self)} got use_cudnn=True, but unroll, recurrent_dropout in "
                 "training, or a changed cell need the loop over steps; use 'auto'."
             )
-        return fits and self.use_cudnn is not False
+        return fits and wanted is not False
 
     def _held_masks(self, sequences: Tensor, states: Any, training: bool) -> Any:
         if not hasattr(self.cell, "held_masks"):

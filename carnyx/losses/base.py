@@ -9,7 +9,7 @@ from carnyx import dtype_policies, registry, tree
 from carnyx._core import masks
 from carnyx._core.naming import auto_name
 from carnyx.configurable import Configurable, Field, field, one_of
-from carnyx.dtype_policies import check_real, is_float
+from carnyx.dtype_policies import check_real, is_float, refuse_dtype
 from carnyx.errors import ArgumentError
 from carnyx.losses.shapes import fit_weight
 from carnyx.losses.shapes import (
@@ -103,10 +103,16 @@ class Loss(Configurable):
 
     def __post_init__(self) -> None:
         self.name = self.name or auto_name(type(self).__name__)
-        self._given_dtype = self.dtype
+        given = self.dtype
         self.dtype = dtype_policies.get(
-            self.dtype or dtype_policies.standardize_dtype(None)
+            given or dtype_policies.standardize_dtype(None)
         ).compute_dtype
+        self._given_dtype = given
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "dtype" and "_given_dtype" in vars(self):
+            refuse_dtype(self, value)
+        super().__setattr__(name, value)
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carnyx.configurable import field, one_of
+from carnyx.configurable import above_zero, at_least, field, fraction, one_of
 from carnyx.losses import functions
 from carnyx.losses.base import MEAN, REDUCTIONS, Loss
 from carnyx.typing import Axis
@@ -40,7 +40,7 @@ class MeanSquaredLogarithmicError(Loss, of=functions.mean_squared_logarithmic_er
 class Huber(Loss, of=functions.huber):
     """Squared errors up to `delta`, linear ones beyond; see `huber`."""
 
-    delta: float = field(1.0)
+    delta: float = field(1.0, check=above_zero)
     reduction: str | None = _reduction()
     name: str = field("huber_loss")
 
@@ -79,7 +79,7 @@ class BinaryCrossentropy(Loss, of=functions.binary_crossentropy):
     """Cross-entropy of yes-or-no labels; see `binary_crossentropy`."""
 
     from_logits: bool = field(False)
-    label_smoothing: float = field(0.0)
+    label_smoothing: float = field(0.0, check=fraction)
     axis: int = field(-1)
 
 
@@ -88,9 +88,9 @@ class BinaryFocalCrossentropy(Loss, of=functions.binary_focal_crossentropy):
 
     apply_class_balancing: bool = field(False)
     alpha: float = field(0.25)
-    gamma: float = field(2.0)
+    gamma: float = field(2.0, check=at_least(0))
     from_logits: bool = field(False)
-    label_smoothing: float = field(0.0)
+    label_smoothing: float = field(0.0, check=fraction)
     axis: int = field(-1)
 
 
@@ -98,7 +98,7 @@ class CategoricalCrossentropy(Loss, of=functions.categorical_crossentropy):
     """Cross-entropy of one-hot labels; see `categorical_crossentropy`."""
 
     from_logits: bool = field(False)
-    label_smoothing: float = field(0.0)
+    label_smoothing: float = field(0.0, check=fraction)
     axis: int = field(-1)
 
 
@@ -106,9 +106,9 @@ class CategoricalFocalCrossentropy(Loss, of=functions.categorical_focal_crossent
     """`CategoricalCrossentropy` that minds what is hard; see the function."""
 
     alpha: float = field(0.25)
-    gamma: float = field(2.0)
+    gamma: float = field(2.0, check=at_least(0))
     from_logits: bool = field(False)
-    label_smoothing: float = field(0.0)
+    label_smoothing: float = field(0.0, check=fraction)
     axis: int = field(-1)
 
 
@@ -148,8 +148,8 @@ class Dice(Loss, of=functions.dice):
 class Tversky(Loss, of=functions.tversky):
     """`Dice` with weights for missed and false parts; see `tversky`."""
 
-    alpha: float = field(0.5)
-    beta: float = field(0.5)
+    alpha: float = field(0.5, check=at_least(0))
+    beta: float = field(0.5, check=at_least(0))
     reduction: str | None = _reduction()
     name: str = field("tversky")
     axis: Axis = field(None)

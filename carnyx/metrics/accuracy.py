@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from carnyx.configurable import field
+from carnyx.configurable import field, positive
 from carnyx.dtype_policies import standardize_dtype
 from carnyx.losses.shapes import (
     check_alike,
@@ -130,14 +130,14 @@ class SparseCategoricalAccuracy(_MeanOf, of=sparse_categorical_accuracy):
 class TopKCategoricalAccuracy(_MeanOf, of=top_k_categorical_accuracy):
     """The share of classes among the k most likely, targets one-hot."""
 
-    k: int = field(5)
+    k: int = field(5, check=positive)
     name: Any = field("top_k_categorical_accuracy")
 
 
 class SparseTopKCategoricalAccuracy(_MeanOf, of=sparse_top_k_categorical_accuracy):
     """The share of classes among the k most likely, targets class numbers."""
 
-    k: int = field(5)
+    k: int = field(5, check=positive)
     name: Any = field("sparse_top_k_categorical_accuracy")
     dtype: Any = field(None)
     from_sorted_ids: bool = field(False)

@@ -10,6 +10,7 @@ from carnyx._core.naming import auto_name, name_scope, to_snake_case
 from carnyx._core.scope import pure, scoped
 from carnyx._core.variable import Variable
 from carnyx.configurable import Configurable, field
+from carnyx.dtype_policies import refuse_dtype
 from carnyx.errors import ArgumentError
 from carnyx.initializers import InitializerLike
 from carnyx.typing import DTypeLike, Tensor
@@ -52,6 +53,7 @@ class Metric(Configurable):
         self.name = self.name or auto_name(type(self).__name__)
         floatx = dtype_policies.standardize_dtype(None)
         self.dtype = dtype_policies.get(self.dtype or floatx).compute_dtype
+        self._has_dtype = True
 
     # ---- state
 
@@ -91,6 +93,8 @@ class Metric(Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Variable):
             self._track(value)
+        if name == "dtype" and "_has_dtype" in vars(self):
+            refuse_dtype(self, value)
         super().__setattr__(name, value)
 
     def _track(self, variable: Variable) -> None:

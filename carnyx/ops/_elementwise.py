@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from carnyx import config
 from carnyx._core.op import op
 from carnyx.errors import DTypeError
+from carnyx.ops import _safe
 from carnyx.ops._dtypes import tensor, to_float, to_floats
 from carnyx.ops._safe import hypot as hypotenuse
 from carnyx.ops._thin import binary, bitwise, unary
@@ -76,7 +77,6 @@ real = unary(jnp.real, "The real part.")
 imag = unary(jnp.imag, "The imaginary part.")
 conjugate = unary(jnp.conjugate, "The complex conjugate.")
 conj = conjugate
-angle = unary(jnp.angle, "The argument of a complex number, in radians.", to_float)
 isreal = unary(jnp.isreal, "Whether the imaginary part is 0.")
 
 # Questions
@@ -140,10 +140,17 @@ def fabs(x: Tensor) -> Tensor:
 
 
 @op
+def angle(x: Tensor) -> Tensor:
+    """The argument of a complex number, in radians; that of 0 has no gradient."""
+    x = to_float(x)
+    return _safe.arctan2(jnp.imag(x), jnp.real(x))
+
+
+@op
 def arctan2(x1: Tensor, x2: Tensor) -> Tensor:
     """The angle in [-pi, pi] of the point (x2, x1), which is that of x1 / x2."""
     x1, x2 = to_floats(x1, x2)
-    return jnp.arctan2(x1, x2)
+    return _safe.arctan2(x1, x2)
 
 
 @op

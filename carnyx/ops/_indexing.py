@@ -14,6 +14,7 @@ from jax.core import Tracer
 from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
 from carnyx._core.scope import current
+from carnyx._numbers import REFUSED
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import tensor
 from carnyx.ops._thin import reduction
@@ -60,21 +61,31 @@ def get_item(x: Tensor, key: object) -> Tensor:
 
 def _check_integers(x: jax.Array, key: Any) -> None:
     entries = list(key) if isinstance(key, tuple) else [key]
-    plain = int | np.integer | slice | EllipsisType | None
-    if not all(isinstance(entry, plain) for entry in entries) or entries.count(...) > 1:
+    entries = [_as_places(entry) for entry in entries if entry is not None]
+    if REFUSED in entries or entries.count(...) > 1:
         return
-    entries = [entry for entry in entries if entry is not None]
     cut = entries.index(...) if ... in entries else len(entries)
     places = [*enumerate(entries[:cut]), *zip(range(-1, -x.ndim, -1), entries[:cut:-1])]
     for axis, entry in places:
         size = x.shape[axis] if axis < x.ndim else None
         if not isinstance(size, int) or isinstance(entry, slice):
             continue
-        if not -size <= entry < size:
+        wrong = [n for n in entry if not -size <= n < size]
+        if wrong:
             raise ShapeError(
-                f"get_item got the index {entry} for axis {axis} of shape {x.shape}, "
-                f"of size {size}; expected one from {-size} to {size - 1}."
+                f"get_item got the index {wrong[0]} for axis {axis} of shape "
+                f"{x.shape}, of size {size}; expected one from {-size} to {size - 1}."
             )
+
+
+def _as_places(entry: Any) -> Any:
+    """An index as the tuple of places that it takes along one axis."""
+    if isinstance(entry, slice | EllipsisType):
+        return entry
+    if not isinstance(entry, int | np.integer | list | np.ndarray):
+        return REFUSED
+    places = np.asarray(entry)
+    return tuple(places.ravel().tolist()) if places.dtype.kind in "iu" else REFUSED
 
 
 @op

@@ -42,7 +42,6 @@ nansum = reduction(jnp.nansum, "`sum` of the entries that are not NaN.")
 nanprod = reduction(jnp.nanprod, "`prod` of the entries that are not NaN.")
 nanmean = reduction(jnp.nanmean, "`mean` of the entries that are not NaN.", to_float)
 nanvar = reduction(jnp.nanvar, "`var` of the entries that are not NaN.", to_float)
-nanstd = reduction(jnp.nanstd, "`std` of the entries that are not NaN.", to_float)
 nanmedian = reduction(
     jnp.nanmedian, "`median` of the entries that are not NaN.", to_float
 )
@@ -110,6 +109,12 @@ def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """sqrt(var(x)); of equal entries its gradient is 0."""
     return jnp.real(_moment(lambda *a, **k: root(jnp.var(*a, **k)), x, axis, keepdims))
+
+
+@op
+def nanstd(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """`std` of the entries that are not NaN."""
+    return root(jnp.nanvar(to_float(x), axes(axis), keepdims=keepdims))
 
 
 @op

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-__all__ = ["divisor", "hypot", "power", "root"]
+__all__ = ["arctan2", "divisor", "hypot", "power", "root"]
 
 
 def root(x: jax.Array) -> jax.Array:
@@ -23,6 +23,14 @@ def hypot(x1: jax.Array, x2: jax.Array) -> jax.Array:
     x1, x2 = jnp.broadcast_arrays(*map(jnp.asarray, (x1, x2)))
     zero = (x1 == 0) & (x2 == 0)
     return jnp.where(zero, 0, jnp.hypot(jnp.where(zero, 1, x1), x2))
+
+
+def arctan2(x1: jax.Array, x2: jax.Array) -> jax.Array:
+    """The angle of (x2, x1), with gradient 0 at (0, 0), where no direction is known."""
+    x1, x2 = jnp.broadcast_arrays(x1, x2)
+    zero = (x1 == 0) & (x2 == 0)
+    there = jax.lax.stop_gradient(jnp.arctan2(x1, x2))  # 0 or pi, as the signs are
+    return jnp.where(zero, there, jnp.arctan2(x1, jnp.where(zero, 1, x2)))
 
 
 def power(x: jax.Array, exponent: float) -> jax.Array:

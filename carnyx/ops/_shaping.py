@@ -7,12 +7,13 @@ from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
 from carnyx._core.scope import is_tracer
 from carnyx._numbers import REFUSED, as_integer, integer
-from carnyx.errors import ArgumentError, ShapeError
+from carnyx.errors import ArgumentError, ArgumentTypeError, ShapeError
 from carnyx.ops._dtypes import given_dtype, tensor
 from carnyx.ops._thin import axes, named, unary
 from carnyx.typing import Axis, DTypeLike, ShapeLike, Tensor
@@ -108,6 +109,8 @@ def flip(x: Tensor, axis: Axis = None) -> Tensor:
 @op
 def roll(x: Tensor, shift: Any, axis: Axis = None) -> Tensor:
     """x moved on by `shift`; what falls off the end comes in at the start."""
+    if isinstance(shift, float):
+        raise ArgumentTypeError(f"roll got shift={shift!r}; expected an integer.")
     return jnp.roll(tensor(x), shift, axes(axis))
 
 
@@ -123,7 +126,7 @@ def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
         raise ShapeError(f"rot90 got shape {array.shape}; expected two axes or more.")
     if len(axes) != 2 or axes[0] == axes[1]:
         raise ArgumentError(f"rot90 got axes={axes}; expected two different ones.")
-    return jnp.rot90(array, k, (axes[0], axes[1]))
+    return jnp.rot90(array, integer(k, "rot90: k"), (axes[0], axes[1]))
 
 
 @op
@@ -223,7 +226,16 @@ def split(x: Tensor, indices_or_sections: object, axis: int = 0) -> list[Tensor]
     >>> [part.tolist() for part in split([1, 2, 3, 4], [1])]
     [[1], [2, 3, 4]]
     """
-    return jnp.split(tensor(x), _sections(indices_or_sections), axis)
+    x, given = tensor(x), _sections(indices_or_sections)
+    if isinstance(given, int) and not isinstance(x.shape[axis], int):
+        return _equal_parts(x, given, axis)
+    return jnp.split(x, given, axis)
+
+
+def _equal_parts(x: Any, count: int, axis: int) -> list[Any]:
+    """Parts of an axis whose size, a symbol of JAX, is taken to be a multiple."""
+    size = x.shape[axis] // count
+    return [lax.dynamic_slice_in_dim(x, i * size, size, axis) for i in range(count)]
 
 
 def _sections(given: Any) -> Any:

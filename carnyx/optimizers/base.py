@@ -7,6 +7,7 @@ unscale → accumulate → clip → decay → rule → average → constrain.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -20,10 +21,10 @@ from carnyx import registry
 from carnyx._core.naming import auto_name, name_scope
 from carnyx._core.scope import is_tracer, pure
 from carnyx._core.variable import Variable
-from carnyx._numbers import REFUSED, as_number
+from carnyx._numbers import REFUSED, as_number, is_plain
 from carnyx._spellings import OldName
 from carnyx.configurable import Field, above_zero, at_least, field, fraction, positive
-from carnyx.errors import ArgumentError, NotBuiltError
+from carnyx.errors import ArgumentError, ArgumentTypeError, NotBuiltError
 from carnyx.optimizers.on_several import stepped_on_one
 from carnyx.optimizers.schedules import LearningRateSchedule
 from carnyx.optimizers.state import _Stateful
@@ -183,7 +184,7 @@ class Optimizer(_Stateful):
             self.__dict__.get("_tracked", {}).pop(id(held), None)
             self._learning_rate = value if callable(value) else self._number(value)
         elif callable(held):
-            raise ArgumentError(
+            raise ArgumentTypeError(
                 f"Cannot set learning_rate={value!r}: {self.name!r} was made with the "
                 f"schedule {held!r}. Make the optimizer with a number to set it later."
             )
@@ -198,7 +199,7 @@ class Optimizer(_Stateful):
 
     def _number(self, value: Any) -> Any:
         number = as_number(getattr(value, "value", value))
-        if number is REFUSED:
+        if number is REFUSED or (is_plain(number) and not math.isfinite(number)):
             raise ArgumentError(
                 f"{type(self).__name__} got learning_rate={value!r}; expected a "
                 "number, a LearningRateSchedule, or a function of nothing."

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from carnyx import registry
-from carnyx.configurable import Configurable, above_zero, field
+from carnyx.configurable import Configurable, above_zero, at_least, field
 from carnyx.dtype_policies import standardize_dtype
 from carnyx.errors import ArgumentError
 from carnyx.typing import Config, Tensor
@@ -80,6 +80,11 @@ class PiecewiseConstantDecay(LearningRateSchedule):
                 f"PiecewiseConstantDecay got {len(self.boundaries)} boundaries and "
                 f"{len(self.values)} values; expected one value more than boundaries."
             )
+        if sorted(self.boundaries) != list(self.boundaries):
+            raise ArgumentError(
+                f"PiecewiseConstantDecay got boundaries={self.boundaries!r}; expected "
+                "them in rising order."
+            )
 
     def __call__(self, step: Tensor) -> Tensor:
         step = jnp.asarray(getattr(step, "value", step))
@@ -127,7 +132,7 @@ class CosineDecay(LearningRateSchedule):
     alpha: float = field(0.0)
     name: str = field("CosineDecay")
     warmup_target: float | None = field(None)
-    warmup_steps: int = field(0)
+    warmup_steps: int = field(0, check=at_least(0))
 
     def __call__(self, step: Any) -> Tensor:
         step, start = as_float(step), self.initial_learning_rate
@@ -153,7 +158,7 @@ class CosineDecayRestarts(LearningRateSchedule):
 
     initial_learning_rate: float = field()
     first_decay_steps: int = field(check=above_zero)
-    t_mul: float = field(2.0)
+    t_mul: float = field(2.0, check=above_zero)
     m_mul: float = field(1.0)
     alpha: float = field(0.0)
     name: str = field("SGDRDecay")

@@ -46,14 +46,15 @@ def serialize_keras_object(obj: Any) -> Any:
         ArgumentError: for an object without `get_config`.
 
     >>> serialize_keras_object((1, {"a": None}))
-    [1, {'a': None}]
+    (1, {'a': None})
     """
     if obj is None or isinstance(obj, str | bool | int | float):
         return obj
     if isinstance(obj, dict):
         return {str(k): serialize_keras_object(v) for k, v in obj.items()}
     if isinstance(obj, list | tuple):
-        return [serialize_keras_object(v) for v in obj]
+        values = [serialize_keras_object(v) for v in obj]
+        return tuple(values) if isinstance(obj, tuple) else values
     if isinstance(obj, dtype_policies.DTypePolicy):
         return dtype_policies.serialize(obj)
     for kind in _KINDS:

@@ -210,6 +210,10 @@ ROWS = [
 ]
 
 
+# Ops whose gradient is 0 at 0, where that of Keras is NaN.
+ZERO_NOT_NAN = {"angle", "nanstd"}
+
+
 def check_same(mine, theirs):
     mine, theirs = jax.tree.leaves(mine), jax.tree.leaves(theirs)
     assert len(mine) == len(theirs)
@@ -253,7 +257,12 @@ def test_values_dtypes_and_gradients_are_those_of_keras(row):
         my_total, floats = total_of_floats(mine, args, kwargs)
         their_total, _ = total_of_floats(theirs, args, kwargs)
         both = jax.jit(lambda x: (jax.grad(my_total)(x), jax.grad(their_total)(x)))
-        check_same(*both(floats))
+        mine, theirs = both(floats)
+        if name in ZERO_NOT_NAN:
+            theirs = [
+                jnp.where(jnp.isnan(g) & (m == 0), 0, g) for m, g in zip(mine, theirs)
+            ]
+        check_same(mine, theirs)
 
 
 def test_every_name_has_a_row():
