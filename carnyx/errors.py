@@ -16,7 +16,7 @@
     ├── NotCompiledError    (ValueError)    training before `compile`
     ├── DataError           (ValueError)    batches that do not fit the model
     ├── OutOfMemoryError    (MemoryError)   an array larger than what is free
-    ├── DeviceError         (RuntimeError)  a device that is not there
+    ├── DeviceError (RuntimeError, ValueError)  a device that is not there
     ├── ProcessError        (RuntimeError)  another process that died or failed
     ├── FileError           (OSError, ValueError)  a file missing, damaged or refused
     │   └── MissingFileError (FileNotFoundError)  a file that is not there
@@ -104,7 +104,7 @@ class OutOfMemoryError(CarnyxError, MemoryError):
     """An array that is larger than the memory that is free; it was not made."""
 
 
-class DeviceError(CarnyxError, RuntimeError):
+class DeviceError(CarnyxError, RuntimeError, ValueError):
     """A device that is not there."""
 
 

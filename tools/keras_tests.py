@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pytest  # noqa: E402
@@ -261,7 +262,8 @@ _PRIVATE = re.compile(
     r"|got an unexpected keyword argument '_"
     r"|\._[a-z]\w*\(\) (takes|got|missing)|needs Orbax|No module named"
     rf"|has no attribute 'quantization_mode'|{_REFUSED}"
-    r"|'symbolic_call' to be called|<Mock |<class '__main__\._[A-Z]"
+    r"|AttributeError: _[a-z]|'symbolic_call' to be called|<Mock "
+    r"|<class '__main__\._[A-Z]"
     r"|cannot import name 'get_data_adapter'"
 )
 # Parts of the vocabulary that are still to come; a test of one does not count.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from carnyx._core.scope import current, scoped
 from carnyx.errors import ArgumentError
@@ -65,14 +66,48 @@ def current_path() -> str:
     return "/".join(current().path)
 
 
-def name_scope(name: str, **_keras: object):  # noqa: ANN201 - a context manager
+class name_scope:
     """Within it, paths of new variables begin with `name`.
+
+    Args:
+        caller: whose scope it is; inside a scope of the same name and caller it adds
+            nothing, unless `deduplicate` is False.
+        override_parent: a path to begin with, in place of that of the scopes around.
 
     >>> from carnyx import Variable
     >>> with name_scope("block"):
     ...     Variable(0.0, name="gain").path
     'block/gain'
     """
-    if not isinstance(name, str):
-        raise ArgumentError(f"name_scope got {name!r}; expected text.")
-    return scoped(path=(*current().path, name))
+
+    def __init__(
+        self,
+        name: str,
+        caller: object = None,
+        deduplicate: bool = True,
+        override_parent: str | None = None,
+    ) -> None:
+        if not isinstance(name, str):
+            raise ArgumentError(f"name_scope got {name!r}; expected text.")
+        self.name, self.caller = name, caller
+        self.deduplicate, self.override_parent = deduplicate, override_parent
+        self._entered: list[Any] = []
+
+    def __enter__(self) -> name_scope:
+        outer = current()
+        path = (*self._parent(outer.path), self.name)
+        if self.deduplicate and self.caller is not None:
+            again = self.caller is outer.caller and outer.path[-1:] == (self.name,)
+            path = outer.path if again else path
+        scope = scoped(path=path, caller=self.caller)
+        scope.__enter__()
+        self._entered.append(scope)
+        return self
+
+    def _parent(self, around: tuple[str, ...]) -> tuple[str, ...]:
+        if self.override_parent is None:
+            return around
+        return tuple(name for name in self.override_parent.split("/") if name)
+
+    def __exit__(self, *error: Any) -> None:
+        self._entered.pop().__exit__(*error)

@@ -130,6 +130,7 @@ class Context(NamedTuple):
     device: Any = None  # tag for nodes made inside a device scope
     frozen: Any = None  # what is trainable as of `compile`
     path: tuple[str, ...] = ()  # names of the scopes around
+    caller: Any = None  # whose scope the innermost of them is
     layer: Any = None  # the innermost layer being called or built
     born: Any = None  # list of layers, variables and generators made in it
     watch: Any = None  # is told of every operation and layer called: see checks

@@ -56,6 +56,7 @@ class KerasTensor(Operators):
             )
         self.name = name or auto_name(type(self).__name__)
         self.record_history = record_history
+        self._truth: bool | None = None
         self.node: Node | None = None
         self.node_index = 0
         self.tensor_index = 0
@@ -134,8 +135,27 @@ class KerasTensor(Operators):
             GraphError,  # of a TypeError, JAX would make one of its own
         )
 
+    # Where Python asks about equality, as `x in [a, b]` does, the answer is whether
+    # they are one tensor.
+
+    def __eq__(self, other: Any) -> Any:
+        outcome = OPS["equal"](self, other)
+        if isinstance(other, KerasTensor):
+            outcome._truth = self is other
+        return outcome
+
+    def __ne__(self, other: Any) -> Any:
+        outcome = OPS["not_equal"](self, other)
+        if isinstance(other, KerasTensor):
+            outcome._truth = self is not other
+        return outcome
+
+    __hash__ = object.__hash__
+
     def __bool__(self) -> bool:
-        raise self._refuse("used as True or False")
+        if self._truth is None:
+            raise self._refuse("used as True or False")
+        return self._truth
 
     def __float__(self) -> float:
         raise self._refuse("made a number")

@@ -19,7 +19,7 @@ from carnyx._core.operators import Operators
 from carnyx._core.scope import current, is_tracer, note_birth, scoped
 from carnyx._numbers import REFUSED, as_integer, check_narrow
 from carnyx.dtype_policies import is_float, standardize_dtype
-from carnyx.errors import ArgumentError, DTypeError, ShapeError
+from carnyx.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from carnyx.typing import DTypeLike
 
 
@@ -329,6 +329,11 @@ class Variable(Operators):
         return int(self._number())
 
     def __bool__(self) -> bool:
+        if self.shape:
+            raise ArgumentTypeError(
+                f"{self!r} has more than one value, so it cannot be used as True or "
+                "False. Use ops.any or ops.all."
+            )
         return bool(self._number())
 
     def __index__(self) -> int:
