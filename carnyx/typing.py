@@ -9,6 +9,15 @@ from typing import Any, Protocol, TypeAlias
 Tensor: TypeAlias = Any
 """A `jax.Array`, anything that becomes one, or a symbolic `KerasTensor`."""
 
+Tensors: TypeAlias = Any
+"""Tensors, alone or in lists, tuples and dicts of any depth."""
+
+TensorIndex: TypeAlias = Any
+"""What may stand in brackets: integers, slices, None, `...`, tensors, or a tuple."""
+
+ArrayLike: TypeAlias = Any
+"""Numbers and arrays that are an op's options: nothing is recorded of them."""
+
 Shape: TypeAlias = tuple[int | None, ...]
 """A static shape; None is a size that is not known yet."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,9 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
 
     Given arrays it computes; variables are read; given a symbolic tensor, anywhere in
     nested arguments, it records a node whose output shape is inferred by tracing.
+
+    What its annotations call a tensor, or a function of tensors, is an operand; all
+    else configures the op, which is how a graph's record tells them apart.
 
     Args:
         name: the public name, where it is not the function's.
@@ -59,9 +63,21 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
         return out
 
     call.op_name = public  # type: ignore[attr-defined]
+    call.operands = _operands(fn)  # type: ignore[attr-defined]
     call.__name__ = public
     OPS[public] = registry.mark_own(call)
     return call
+
+
+def _operands(fn: Callable[..., Any]) -> frozenset[str]:
+    """The parameters that a call of the op is made on."""
+    parameters = inspect.signature(fn).parameters.values()
+    any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return frozenset(
+        p.name
+        for p in parameters
+        if "Tensor" in str(p.annotation) or (any_number and p.kind is p.VAR_KEYWORD)
+    )
 
 
 def record(call: OpCall, args: tuple, kwargs: dict[str, Any]) -> Any:

@@ -44,37 +44,10 @@ _WITHOUT_CLASS = frozenset(
     "bartlett blackman extract_patches_3d hamming hanning kaiser rearrange".split()
 )
 
-# Parameters that Keras's classes take in `call`; all others are their constructor's.
-_CALLED = frozenset(
-    "f xs elements init elems loop_vars init_val pred true_fn false_fn index branches "
-    "operands variable x indices values inputs updates start_indices a b fun primals "
-    "tangents abs_ angle data segment_ids targets predictions y query key value bias "
-    "mask scale kernel depthwise_kernel pointwise_kernel target output x1 x2 "
-    "target_length output_length sequence_lengths start stop step condition "
-    "condlist choicelist default sorted_sequence q array constant_values images image1 "
-    "image2 coordinates transform start_points end_points translation mean "
-    "variance gamma".split()
-)
-_EXCEPTIONS: dict[str, dict[str, bool]] = {
-    "digitize": {"bins": True},
-    "isclose": {"rtol": True, "atol": True},
-    "average": {"weights": True},
-    "full_like": {"fill_value": True},
-    "batch_normalization": {"offset": True},
-    "layer_normalization": {"beta": True},
-    "einsum": {"kwargs": True},
-    "full": {"fill_value": True},
-    "trapezoid": {"x": False},
-    "squareplus": {"b": False},
-    "scatter": {"shape": False},
-    "scale_and_translate": {"output_shape": True},
-}
 
-
-def _is_called(op_name: str, parameter: str) -> bool:
-    exceptions = _EXCEPTIONS.get(op_name, {})
-    own = module_of(op_name) == _OWN
-    return own or exceptions.get(parameter, parameter in _CALLED)
+def _is_called(fn: Any, parameter: str) -> bool:
+    """Whether Keras's class takes it in `call`; all others are its constructor's."""
+    return module_of(fn.op_name) == _OWN or parameter in fn.operands
 
 
 def class_name_of(op_name: str) -> str:
@@ -109,9 +82,9 @@ def op_record(operation: OpCall, node: Node) -> tuple[dict[str, Any], list, dict
     for p, value in bound.arguments.items():
         kind = signature.parameters[p].kind
         if kind is inspect.Parameter.VAR_KEYWORD:
-            place = kwargs if _is_called(name, p) else config
+            place = kwargs if _is_called(operation.fn, p) else config
             place |= {k: registry.serialize_keras_object(v) for k, v in value.items()}
-        elif not _is_called(name, p):
+        elif not _is_called(operation.fn, p):
             config[p] = registry.serialize_keras_object(value)
         elif kind is inspect.Parameter.VAR_POSITIONAL:
             args += value
@@ -169,7 +142,7 @@ def _bound(fn: Any, args: tuple, named: dict[str, Any]) -> inspect.BoundArgument
             values[p], waiting = tuple(waiting), []
         elif p in named:
             values[p] = named.pop(p)
-        elif waiting and _is_called(fn.op_name, p):
+        elif waiting and _is_called(fn, p):
             values[p] = waiting.pop(0)
     if waiting or named:
         raise GraphError(

@@ -133,7 +133,7 @@ def dot_product_attention(
     value: Tensor,
     bias: Tensor | None = None,
     mask: Tensor | None = None,
-    scale: float | None = None,
+    scale: float | Tensor | None = None,
     is_causal: bool = False,
     flash_attention: bool | None = None,
     attn_logits_soft_cap: float | None = None,

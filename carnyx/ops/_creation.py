@@ -18,7 +18,7 @@ from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError, DTypeError, ShapeError
 from carnyx.ops._dtypes import as_dtype, given_dtype, result_type, tensor
 from carnyx.ops._thin import named
-from carnyx.typing import DTypeLike, ShapeLike, Tensor
+from carnyx.typing import ArrayLike, DTypeLike, ShapeLike, Tensor
 
 # fmt: off
 __all__ = [
@@ -180,7 +180,7 @@ def logspace(
     stop: Tensor,
     num: int = 50,
     endpoint: bool = True,
-    base: Tensor = 10,
+    base: ArrayLike = 10,
     dtype: DTypeLike = None,
     axis: int = 0,
 ) -> Tensor:

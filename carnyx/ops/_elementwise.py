@@ -11,7 +11,7 @@ from carnyx.ops import _safe
 from carnyx.ops._dtypes import tensor, to_float, to_floats
 from carnyx.ops._safe import hypot as hypotenuse
 from carnyx.ops._thin import binary, bitwise, unary
-from carnyx.typing import Tensor
+from carnyx.typing import ArrayLike, Tensor
 
 # fmt: off
 __all__ = [
@@ -185,7 +185,7 @@ def ldexp(x1: Tensor, x2: Tensor) -> Tensor:
 
 
 @op
-def clip(x: Tensor, x_min: Tensor, x_max: Tensor) -> Tensor:
+def clip(x: Tensor, x_min: ArrayLike, x_max: ArrayLike) -> Tensor:
     """min(max(x, x_min), x_max)."""
     x = tensor(x)
     x = x.astype("int32") if x.dtype == bool else x  # as Keras: no clipped booleans
@@ -228,8 +228,8 @@ def nan_to_num(
 def isclose(
     x1: Tensor,
     x2: Tensor,
-    rtol: float = 1e-5,
-    atol: float = 1e-8,
+    rtol: float | Tensor = 1e-5,
+    atol: float | Tensor = 1e-8,
     equal_nan: bool = False,
 ) -> Tensor:
     """Whether |x1 - x2| <= atol + rtol |x2|, entry by entry."""

@@ -18,7 +18,7 @@ from carnyx._numbers import REFUSED
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import tensor
 from carnyx.ops._thin import reduction
-from carnyx.typing import Tensor
+from carnyx.typing import ArrayLike, Tensor, TensorIndex
 
 # fmt: off
 __all__ = [
@@ -47,7 +47,7 @@ def _known(x: Tensor, name: str, instead: str) -> jax.Array:
 
 
 @op
-def get_item(x: Tensor, key: object) -> Tensor:
+def get_item(x: Tensor, key: TensorIndex) -> Tensor:
     """x[key].
 
     An integer beyond the end is the last one, as everywhere in JAX; of a symbolic
@@ -232,7 +232,10 @@ def unique(
 
 @op
 def bincount(
-    x: Tensor, weights: Tensor = None, minlength: int = 0, sparse: bool = False
+    x: Tensor,
+    weights: ArrayLike | None = None,
+    minlength: int = 0,
+    sparse: bool = False,
 ) -> Any:
     """How often each of 0, 1, 2, … occurs in x (in each row of a matrix).
 

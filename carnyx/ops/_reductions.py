@@ -11,7 +11,7 @@ from carnyx.ops._dtypes import float_dtype, given_dtype, result_type, tensor, to
 from carnyx.ops._once import once
 from carnyx.ops._safe import root
 from carnyx.ops._thin import axes, named, reduction
-from carnyx.typing import Axis, DTypeLike, Tensor
+from carnyx.typing import ArrayLike, Axis, DTypeLike, Tensor
 
 # fmt: off
 __all__ = [
@@ -142,7 +142,9 @@ def corrcoef(x: Tensor) -> Tensor:
 
 
 @op
-def trapezoid(y: Tensor, x: Tensor = None, dx: Tensor = 1.0, axis: int = -1) -> Tensor:
+def trapezoid(
+    y: Tensor, x: ArrayLike | None = None, dx: ArrayLike = 1.0, axis: int = -1
+) -> Tensor:
     """The integral of y by the trapezoidal rule, at the points x or `dx` apart."""
     x = None if x is None else tensor(x)
     return jnp.trapezoid(tensor(y), x, tensor(dx), axis)

@@ -23,7 +23,7 @@ __all__ = [
 ]
 # fmt: on
 
-Pair = tuple[Tensor, Tensor]
+TensorPair = tuple[Tensor, Tensor]
 
 
 def _complex(x: Sequence[Tensor]) -> jax.Array:
@@ -42,36 +42,36 @@ def _complex(x: Sequence[Tensor]) -> jax.Array:
     return lax.complex(real, imag)
 
 
-def _pair(z: jax.Array) -> Pair:
+def _pair(z: jax.Array) -> TensorPair:
     return z.real, z.imag
 
 
 @op
-def fft(x: Pair) -> Pair:
+def fft(x: TensorPair) -> TensorPair:
     """The discrete Fourier transform over the last axis."""
     return _pair(jnp.fft.fft(_complex(x)))
 
 
 @op
-def fft2(x: Pair) -> Pair:
+def fft2(x: TensorPair) -> TensorPair:
     """The Fourier transform over the last two axes."""
     return _pair(jnp.fft.fft2(_complex(x)))
 
 
 @op
-def ifft2(x: Pair) -> Pair:
+def ifft2(x: TensorPair) -> TensorPair:
     """The inverse of `fft2`."""
     return _pair(jnp.fft.ifft2(_complex(x)))
 
 
 @op
-def rfft(x: Tensor, fft_length: int | None = None) -> Pair:
+def rfft(x: Tensor, fft_length: int | None = None) -> TensorPair:
     """The Fourier transform of real numbers: frequencies 0 to n / 2."""
     return _pair(jnp.fft.rfft(to_float(x), fft_length))
 
 
 @op
-def irfft(x: Pair, fft_length: int | None = None) -> Tensor:
+def irfft(x: TensorPair, fft_length: int | None = None) -> Tensor:
     """The inverse of `rfft`."""
     return jnp.fft.irfft(_complex(x), fft_length)
 
@@ -131,7 +131,7 @@ def stft(
     fft_length: int,
     window: object = "hann",
     center: bool = True,
-) -> Pair:
+) -> TensorPair:
     """Fourier transforms of windowed, overlapping frames.
 
     Shapes: (…, n) -> (…, frames, fft_length / 2 + 1), twice
@@ -158,7 +158,7 @@ def stft(
 
 @op
 def istft(
-    x: Pair,
+    x: TensorPair,
     sequence_length: int,
     sequence_stride: int,
     fft_length: int,

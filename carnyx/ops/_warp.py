@@ -184,7 +184,7 @@ def elastic_transform(
 @op
 def scale_and_translate(
     images: Tensor,
-    output_shape: Sequence[int],
+    output_shape: Sequence[int] | Tensor,
     scale: Tensor,
     translation: Tensor,
     spatial_dims: Sequence[int],

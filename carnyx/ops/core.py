@@ -16,7 +16,7 @@ from carnyx._core.variable import Variable
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError
 from carnyx.ops._dtypes import as_dtype, given_dtype, tensor
-from carnyx.typing import DTypeLike, ShapeLike, Tensor
+from carnyx.typing import DTypeLike, ShapeLike, Tensor, Tensors
 
 # fmt: off
 __all__ = [
@@ -32,13 +32,13 @@ __all__ = [
 
 
 @op
-def map(f: Callable[..., Any], xs: Tensor) -> Any:
+def map(f: Callable[[Tensor], Tensors], xs: Tensor) -> Any:
     """f of each part along the first axis, one after another, stacked."""
     return lax.map(f, xs)
 
 
 @op
-def vectorized_map(function: Callable[..., Any], elements: object) -> Any:
+def vectorized_map(function: Callable[..., Any], elements: Tensors) -> Any:
     """`function` of each part along the first axis, all at once, stacked.
 
     >>> vectorized_map(lambda row: row.sum(), jnp.ones((2, 3))).tolist()
@@ -49,8 +49,8 @@ def vectorized_map(function: Callable[..., Any], elements: object) -> Any:
 
 @op
 def scan(
-    f: Callable[..., Any],
-    init: object,
+    f: Callable[[Tensors, Tensors], tuple[Tensors, Tensors]],
+    init: Tensors,
     xs: Tensor | None = None,
     length: int | None = None,
     reverse: bool = False,
@@ -73,7 +73,10 @@ def scan(
 
 @op
 def associative_scan(
-    f: Callable[..., Any], elems: object, reverse: bool = False, axis: int = 0
+    f: Callable[[Tensors, Tensors], Tensors],
+    elems: Tensors,
+    reverse: bool = False,
+    axis: int = 0,
 ) -> Any:
     """All partial results of the associative `f` along `axis`, in parallel.
 
@@ -86,7 +89,7 @@ def associative_scan(
 def while_loop(
     cond: Callable[..., Any],
     body: Callable[..., Any],
-    loop_vars: object,
+    loop_vars: Tensors,
     maximum_iterations: int | None = None,
 ) -> Any:
     """`loop_vars = body(*loop_vars)` as long as `cond(*loop_vars)`."""
@@ -111,21 +114,23 @@ def while_loop(
 
 @op
 def fori_loop(
-    lower: int, upper: int, body_fun: Callable[..., Any], init_val: object
+    lower: int, upper: int, body_fun: Callable[..., Any], init_val: Tensors
 ) -> Any:
     """`val = body_fun(i, val)` for i from `lower` to `upper` - 1."""
     return lax.fori_loop(lower, upper, body_fun, init_val)
 
 
 @op
-def cond(pred: Tensor, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
+def cond(
+    pred: Tensor, true_fn: Callable[[], Tensors], false_fn: Callable[[], Tensors]
+) -> Any:
     """`true_fn()` where `pred`, else `false_fn()`; one of them runs."""
     return lax.cond(pred, true_fn, false_fn)
 
 
 @op
 def switch(
-    index: Tensor, branches: Sequence[Callable[..., Any]], *operands: Any
+    index: Tensor, branches: Sequence[Callable[..., Tensors]], *operands: Tensors
 ) -> Any:
     """`branches[index](*operands)`, the index clamped to what there is."""
     return lax.switch(index, branches, *operands)
@@ -272,7 +277,9 @@ def scatter_update(
 
 
 @op
-def slice(inputs: Tensor, start_indices: Sequence[Any], shape: ShapeLike) -> Tensor:
+def slice(
+    inputs: Tensor, start_indices: Sequence[int | Tensor], shape: ShapeLike
+) -> Tensor:
     """The block of `shape` that begins at `start_indices`; -1: up to the end."""
     x = tensor(inputs)
     sizes = [
@@ -283,7 +290,7 @@ def slice(inputs: Tensor, start_indices: Sequence[Any], shape: ShapeLike) -> Ten
 
 @op
 def slice_update(
-    inputs: Tensor, start_indices: Sequence[Any], updates: Tensor
+    inputs: Tensor, start_indices: Sequence[int | Tensor], updates: Tensor
 ) -> Tensor:
     """`inputs` with the block `updates` written at `start_indices`."""
     x = tensor(inputs)

@@ -16,7 +16,7 @@ from carnyx.ops._dtypes import tensor, to_float, to_floats
 from carnyx.ops._once import once
 from carnyx.ops._safe import power, root
 from carnyx.ops._thin import axes as hashable
-from carnyx.typing import Axis, Tensor
+from carnyx.typing import Axis, Tensor, Tensors
 
 # fmt: off
 __all__ = [
@@ -193,7 +193,10 @@ def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
 
 @op
 def jvp(
-    fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False
+    fun: Callable[..., Tensors],
+    primals: Tensors,
+    tangents: Tensors,
+    has_aux: bool = False,
 ) -> Any:
     """`fun(*primals)`, its derivative along `tangents`, and what else `fun` returns."""
     arrays = (jax.tree.map(tensor, tuple(a)) for a in (primals, tangents))
