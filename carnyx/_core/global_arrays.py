@@ -52,6 +52,14 @@ def on_host(value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
+def all_copied(values: Sequence[Any]) -> list[Any]:
+    """The same arrays in memory of their own; of one process's, in one call."""
+    if any(map(is_shared, values)):
+        return [copied(value) for value in values]
+    places = [value.sharding for value in values]
+    return jax.device_put(list(values), places, may_alias=False)
+
+
 def copied(value: Any) -> Any:
     """The same array in memory of its own; sends nothing."""
     if not is_shared(value):

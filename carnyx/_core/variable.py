@@ -390,10 +390,11 @@ class Store:
         if empty:
             refuse(empty)
         for variable in changed:
-            value = variable.settle(self.placed)
-            if variable._lent:  # jnp.copy would compile once a shape
-                variable._value = global_arrays.copied(value)
-                variable._lent = False
+            variable.settle(self.placed)
+        lent = [v for v in changed if v._lent]  # jnp.copy would compile once a shape
+        copies = global_arrays.all_copied([v._value for v in lent])
+        for variable, copy in zip(lent, copies, strict=True):
+            variable._value, variable._lent = copy, False
 
     def take(self, values: Sequence[Any]) -> None:
         """What a program gave back."""
@@ -449,6 +450,9 @@ def as_array(
     value: object, dtype: DTypeLike, copy: bool = False, name: str = "A variable"
 ) -> Any:
     """A JAX array of that dtype; host data is moved without compiling a program."""
+    if isinstance(value, jax.Array) and not copy and value.dtype == dtype:
+        if not getattr(value, "weak_type", False):
+            return value  # as jnp.asarray would, after much longer
     if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):
         return jnp.array(value, dtype) if copy else jnp.asarray(value, dtype)
     value, dtype = np.asarray(value), jnp.dtype(dtype)

@@ -9,7 +9,8 @@ from carnyx import metrics as metrics_lib
 from carnyx._core.placement import current_placement
 from carnyx._training.compiled_loss import CompiledLoss
 from carnyx._training.compiled_metrics import CompiledMetrics
-from carnyx._training.state import Frozen, HeldState
+from carnyx._training.state import HeldState
+from carnyx._training.trainable import Frozen
 
 
 class Compiled:

@@ -24,6 +24,7 @@ from carnyx._training.stages.placements import InnerPlacement
 from carnyx._training.stages.plan import Plan
 from carnyx._training.state import HeldState, TrainState
 from carnyx._training.steps import Steps
+from carnyx._training.trainable import check_optimizer
 from carnyx.distribution.pipeline import Pipeline
 from carnyx.errors import ArgumentError
 
@@ -165,25 +166,12 @@ class ModelPrograms(Steps):
                 self.metrics_variables,
             )
         if slots and not simple:
-            self._check_optimizer(parts.trainable_variables)
-        held, same = compiled.held, HeldState.key_of(parts)
-        if held is None or held.key != same or held.placement is not placement:
+            check_optimizer(self.optimizer, parts.trainable_variables, self.name)  # type: ignore[attr-defined]
+        held = compiled.held
+        if held is None or not held.fits(parts, placement):
             held = compiled.held = HeldState(parts, placement)
             compiled.programs.clear()
         return held
-
-    def _check_optimizer(self, trainable: list[Any]) -> None:
-        """Whether the optimizer was built on what is to be trained."""
-        known = {id(v) for v in self.optimizer._trainable_variables}
-        other = [v.path for v in trainable if id(v) not in known]
-        if other or len(trainable) != len(known):
-            raise ArgumentError(
-                f"The optimizer {self.optimizer.name!r} was built for {len(known)} "
-                f"trainable variables, and {self.name!r} has {len(trainable)}"  # type: ignore[attr-defined]
-                + (f", among them {other[:3]}" if other else "")
-                + ": it is of another model, or layers were added, frozen or unfrozen "
-                "since. Call compile() with a new optimizer."
-            )
 
     def _tell_of_trainable(self) -> None:
         """Warn where `trainable` was set after `compile`, and is not in force."""
@@ -191,20 +179,9 @@ class ModelPrograms(Steps):
         if compiled.told_of == structure.version():
             return
         compiled.told_of = structure.version()
-        others = compiled.frozen.others()
-        inside = {id(v) for x in others if hasattr(x, "call") for v in x.variables}
-        names = [
-            x.name if hasattr(x, "call") else x.path
-            for x in others
-            if id(x) not in inside
-        ]
-        if names:
-            warnings.warn(
-                f"trainable of {names[:5]}{' …' if names[5:] else ''} was changed "
-                f"after {self.name!r} was compiled, and is not in force: training "  # type: ignore[attr-defined]
-                "goes by what it was at compile(). Call compile() again.",
-                stacklevel=4,
-            )
+        said = compiled.frozen.changed(self.name)  # type: ignore[attr-defined]
+        if said:
+            warnings.warn(said, stacklevel=4)
 
     def training_variables(self) -> list[Any]:
         """What a training step changes, metrics apart: weights, buffers, seeds, the
@@ -302,6 +279,4 @@ class ModelPrograms(Steps):
         if stateful_steps.is_simple(self, "train_step"):
             stateful_steps.finish(self)
             return
-        with scoped(frozen=self._need_compiled("fit").frozen):
-            trainable = self.trainable_variables  # type: ignore[attr-defined]
-        self.optimizer.finalize_variable_values(trainable)
+        self.optimizer.finalize_variable_values(self._held().parts.trainable_variables)

@@ -13,6 +13,7 @@ from carnyx._core.placement import Placement, peek_settled
 from carnyx._core.scope import scoped
 from carnyx._core.traces import Traces, Variants
 from carnyx._core.variable import Variable
+from carnyx._training.state import are_identical
 
 
 class PredictProgram:
@@ -43,14 +44,9 @@ class PredictProgram:
         placement: Placement | None,
     ) -> bool:
         """Whether it is for these variables, on these devices."""
-        flat = [*variables[0], *variables[1]]
-        return (
-            self.compiled is not eager
-            and (eager or self.placement is placement)
-            and len(flat) == len(self.flat)
-            and all(a is b for a, b in zip(flat, self.flat, strict=True))
-            and len(variables[0]) == len(self.variables[0])
-        )
+        same = all(map(are_identical, variables, self.variables))
+        here = eager or self.placement is placement
+        return same and here and self.compiled is not eager
 
     def run(
         self, traces: Traces, values: list[Any], captured: list[Any], batch: object

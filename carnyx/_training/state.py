@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -21,39 +22,9 @@ class TrainState(NamedTuple):
     metrics_variables: list[Any]
 
 
-class Frozen:
-    """What may be trained, as of `compile`.
-
-    Setting `trainable` afterwards is for the next `compile`, perhaps of another model
-    that shares layers (a discriminator, compiled and then frozen inside a GAN).
-    """
-
-    def __init__(self) -> None:
-        self._flags: list[tuple[Any, bool]] = []
-        self._known: dict[int, bool] = {}
-
-    def take(self, model: Any) -> None:
-        """Remember what is not known yet; layers and variables made later, too."""
-        for item in (*model._flatten_layers(), *model.variables):
-            if id(item) not in self._known:
-                self._flags.append((item, item._trainable))
-                self._known[id(item)] = item._trainable
-
-    def of(self, item: Any) -> bool:
-        """Whether a layer or variable is trainable."""
-        known = self._known.get(id(item))
-        return item._trainable if known is None else known
-
-    def others(self) -> list[Any]:
-        """Layers and variables of which `trainable` is another now."""
-        return [item for item, flag in self._flags if item._trainable is not flag]
-
-    def __getstate__(self) -> list[tuple[Any, bool]]:
-        return self._flags  # in a copy, ids are others
-
-    def __setstate__(self, flags: list[tuple[Any, bool]]) -> None:
-        self._flags = flags
-        self._known = {id(item): flag for item, flag in flags}
+def are_identical(some: Sequence[Variable], others: Sequence[Variable]) -> bool:
+    """Whether two lists have the same variables, whose `==` compares elements."""
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 class HeldState:
@@ -69,7 +40,6 @@ class HeldState:
     def __init__(self, parts: TrainState, placement: Placement | None = None) -> None:
         self.parts, self.placement = parts, placement
         flat = [v for part in parts for v in part]
-        self.key = tuple(id(v) for v in flat), tuple(len(p) for p in parts)
         self.cuts = [0, *accumulate(len(p) for p in parts)]
         self.store = Store(flat, placement)
         self.dtypes = [v.dtype for v in flat]
@@ -79,10 +49,10 @@ class HeldState:
         """All but the states of metrics."""
         return [v for part in self.parts[:3] for v in part]
 
-    @staticmethod
-    def key_of(parts: TrainState) -> tuple:
-        """Equal for equal lists of variables."""
-        return tuple(id(v) for p in parts for v in p), tuple(len(p) for p in parts)
+    def fits(self, parts: TrainState, placement: Placement | None) -> bool:
+        """Whether it is of these variables, for this placement."""
+        same = all(map(are_identical, parts, self.parts))
+        return same and placement is self.placement
 
     def split(self, values: Sequence[Any]) -> TrainState:
         """A flat list as the four parts."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -134,17 +134,14 @@ def optimizers_of(model: Any) -> list[Optimizer]:
     found = [model.optimizer] if isinstance(model.optimizer, Optimizer) else []
     for layer in model._flatten_layers():
         found += owned(layer, (Optimizer,))
-    return list({id(o): o for o in found}.values())
+    return list(dict.fromkeys(found))
 
 
-def extra_variables(model: Any) -> Iterator[Variable]:
+def extra_variables(model: Any) -> list[Variable]:
     """What a step may change beyond the model's own: optimizers, the global seed."""
-    seen: set[int] = set()
     states = [o.variables for o in optimizers_of(model) if o.built]
-    for variable in [*(v for vs in states for v in vs), global_seed_generator().state]:
-        if id(variable) not in seen:
-            seen.add(id(variable))
-            yield variable
+    found = [v for variables in states for v in variables]
+    return list(dict.fromkeys([*found, global_seed_generator().state]))
 
 
 def prepare(model: Any, step: Step, spec: object, batch_size: int | None) -> None:

@@ -18,6 +18,7 @@ from carnyx.typing import Tensor
 # Bookkeeping that also refers to layers or variables, without owning them.
 _NOT_OWNED = frozenset({"_given", "_inbound_nodes", "_losses"})
 _LEAVES = (str, bytes, int, float, bool, type(None), KerasTensor, Node)
+_PLAIN = frozenset(_LEAVES)  # looked up before anything is called: most attributes are
 
 
 @runtime_checkable
@@ -36,8 +37,9 @@ def owned(owner: object, kinds: tuple[type, ...]) -> Iterator[Any]:
     seen: set[int] = set()
     hidden = getattr(owner, "_hidden_attributes", ())
     for name, value in list(vars(owner).items()):
-        if name not in _NOT_OWNED and name not in hidden:
-            yield from _within(value, kinds, seen)
+        if type(value) in _PLAIN or name in _NOT_OWNED or name in hidden:
+            continue
+        yield from _within(value, kinds, seen)
 
 
 def _within(value: Any, kinds: tuple[type, ...], seen: set[int]) -> Iterator[Any]:
