@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from carnyx._core.node import Node
 from carnyx._core.seed import SeedGenerator
-from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 from carnyx.typing import Tensor
 
 # Bookkeeping that also refers to layers or variables, without owning them.
 _NOT_OWNED = frozenset({"_given", "_inbound_nodes", "_losses"})
-_LEAVES = (str, bytes, int, float, bool, type(None), KerasTensor, Node)
-_PLAIN = frozenset(_LEAVES)  # looked up before anything is called: most attributes are
+_CONTAINERS = (dict, list, tuple)
 
 
 @runtime_checkable
@@ -35,27 +32,26 @@ class MetricLike(Protocol):
 def owned(owner: object, kinds: tuple[type, ...]) -> Iterator[Any]:
     """Objects of these kinds that the attributes of `owner` hold, each once."""
     seen: set[int] = set()
+    wanted = (*kinds, *_CONTAINERS)
     hidden = getattr(owner, "_hidden_attributes", ())
     for name, value in list(vars(owner).items()):
-        if type(value) in _PLAIN or name in _NOT_OWNED or name in hidden:
-            continue
-        yield from _within(value, kinds, seen)
+        if isinstance(value, wanted) and name not in _NOT_OWNED and name not in hidden:
+            yield from _within(value, kinds, wanted, seen)
 
 
-def _within(value: Any, kinds: tuple[type, ...], seen: set[int]) -> Iterator[Any]:
-    if isinstance(value, _LEAVES) or id(value) in seen:
+def _within(
+    value: Any, kinds: tuple[type, ...], wanted: tuple[type, ...], seen: set[int]
+) -> Iterator[Any]:
+    """What a value is or holds; most attributes are neither, and no call is made."""
+    if id(value) in seen:
         return
+    seen.add(id(value))
     if isinstance(value, kinds):
-        seen.add(id(value))
         yield value
-    elif isinstance(value, dict):
-        seen.add(id(value))
-        for item in list(value.values()):
-            yield from _within(item, kinds, seen)
-    elif isinstance(value, list | tuple):
-        seen.add(id(value))
-        for item in value:
-            yield from _within(item, kinds, seen)
+        return
+    for item in list(value.values()) if isinstance(value, dict) else value:
+        if isinstance(item, wanted):
+            yield from _within(item, kinds, wanted, seen)
 
 
 def own_variables(owner: object) -> list[Variable]:
