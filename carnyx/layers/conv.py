@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from carnyx import activations, constraints, initializers, ops, regularizers
 from carnyx.config import standardize_data_format
@@ -24,14 +24,27 @@ class _AnyConv(Layer):
     rank = 0
     causal = True  # whether padding="causal" exists, in one dimension
 
-    # The arguments that each subclass places in Keras's order.
-    kernel_size: ClassVar[Any]
-    strides: ClassVar[Any]
-    padding: ClassVar[Any]
-    data_format: ClassVar[Any]
-    dilation_rate: ClassVar[Any]
-    activation: ClassVar[Any]
-    use_bias: ClassVar[bool]
+    kernel_size: Any = field()
+    strides: Any = field(1)
+    padding: str = field("valid", _lower)
+    data_format: Any = field(None, standardize_data_format)
+    dilation_rate: Any = field(1)
+    activation: Any = field(None, activations.get)
+    use_bias: bool = field(True)
+    bias_initializer: Any = field("zeros", initializers.get)
+    bias_regularizer: Any = field(None, regularizers.get)
+    activity_regularizer: Any = field(None, regularizers.get)
+    bias_constraint: Any = field(None, constraints.get)
+
+    field_order = (
+        "filters", "kernel_size", "strides", "padding", "output_padding",
+        "data_format", "dilation_rate", "depth_multiplier", "groups", "activation",
+        "use_bias", "kernel_initializer", "depthwise_initializer",
+        "pointwise_initializer", "bias_initializer", "kernel_regularizer",
+        "depthwise_regularizer", "pointwise_regularizer", "bias_regularizer",
+        "activity_regularizer", "kernel_constraint", "depthwise_constraint",
+        "pointwise_constraint", "bias_constraint",
+    )  # fmt: skip
 
     def __init_subclass__(cls, rank: int = 0, **keywords: Any) -> None:
         cls.rank = rank or cls.rank
@@ -91,23 +104,17 @@ class _AnyConv(Layer):
         }
 
 
-class _Conv(_AnyConv):
+class _KernelConv(_AnyConv):
+    """Those with one kernel."""
+
     filters: int = field(check=positive)
-    kernel_size: Any = field()
-    strides: Any = field(1)
-    padding: str = field("valid", _lower)
-    data_format: Any = field(None, standardize_data_format)
-    dilation_rate: Any = field(1)
-    groups: int = field(1, check=positive)
-    activation: Any = field(None, activations.get)
-    use_bias: bool = field(True)
     kernel_initializer: Any = field("glorot_uniform", initializers.get)
-    bias_initializer: Any = field("zeros", initializers.get)
     kernel_regularizer: Any = field(None, regularizers.get)
-    bias_regularizer: Any = field(None, regularizers.get)
-    activity_regularizer: Any = field(None, regularizers.get)
     kernel_constraint: Any = field(None, constraints.get)
-    bias_constraint: Any = field(None, constraints.get)
+
+
+class _Conv(_KernelConv):
+    groups: int = field(1, check=positive)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,22 +176,15 @@ class Conv3D(_Conv, rank=3):
 
 
 class _DepthwiseConv(_AnyConv):
-    kernel_size: Any = field()
-    strides: Any = field(1)
-    padding: str = field("valid", _lower)
     depth_multiplier: int = field(1, check=positive)
-    data_format: Any = field(None, standardize_data_format)
-    dilation_rate: Any = field(1)
-    activation: Any = field(None, activations.get)
-    use_bias: bool = field(True)
     depthwise_initializer: Any = field("glorot_uniform", initializers.get)
-    bias_initializer: Any = field("zeros", initializers.get)
     depthwise_regularizer: Any = field(None, regularizers.get)
-    bias_regularizer: Any = field(None, regularizers.get)
-    activity_regularizer: Any = field(None, regularizers.get)
     depthwise_constraint: Any = field(None, constraints.get)
-    bias_constraint: Any = field(None, constraints.get)
 
+    field_order = (
+        "kernel_size", "strides", "padding", "depth_multiplier",
+        *_AnyConv.field_order,
+    )  # fmt: skip
     causal = False
 
     def build(self, input_shape: Shape) -> None:
@@ -219,24 +219,13 @@ class DepthwiseConv2D(_DepthwiseConv, rank=2):
 
 class _SeparableConv(_AnyConv):
     filters: int = field(check=positive)
-    kernel_size: Any = field()
-    strides: Any = field(1)
-    padding: str = field("valid", _lower)
-    data_format: Any = field(None, standardize_data_format)
-    dilation_rate: Any = field(1)
     depth_multiplier: int = field(1, check=positive)
-    activation: Any = field(None, activations.get)
-    use_bias: bool = field(True)
     depthwise_initializer: Any = field("glorot_uniform", initializers.get)
     pointwise_initializer: Any = field("glorot_uniform", initializers.get)
-    bias_initializer: Any = field("zeros", initializers.get)
     depthwise_regularizer: Any = field(None, regularizers.get)
     pointwise_regularizer: Any = field(None, regularizers.get)
-    bias_regularizer: Any = field(None, regularizers.get)
-    activity_regularizer: Any = field(None, regularizers.get)
     depthwise_constraint: Any = field(None, constraints.get)
     pointwise_constraint: Any = field(None, constraints.get)
-    bias_constraint: Any = field(None, constraints.get)
 
     causal = False
 
@@ -279,23 +268,8 @@ class SeparableConv2D(_SeparableConv, rank=2):
     """
 
 
-class _ConvTranspose(_AnyConv):
-    filters: int = field(check=positive)
-    kernel_size: Any = field()
-    strides: Any = field(1)
-    padding: str = field("valid", _lower)
+class _ConvTranspose(_KernelConv):
     output_padding: Any = field(None)
-    data_format: Any = field(None, standardize_data_format)
-    dilation_rate: Any = field(1)
-    activation: Any = field(None, activations.get)
-    use_bias: bool = field(True)
-    kernel_initializer: Any = field("glorot_uniform", initializers.get)
-    bias_initializer: Any = field("zeros", initializers.get)
-    kernel_regularizer: Any = field(None, regularizers.get)
-    bias_regularizer: Any = field(None, regularizers.get)
-    activity_regularizer: Any = field(None, regularizers.get)
-    kernel_constraint: Any = field(None, constraints.get)
-    bias_constraint: Any = field(None, constraints.get)
 
     causal = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from carnyx import config, constraints, initializers, ops, regularizers
 from carnyx._core.variable import Variable
@@ -33,9 +33,20 @@ def _many(axis: Any) -> list[int]:
 class _Affine(Layer):
     """gamma and beta, read in full precision whatever the compute dtype."""
 
-    scale: ClassVar[bool]
-    center: ClassVar[bool]
+    center: bool = field(True)
+    scale: bool = field(True)
+    beta_initializer: Any = field("zeros", initializers.get)
+    gamma_initializer: Any = field("ones", initializers.get)
+    beta_regularizer: Any = field(None, regularizers.get)
+    gamma_regularizer: Any = field(None, regularizers.get)
+    beta_constraint: Any = field(None, constraints.get)
+    gamma_constraint: Any = field(None, constraints.get)
 
+    field_order = (
+        "groups", "axis", "momentum", "epsilon", "center", "scale",
+        "beta_initializer", "gamma_initializer", "moving_mean_initializer",
+        "moving_variance_initializer", ...,
+    )  # fmt: skip
     supports_masking = True
 
     def _make_gain(self, shape: Sequence[int]) -> None:
@@ -73,16 +84,8 @@ class BatchNormalization(_Affine):
     axis: int = field(-1, int)
     momentum: float = field(0.99, float)
     epsilon: float = field(1e-3, float)
-    center: bool = field(True)
-    scale: bool = field(True)
-    beta_initializer: Any = field("zeros", initializers.get)
-    gamma_initializer: Any = field("ones", initializers.get)
     moving_mean_initializer: Any = field("zeros", initializers.get)
     moving_variance_initializer: Any = field("ones", initializers.get)
-    beta_regularizer: Any = field(None, regularizers.get)
-    gamma_regularizer: Any = field(None, regularizers.get)
-    beta_constraint: Any = field(None, constraints.get)
-    gamma_constraint: Any = field(None, constraints.get)
     renorm: bool = field(False)
     renorm_clipping: Any = field(None)
     renorm_momentum: float = field(0.99)
@@ -211,14 +214,6 @@ class LayerNormalization(_Affine):
 
     axis: Any = field(-1, _axes)
     epsilon: float = field(1e-3)
-    center: bool = field(True)
-    scale: bool = field(True)
-    beta_initializer: Any = field("zeros", initializers.get)
-    gamma_initializer: Any = field("ones", initializers.get)
-    beta_regularizer: Any = field(None, regularizers.get)
-    gamma_regularizer: Any = field(None, regularizers.get)
-    beta_constraint: Any = field(None, constraints.get)
-    gamma_constraint: Any = field(None, constraints.get)
     rms_scaling: bool = field(False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -255,14 +250,6 @@ class GroupNormalization(_Affine):
     groups: int = field(32)
     axis: int = field(-1)
     epsilon: float = field(1e-3)
-    center: bool = field(True)
-    scale: bool = field(True)
-    beta_initializer: Any = field("zeros", initializers.get)
-    gamma_initializer: Any = field("ones", initializers.get)
-    beta_regularizer: Any = field(None, regularizers.get)
-    gamma_regularizer: Any = field(None, regularizers.get)
-    beta_constraint: Any = field(None, constraints.get)
-    gamma_constraint: Any = field(None, constraints.get)
 
     def __post_init__(self) -> None:
         if self.groups != -1 and positive(self.groups):

@@ -114,7 +114,7 @@ def _fast_backward(scale, saved, g):
 _fast_attention.defvjp(_fast_forward, _fast_backward)
 
 
-def _einsums(q, k, v, bias, mask, scale: float, is_causal: bool, cap) -> jax.Array:
+def _einsums(q, k, v, bias, mask, scale, is_causal: bool, cap) -> jax.Array:
     """Two einsums: as fast as any other form on a CPU."""
     if k.shape[2] != q.shape[2]:  # groups of query heads share a key
         k, v = (jnp.repeat(a, q.shape[2] // k.shape[2], 2) for a in (k, v))

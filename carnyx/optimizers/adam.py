@@ -14,6 +14,16 @@ from carnyx.optimizers.base import Optimizer, as_array
 from carnyx.typing import Tensor
 
 
+def moments(g: Tensor, m: Tensor, v: Tensor, b1: float, b2: float) -> Any:
+    """The running means of g and g²."""
+    return m + (1 - b1) * (g - m), v + (1 - b2) * (g**2 - v)
+
+
+def unbiased_rate(lr: Tensor, b1: float, b2: float, t: Tensor) -> Tensor:
+    """The learning rate with both means' bias towards their first value, 0, undone."""
+    return lr * jnp.sqrt(1 - b2**t) / (1 - b1**t)
+
+
 class Adam(Optimizer):
     """w ← w - lr · m̂ / (√v̂ + ε), with m, v the means of g and g².
 
@@ -44,10 +54,9 @@ class Adam(Optimizer):
 
     def rule(self, g, w, m, v, v_max, *, lr, t):
         b1, b2 = self.beta_1, self.beta_2
-        m = m + (1 - b1) * (g - m)
-        v = v + (1 - b2) * (g**2 - v)
+        m, v = moments(g, m, v, b1, b2)
         v_used = v_max = jnp.maximum(v_max, v) if self.amsgrad else v
-        lr = lr * jnp.sqrt(1 - b2**t) / (1 - b1**t)
+        lr = unbiased_rate(lr, b1, b2, t)
         return w - lr * m / (jnp.sqrt(v_used) + self.epsilon), m, v, v_max
 
 

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 
 from carnyx._core.variable import Variable
 from carnyx.configurable import at_least, field, fraction
+from carnyx.optimizers.adam import moments, unbiased_rate
 from carnyx.optimizers.base import Optimizer
+from carnyx.typing import Tensor
 
 
 class Muon(Optimizer):
@@ -67,25 +69,29 @@ class Muon(Optimizer):
         if v is not None:
             return self._adam(g, w, m, v, lr * self.adam_lr_ratio, t)
         m = self.momentum * m + g
-        step = self.orthogonal(g + self.momentum * m if self.nesterov else m)
-        if self.rms_rate is not None:
-            step = step * (max(w.shape) ** 0.5 * self.rms_rate)
-        return w - lr * step, m, v
+        step = g + self.momentum * m if self.nesterov else m
+        step = self.zeropower_via_newtonschulz5(step, self.ns_steps)
+        return w - lr * self.lr_adjust(step), m, v
+
+    def lr_adjust(self, x: Tensor) -> Tensor:
+        """A step as long as one of AdamW would be, by `rms_rate`."""
+        if self.rms_rate is None:
+            return x
+        return x * (max(x.shape) ** 0.5 * self.rms_rate)
 
     def _adam(self, g, w, m, v, lr, t):
         b1, b2 = self.adam_beta_1, self.adam_beta_2
-        m = m + (1 - b1) * (g - m)
-        v = v + (1 - b2) * (g**2 - v)
-        lr = lr * jnp.sqrt(1 - b2**t) / (1 - b1**t)
+        m, v = moments(g, m, v, b1, b2)
+        lr = unbiased_rate(lr, b1, b2, t)
         return w - lr * m / (jnp.sqrt(v) + self.epsilon), m, v
 
-    def orthogonal(self, x: Any) -> Any:
+    def zeropower_via_newtonschulz5(self, x: Tensor, steps: int) -> Tensor:
         """Near U Vᵀ for x = U S Vᵀ: x ← a x + (b A + c A²) x with A = x xᵀ."""
         a, b, c = self.muon_a, self.muon_b, self.muon_c
         tall = x.shape[0] > x.shape[1]
         x = x.T if tall else x
         x = x / (jnp.linalg.norm(x) + 1e-7)
-        for _ in range(self.ns_steps):
+        for _ in range(steps):
             gram = x @ x.T
             x = a * x + (b * gram + c * gram @ gram) @ x
         return x.T if tall else x

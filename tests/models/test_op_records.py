@@ -156,7 +156,7 @@ def test_arguments_stand_where_the_classes_of_keras_take_them():
             continue
         ours = inspect.signature(OPS[name]).parameters.values()
         called, made = names(cls.call), set(names(cls.__init__)) - {"args"}
-        own_called = [p.name for p in ours if op_records._is_called(name, p.name)]
+        own_called = [p.name for p in ours if op_records._is_called(OPS[name], p.name)]
         own_made = {p.name for p in ours} - set(own_called)
         if "kwargs" in made ^ own_made:  # theirs or ours takes more, by name
             own_made = made = made & own_made
