@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from carnyx.callbacks.base import Callback
+from carnyx.callbacks.saving import saving_times
 from carnyx.configurable import field
 from carnyx.errors import ArgumentError
 
@@ -33,18 +34,12 @@ class BackupAndRestore(Callback):
     """
 
     backup_dir: Any = field()
-    save_freq: Any = field("epoch")
+    save_freq: Any = field("epoch", check=saving_times)
     double_checkpoint: bool = field(False)
     delete_checkpoint: bool = field(True)
     keep: int = field(2, kw_only=True)
 
     def __post_init__(self) -> None:
-        freq = self.save_freq
-        if freq != "epoch" and not (isinstance(freq, int) and freq > 0):
-            raise ArgumentError(
-                f"BackupAndRestore got save_freq={freq!r}; expected 'epoch' or a "
-                "number of steps above 0."
-            )
         given = self.backup_dir
         if not isinstance(given, str | os.PathLike) or not os.fspath(given):
             raise ArgumentError(

@@ -6,20 +6,14 @@ import os
 import warnings
 from typing import Any
 
-from carnyx.callbacks.base import takes_chunks
-from carnyx.callbacks.monitor import Monitor, _mode
 from carnyx.callbacks.progress import write
+from carnyx.callbacks.saving import Saving
 from carnyx.configurable import field, positive
 from carnyx.distribution.job import is_first
 from carnyx.errors import ArgumentError, FileError
 
 
-def _save_freq(freq: Any) -> str | None:
-    good = freq == "epoch" or (isinstance(freq, int) and freq > 0)
-    return None if good else "'epoch' or a number of batches"
-
-
-class ModelCheckpoint(Monitor):
+class ModelCheckpoint(Saving):
     """Save the model, or its weights, as training goes.
 
     Args:
@@ -32,22 +26,17 @@ class ModelCheckpoint(Monitor):
     """
 
     filepath: str = field(convert=os.fspath)
-    monitor: str = field("val_loss")
-    verbose: int = field(0)
-    save_best_only: bool = field(False)
     save_weights_only: bool = field(False)
-    mode: str = field("auto", _mode)
-    save_freq: Any = field("epoch", check=_save_freq)
-    initial_value_threshold: Any = field(None)
     period: int = field(1, check=positive, kw_only=True)
 
-    _epoch = _since_saving = 0
-    _last_batch = -1
-    _state = ("best", "_epoch", "_since_saving", "_last_batch")
+    field_order = (
+        "filepath", "monitor", "verbose", "save_best_only", "save_weights_only",
+        "mode", "save_freq", "initial_value_threshold",
+        "period",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        self.best = self.initial_value_threshold
-        self.every_batch = self.save_freq != "epoch"
+        super().__post_init__()
         endings = (".weights.h5",) if self.save_weights_only else (".keras", ".h5")
         if not self.filepath.endswith(endings):
             what = "weights alone" if self.save_weights_only else "a whole model"
@@ -56,29 +45,7 @@ class ModelCheckpoint(Monitor):
                 f"ends in {' or '.join(endings)}."
             )
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._epoch, self._last_batch = epoch, -1
-
-    @takes_chunks
-    def on_train_batch_end(
-        self, batch: int, logs: dict[str, Any] | None = None
-    ) -> None:
-        if self.save_freq == "epoch":
-            return
-        self._since_saving += batch - self._last_batch
-        self._last_batch = batch
-        if self._since_saving >= self.save_freq:
-            self._since_saving = 0
-            self._save(logs or {}, self._epoch, batch)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self.save_freq == "epoch":
-            self._since_saving += 1
-            if self._since_saving >= self.period:
-                self._since_saving = 0
-                self._save(logs or {}, epoch)
-
-    def _save(self, logs: Any, epoch: int, batch: int | None = None) -> None:
+    def save(self, logs: dict[str, Any], epoch: int, batch: int | None) -> None:
         path = self._path(logs, epoch, batch)
         if not self._is_wanted(logs, epoch, path):
             return

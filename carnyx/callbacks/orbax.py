@@ -7,17 +7,11 @@ import os
 from typing import Any
 
 from carnyx._core import global_arrays
-from carnyx.callbacks.base import takes_chunks
-from carnyx.callbacks.monitor import Monitor, _mode
 from carnyx.callbacks.progress import write
+from carnyx.callbacks.saving import Saving
 from carnyx.configurable import field
 from carnyx.errors import ArgumentError, FileError
 from carnyx.layers.base import Layer
-
-
-def _save_freq(freq: Any) -> str | None:
-    good = freq == "epoch" or (isinstance(freq, int) and freq > 0)
-    return None if good else "'epoch' or a number of batches"
 
 
 def _orbax() -> Any:
@@ -31,7 +25,7 @@ def _orbax() -> Any:
     return orbax
 
 
-class OrbaxCheckpoint(Monitor):
+class OrbaxCheckpoint(Saving):
     """Save weights, and the optimizer's state, with Orbax; `load` puts them back.
 
     Args:
@@ -46,24 +40,18 @@ class OrbaxCheckpoint(Monitor):
     """
 
     directory: str = field(convert=os.fspath)
-    monitor: str = field("val_loss")
-    verbose: int = field(0)
-    save_best_only: bool = field(False)
-    mode: str = field("auto", _mode)
-    save_freq: Any = field("epoch", check=_save_freq)
-    initial_value_threshold: Any = field(None)
     max_to_keep: int | None = field(1)
     save_on_background: bool = field(True)
     save_weights_only: bool = field(False)
 
-    _batches = _since_saving = 0
-    _last_batch = -1
-    _state = ("best", "_batches", "_since_saving", "_last_batch")
+    field_order = (
+        "directory", "monitor", "verbose", "save_best_only", "mode", "save_freq",
+        "initial_value_threshold", ...,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._orbax = _orbax()
-        self.best = self.initial_value_threshold
-        self.every_batch = self.save_freq != "epoch"
         self._manager: Any = None
 
     def _open(self) -> Any:
@@ -77,26 +65,6 @@ class OrbaxCheckpoint(Monitor):
             self._manager = self._orbax.CheckpointManager(where, options=options)
         return self._manager
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._last_batch = -1
-
-    @takes_chunks
-    def on_train_batch_end(
-        self, batch: int, logs: dict[str, Any] | None = None
-    ) -> None:
-        if self.save_freq == "epoch":
-            return
-        steps, self._last_batch = batch - self._last_batch, batch
-        self._batches += steps
-        self._since_saving += steps
-        if self._since_saving >= self.save_freq:
-            self._since_saving = 0
-            self._save(self._batches, logs)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self.save_freq == "epoch":
-            self._save(epoch + 1, logs)
-
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.wait_until_finished()
 
@@ -107,7 +75,8 @@ class OrbaxCheckpoint(Monitor):
             self._manager.close()
             self._manager = None
 
-    def _save(self, step: int, logs: Any) -> None:
+    def save(self, logs: dict[str, Any], epoch: int, batch: int | None) -> None:
+        step = epoch + 1 if batch is None else self._batches
         if self.save_best_only:
             current = self.monitored(logs)
             if current is None or not self.improved(current, self.best):
