@@ -22,7 +22,7 @@ from carnyx._training.programs import StepProgram, sized
 from carnyx._training.protocols import Program
 from carnyx._training.stages.placements import InnerPlacement
 from carnyx._training.stages.plan import Plan
-from carnyx._training.state import HeldState, TrainState
+from carnyx._training.state import HeldState, TrainState, are_identical
 from carnyx._training.steps import Steps
 from carnyx._training.trainable import check_optimizer
 from carnyx.distribution.pipeline import Pipeline
@@ -145,17 +145,18 @@ class ModelPrograms(Steps):
         """The state of all variables, as one store."""
         compiled = self._need_compiled("fit")
         simple = stateful_steps.is_simple(self, "train_step")
-        key: Any = structure.version(), compiled.ready, self.optimizer.built
-        if simple:
-            key += tuple(map(id, stateful_steps.extra_variables(self)))
-        placement = self._placed()
-        if compiled.held is not None and compiled.held_key == key:
-            if compiled.held.placement is placement:
-                return compiled.held
+        key = structure.version(), compiled.ready, self.optimizer.built
+        placement, held = self._placed(), compiled.held
+        slots = stateful_steps.extra_variables(self) if simple else None
+        if (
+            held is not None
+            and compiled.held_key == key
+            and held.placement is placement
+        ):
+            if slots is None or are_identical(slots, held.parts.optimizer_variables):
+                return held
         compiled.held_key = key
-        if simple:
-            slots = stateful_steps.extra_variables(self)
-        else:
+        if slots is None:
             slots = self.optimizer.variables if self.optimizer.built else []
         compiled.frozen.take(self)
         with scoped(frozen=compiled.frozen):
@@ -167,7 +168,6 @@ class ModelPrograms(Steps):
             )
         if slots and not simple:
             check_optimizer(self.optimizer, parts.trainable_variables, self.name)  # type: ignore[attr-defined]
-        held = compiled.held
         if held is None or not held.fits(parts, placement):
             held = compiled.held = HeldState(parts, placement)
             compiled.programs.clear()

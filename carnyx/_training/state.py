@@ -76,6 +76,3 @@ class HeldState:
         ]
         placement = current().placement
         return flat if placement is None else placement.keep(self.store.variables, flat)
-
-    def variable(self, index: int) -> Variable:
-        return self.store.variables[index]
