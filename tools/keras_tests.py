@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import re
 import sys
@@ -96,7 +97,20 @@ class OpClass:
     def __call__(self, *tensors: Any, **more: Any) -> Any:
         if any(callable(option) for option in self.options):  # they stand in between
             raise NotThere(f"no class of {self.function.__name__} stands in")
-        return self.function(*tensors, *self.options, **more, **self.named)
+        waiting = {True: list(tensors), False: list(self.options)}
+        operands = getattr(self.function, "operands", None)
+        parameters = inspect.signature(self.function).parameters.values()
+        first, any_number = next(iter(parameters)), inspect.Parameter.VAR_POSITIONAL
+        if operands is None or first.name in operands or first.name in self.named:
+            return self.function(*tensors, *self.options, **more, **self.named)
+        if any(p.kind is any_number for p in parameters):  # as einsum
+            return self.function(*self.options, *tensors, **more, **self.named)
+        named = {
+            p.name: waiting[p.name in operands].pop(0)
+            for p in parameters
+            if waiting[p.name in operands]
+        }
+        return self.function(**named, **more, **self.named)
 
     call = symbolic_call = __call__
 

@@ -132,13 +132,24 @@ def cross(
     axisc: int = -1,
     axis: int | None = None,
 ) -> Tensor:
-    """The cross product of vectors of 3 (or 2, then a number) along an axis.
+    """The cross product of vectors along an axis.
+
+    The third entry of vectors of 2 is 0; of two of them the result is its third entry.
 
     Args:
         axisa, axisb, axisc: where the vectors are in x1, in x2, in the result.
         axis: one for all three.
     """
-    return jnp.cross(tensor(x1), tensor(x2), axisa, axisb, axisc, axis)
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
+    a, b = jnp.moveaxis(tensor(x1), axisa, -1), jnp.moveaxis(tensor(x2), axisb, -1)
+    if a.shape[-1] == b.shape[-1] == 2:
+        return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    a, b = (_in_space(v) for v in (a, b))
+    return jnp.moveaxis(jnp.cross(a, b), -1, axisc)
+
+
+def _in_space(v: jax.Array) -> jax.Array:
+    return jnp.pad(v, [(0, 0)] * (v.ndim - 1) + [(0, 1)]) if v.shape[-1] == 2 else v
 
 
 @op

@@ -299,6 +299,18 @@ def test_the_gradient_of_divide_no_nan_is_zero_where_it_divides_by_zero():
     np.testing.assert_array_equal(denominator, [0, -0.25])
 
 
+@pytest.mark.parametrize("sizes", [(2, 2), (2, 3), (3, 2), (3, 3)])
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_cross_takes_vectors_of_two_entries(sizes, axis):
+    x, y = (np.random.default_rng(n).normal(size=(4, n)) for n in sizes)
+    y = y[::-1]
+    space = [np.pad(v, ((0, 0), (0, 3 - v.shape[1]))) for v in (x, y)]
+    expected = np.cross(*space)
+    expected = expected[:, 2] if sizes == (2, 2) else np.moveaxis(expected, -1, axis)
+    x, y = np.moveaxis(x, -1, axis), np.moveaxis(y, -1, axis)
+    np.testing.assert_allclose(ours.cross(x, y, axis=axis), expected, atol=1e-6)
+
+
 def test_lists_and_numbers_are_arrays_too():
     assert ours.amax([[1, 5], [2, 3]], axis=[1]).tolist() == [5, 3]
     assert ours.repeat([1, 2, 3], [1, 0, 2]).tolist() == [1, 3, 3]
