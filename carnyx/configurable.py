@@ -175,6 +175,27 @@ def one_of(*allowed: Any) -> Callable[[Any], str | None]:
     return lambda value: None if value in allowed else f"one of {words}"
 
 
+class derived:  # noqa: N801  (a decorator)
+    """What follows from fields: computed when it is read, so that it follows a field
+    that is set later. A subclass may set the attribute to something else.
+
+    >>> class Cell(Configurable):
+    ...     units: int = field()
+    ...     state_size = derived(lambda self: [self.units, self.units])
+    >>> cell = Cell(2)
+    >>> cell.units = 3
+    >>> cell.state_size
+    [3, 3]
+    """
+
+    def __init__(self, of: Callable[[Any], Any]) -> None:
+        self.of = of
+        self.__doc__ = of.__doc__
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else self.of(instance)
+
+
 # `field` is no field specifier: a checker would see only defaults given by keyword.
 @dataclass_transform()
 @_reads.watch

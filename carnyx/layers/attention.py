@@ -22,7 +22,14 @@ from carnyx import (
     regularizers,
 )
 from carnyx._core.seed import SeedGenerator
-from carnyx.configurable import field, fraction, one_of, positive, whole_numbers
+from carnyx.configurable import (
+    derived,
+    field,
+    fraction,
+    one_of,
+    positive,
+    whole_numbers,
+)
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers.activation import Softmax
 from carnyx.layers.base import Layer
@@ -83,9 +90,10 @@ class ProjectedAttention(Layer):
         "attention_axes", ...,
     )  # fmt: skip
     supports_masking = True
-    heads = 0  # of queries
-    kv_heads = 0  # of keys and values; a divisor of the above
-    size = value_size = 0  # of a head's query and key, and of its value
+    heads: Any = 0  # of queries
+    kv_heads: Any = 0  # of keys and values; a divisor of the above
+    size: Any = 0  # of a head's query and key
+    value_size: Any = 0  # of its value
     attention_axes: Any = ()
 
     def __post_init__(self) -> None:
@@ -336,6 +344,10 @@ class MultiHeadAttention(ProjectedAttention):
     output_shape: Any = field(None, _tuple, check=whole_numbers)
     attention_axes: Any = field(None, _tuple, check=whole_numbers)
 
+    heads = kv_heads = derived(lambda self: self.num_heads)
+    size = derived(lambda self: self.key_dim)
+    value_size = derived(lambda self: self.value_dim or self.key_dim)
+
     # Public here only, as in Keras: files place the weights by these names.
     query_dense = property(lambda self: self._query_dense)
     key_dense = property(lambda self: self._key_dense)
@@ -344,9 +356,7 @@ class MultiHeadAttention(ProjectedAttention):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.value_dim = self.value_dim or self.key_dim
-        self.heads = self.kv_heads = self.num_heads
-        self.size, self.value_size = self.key_dim, self.value_dim
+        self.value_dim = self.value_size
 
     def build(
         self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None
@@ -382,6 +392,9 @@ class GroupedQueryAttention(ProjectedAttention):
 
     keras_class_name = "GroupQueryAttention"  # in files; the other name makes paths
     attention_axes = (1,)
+    heads = derived(lambda self: self.num_query_heads)
+    kv_heads = derived(lambda self: self.num_key_value_heads)
+    size = value_size = derived(lambda self: self.head_dim)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -390,8 +403,6 @@ class GroupedQueryAttention(ProjectedAttention):
                 f"GroupedQueryAttention got num_query_heads={self.num_query_heads}, "
                 f"num_key_value_heads={self.num_key_value_heads}; expected a multiple."
             )
-        self.heads, self.kv_heads = self.num_query_heads, self.num_key_value_heads
-        self.size = self.value_size = self.head_dim
 
 
 registry.add_builtin(GroupedQueryAttention, "layers", "GroupQueryAttention")

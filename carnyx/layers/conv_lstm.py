@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from carnyx import ops
 from carnyx.config import standardize_data_format
-from carnyx.configurable import field, one_of, positive
+from carnyx.configurable import derived, field, one_of, positive
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers._sizes import known_size, sizes
 from carnyx.layers.input_spec import label
@@ -41,6 +41,10 @@ class ConvLSTMCell(LSTMGates):
     dilation_rate: Any = field(1)
 
     masks_each_gate = True
+    units: Any = derived(lambda self: self.filters)
+    channel_axis: Any = derived(
+        lambda self: -1 if self.data_format == "channels_last" else 1
+    )
 
     def __post_init__(self) -> None:
         wrong = one_of("valid", "same")(self.padding)
@@ -48,8 +52,7 @@ class ConvLSTMCell(LSTMGates):
             raise ArgumentError(
                 f"{type(self).__name__} got padding={self.padding!r}; expected {wrong}."
             )
-        self.rank, self.units = len(self.kernel_size), self.filters
-        self.channel_axis = -1 if self.data_format == "channels_last" else 1
+        self.rank = len(self.kernel_size)
         super().__post_init__()
 
     def build(self, input_shape: Shape) -> None:

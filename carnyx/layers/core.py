@@ -16,7 +16,7 @@ from carnyx import (
     tree,
 )
 from carnyx._core.symbol import KerasTensor
-from carnyx.configurable import field, positive
+from carnyx.configurable import derived, field, positive
 from carnyx.errors import ArgumentError, ShapeError, UnsafeModelError
 from carnyx.layers._dropped_masks import tell_of_dropped_mask
 from carnyx.layers._sizes import known_size
@@ -254,7 +254,8 @@ class Lambda(Layer):
             raise ArgumentError(
                 f"Lambda got function={self.function!r}; expected a function."
             )
-        self.supports_masking = self.mask is not None
+
+    supports_masking: Any = derived(lambda self: self.mask is not None)
 
     def call(
         self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None

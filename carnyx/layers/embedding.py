@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from carnyx import constraints, initializers, ops, regularizers
-from carnyx.configurable import field, positive
+from carnyx.configurable import derived, field, positive
 from carnyx.layers.base import Layer
 from carnyx.typing import Shape, Tensor
 
@@ -32,8 +32,9 @@ class Embedding(Layer):
     mask_zero: bool = field(False)
     activity_regularizer: Any = field(None, regularizers.get, kw_only=True)
 
+    supports_masking: Any = derived(lambda self: self.mask_zero)
+
     def __post_init__(self) -> None:
-        self.supports_masking = self.mask_zero
         self.autocast = False  # indices given as floats would lose digits
         if self._initial_weights is not None:
             weights = self._initial_weights

@@ -90,6 +90,10 @@ def _one_rank(inputs: list[Tensor]) -> list[Tensor]:
 
 def _spread(mask: Tensor, x: Tensor) -> Tensor:
     """A mask of leading axes as one of the shape of x."""
+    if len(mask.shape) == len(x.shape) and all(
+        m == n or n is None for m, n in zip(mask.shape, x.shape)
+    ):
+        return ops.cast(mask, "bool")  # needs no values of x, which may be a symbol
     for _ in range(x.ndim - mask.ndim):
         mask = ops.expand_dims(mask, -1)
     return ops.logical_or(mask, ops.zeros_like(x, dtype="bool"))

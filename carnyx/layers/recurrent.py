@@ -19,7 +19,7 @@ from jax import lax
 from carnyx import registry, regularizers, tree
 from carnyx._core.naming import to_snake_case
 from carnyx._core.variable import Variable
-from carnyx.configurable import Field, field, one_of
+from carnyx.configurable import Field, derived, field, one_of
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers._steps import Loop
 from carnyx.layers.base import Layer
@@ -137,9 +137,19 @@ class RNN(Layer):
         elif isinstance(self.cell, list | tuple):
             self.cell = StackedRNNCells(self.cell)
         check_cell(self.cell, type(self).__name__)
-        size = self.cell.state_size
-        self.state_size = list(size) if isinstance(size, list | tuple) else [size]
         self.states: list[Any] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        made = vars(self).get("cell") if self.cell_class is not None else None
+        if made is not None and name in type(made)._fields:
+            setattr(made, name, getattr(self, name))  # the cell is what computes
+
+    @derived
+    def state_size(self) -> list[Any]:
+        """The sizes of the cell's states, one or more."""
+        size = self.cell.state_size
+        return list(size) if isinstance(size, list | tuple) else [size]
 
     def _make_cell(self, cell: type[Layer]) -> Layer:
         return cell(

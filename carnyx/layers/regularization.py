@@ -204,8 +204,10 @@ class ActivityRegularization(Layer):
 
     supports_masking = True
 
-    def __post_init__(self) -> None:
-        self.activity_regularizer = regularizers.L1L2(self.l1, self.l2)
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in ("l1", "l2") and "l2" in vars(self):  # the last of the fields
+            self.activity_regularizer = regularizers.L1L2(self.l1, self.l2)
 
     def call(self, inputs: Tensor) -> Tensor:
         return inputs

@@ -24,7 +24,7 @@ from carnyx import (
 )
 from carnyx._core.scope import scoped
 from carnyx._core.seed import SeedGenerator
-from carnyx.configurable import field, fraction, positive
+from carnyx.configurable import derived, field, fraction, positive
 from carnyx.errors import ArgumentError
 from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
@@ -65,11 +65,11 @@ class Cell(Layer):
     masks_each_gate = False  # whether inputs too are dropped for each gate anew
     channel_axis = -1
     units: Any = 0
-    state_size: Any = 0
+    state_size: Any = derived(lambda self: self.units)
+    output_size: Any = derived(lambda self: self.units)
 
     def __post_init__(self) -> None:
         self.seed_generator = SeedGenerator(self.seed)
-        self.state_size = self.output_size = self.units
         self._held_masks: tuple[Any, Any] | None = None
 
     def build(self, input_shape: Shape) -> None:
@@ -200,9 +200,7 @@ class LSTMGates(Cell):
 
     gates = 4
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.state_size = [self.units, self.units]
+    state_size: Any = derived(lambda self: [self.units, self.units])
 
     def _first_bias(self, shape: Shape, dtype: Any = None) -> Tensor:
         if not self.unit_forget_bias:

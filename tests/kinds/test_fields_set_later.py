@@ -28,6 +28,9 @@ ROWS = [
     (L.UpSampling2D, {}, "size", 3, IMAGE),
     (L.Dense, {"units": 2}, "activation", "relu", STEPS),
     (L.LeakyReLU, {}, "negative_slope", 0.5, IMAGE - 90),
+    (L.LSTM, {"units": 2}, "activation", "relu", STEPS),
+    (L.GRU, {"units": 2}, "recurrent_activation", "hard_sigmoid", STEPS),
+    (L.Lambda, {"function": np.negative}, "function", np.abs, STEPS),
 ]
 
 
@@ -44,6 +47,76 @@ def test_it_works_as_given_to_the_constructor(cls, arguments, name, value, x):
     made.build(x.shape)
     made.set_weights(layer.get_weights())
     np.testing.assert_array_equal(layer(x), made(x))
+
+
+UNBUILT = [
+    (L.MultiHeadAttention, {"num_heads": 2, "key_dim": 2}, "num_heads", 3),
+    (
+        L.MultiHeadAttention,
+        {"num_heads": 2, "key_dim": 2, "value_dim": 2},
+        "key_dim",
+        3,
+    ),
+    (L.MultiHeadAttention, {"num_heads": 2, "key_dim": 2}, "value_dim", 3),
+    (
+        L.GroupedQueryAttention,
+        {"head_dim": 2, "num_query_heads": 2, "num_key_value_heads": 2},
+        "num_query_heads",
+        4,
+    ),
+    (L.LSTM, {"units": 2}, "units", 3),
+    (L.GRU, {"units": 2}, "units", 3),
+    (L.SimpleRNN, {"units": 2}, "units", 3),
+    (L.LSTMCell, {"units": 2}, "units", 3),
+    (L.ConvLSTM1D, {"filters": 2, "kernel_size": 1}, "filters", 3),
+    (L.Embedding, {"input_dim": 200, "output_dim": 2}, "output_dim", 3),
+]
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments", "name", "value"),
+    UNBUILT,
+    ids=[f"{row[0].__name__}.{row[2]}" for row in UNBUILT],
+)
+def test_before_it_is_built_sizes_follow(cls, arguments, name, value):
+    x = IMAGE if "Conv" in cls.__name__ else STEPS
+    inputs = {
+        "LSTMCell": lambda cell: (x[0], cell.get_initial_state(64)),
+        "MultiHeadAttention": lambda _: (x, x),
+        "GroupedQueryAttention": lambda _: (x, x),
+        "Embedding": lambda _: (x[..., 0],),
+    }.get(cls.__name__, lambda _: (x,))
+    layer, made = cls(**arguments), cls(**arguments | {name: value})
+    setattr(layer, name, value)
+    said, right = (
+        keras.tree.flatten(made_of(*inputs(made_of))) for made_of in (layer, made)
+    )
+    assert [w.shape for w in layer.weights] == [w.shape for w in made.weights]
+    assert [a.shape for a in said] == [a.shape for a in right]
+    assert getattr(layer, "state_size", 0) == getattr(made, "state_size", 0)
+
+
+def test_masks_and_penalties_follow():
+    embedding = L.Embedding(9, 2)
+    embedding.mask_zero = True
+    assert embedding.supports_masking
+    own = L.Lambda(np.negative)
+    own.mask = lambda inputs, mask: mask
+    assert own.supports_masking
+    penalty = L.ActivityRegularization()
+    penalty.l2 = 0.5
+    penalty(np.ones((2, 3), "float32"))
+    assert float(penalty.losses[0]) == 1.5
+    assert L.ActivityRegularization.from_config(penalty.get_config()).l2 == 0.5
+
+
+def test_a_subclass_may_say_its_own_state_size():
+    class Peephole(L.LSTMCell):
+        def __init__(self, units):
+            super().__init__(units)
+            self.state_size = [units, units, 1]
+
+    assert Peephole(2).state_size == [2, 2, 1]
 
 
 @pytest.mark.parametrize(
