@@ -115,7 +115,7 @@ class Fit(Run):
             self.model.reset_metrics()
             self.logs = {}
             self.callbacks.on_epoch_begin(self.epoch)
-        self.kept.epoch_begins(self.epoch, self.step)
+        self.kept.epoch_begins(self.epoch, self.step, before)
         self._steps()
         logs = self.logs = as_floats(self.logs)
         self.feed.waiting.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -32,9 +33,16 @@ class Kept:
         self.epoch = self.step = 0
         self.told = False
 
-    def epoch_begins(self, epoch: int, step: int) -> None:
-        """Keep the state, if it is time."""
-        began = time.perf_counter()
+    def epoch_begins(self, epoch: int, step: int, logs: dict[str, Any]) -> None:
+        """Keep the state, if it is time.
+
+        Args:
+            logs: of the epoch before; after one whose loss was not finite no state is
+                worth keeping.
+        """
+        began, loss = time.perf_counter(), logs.get("loss")
+        if isinstance(loss, float) and not math.isfinite(loss):
+            return
         compiled = self.model._need_compiled("fit")
         if began < compiled.keep_again_at or not on():
             return
