@@ -11,8 +11,8 @@ from carnyx.distribution.base import set_distribution as set_distribution
 from carnyx.distribution.chips import CHIPS as CHIPS
 from carnyx.distribution.chips import Chip as Chip
 from carnyx.distribution.data_parallel import DataParallel as DataParallel
-from carnyx.distribution.estimate import Estimate as Estimate
 from carnyx.distribution.estimate import estimate as estimate
+from carnyx.distribution.estimate_report import Estimate as Estimate
 from carnyx.distribution.hosts import initialize as initialize
 from carnyx.distribution.mesh import DeviceMesh as DeviceMesh
 from carnyx.distribution.mesh import TensorLayout as TensorLayout
