@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import socket
 import threading
@@ -19,9 +18,9 @@ from typing import Any
 
 import jax
 
-from carnyx.distribution.addresses import connected
-from carnyx.distribution.coordinator import BEAT, SILENCE, Coordinator
+from carnyx.distribution.coordinator import BEAT, Coordinator
 from carnyx.distribution.exit_hooks import ExitWatcher, code_of, end, is_failure, say
+from carnyx.distribution.line import Line
 from carnyx.distribution.rank_zero import RankZero, described
 from carnyx.distribution.stop_barrier import StopBarrier
 from carnyx.errors import ProcessError
@@ -86,13 +85,13 @@ class Job:
         self._exit = ExitWatcher()
         self._call = self._depth = self._made = 0
         self._code = ProcessError.exit_code  # unless it has one of its own
-        self._heard = self._until = time.monotonic()
+        self._until = time.monotonic()
         self._names = [f"Process {i} of {count}" for i in range(count)]
-        self._sending = threading.Lock()
-        self._socket = connected(addresses, index)
+        self._line = Line(
+            addresses, index, self._hear, self._end_if_stuck, self._without_coordinator
+        )
         self._send("hello", token, index)
-        for target in (self._listen, self._beat):
-            threading.Thread(target=target, name="carnyx-job", daemon=True).start()
+        self._line.start()
         self._wait(lambda: self._ready, "initialize")
         facts = f"host {socket.gethostname()}, pid {os.getpid()}"
         said = self.exchange("facts", facts, "initialize")
@@ -236,41 +235,20 @@ class Job:
             say(f"carnyx: {stuck} Process {self.index} ends, too.")
             end()
 
-    # ---- the line
+    # ---- what the coordinator says
 
     def _send(self, *message: Any) -> None:
-        line = json.dumps(message).encode() + b"\n"
-        with self._sending, contextlib.suppress(OSError):  # reading will notice
-            self._socket.sendall(line)
+        self._line.send(*message)
 
-    def _beat(self) -> None:
-        while self._socket.fileno() >= 0:
-            time.sleep(BEAT)
-            self._send("beat")
-            self._end_if_stuck()
-            silent = time.monotonic() - self._heard
-            if silent > SILENCE and not self._leaving:
-                self._without_coordinator(
-                    f"was lost: it was silent for {silent:.0f} s."
-                )
-
-    def _listen(self) -> None:
-        with (
-            contextlib.suppress(OSError, ValueError),
-            self._socket,
-            self._socket.makefile("rb") as lines,
-        ):
-            for line in lines:
-                self._heard = time.monotonic()
-                kind, *rest = json.loads(line)
-                with self._news:
-                    getattr(self, f"_on_{kind}")(*rest)
-                    self._news.notify_all()
-        if not (self._leaving or self._all_ended()):
-            self._without_coordinator("died: its connection closed.")
+    def _hear(self, kind: str, *rest: Any) -> None:
+        with self._news:
+            getattr(self, f"_on_{kind}")(*rest)
+            self._news.notify_all()
 
     def _without_coordinator(self, what: str) -> None:
         """JAX's own service is gone, too: it will not let this process live on."""
+        if self._leaving or self._all_ended():
+            return
         if self._lost is None:
             say(f"carnyx: {self._names[0]} {what} Process {self.index} ends, too.")
         end()
@@ -333,8 +311,7 @@ class Job:
         """Leave the job; the others are told that this process has ended."""
         self._leaving = True
         self._send("bye")
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
+        self._line.close()
 
     def _fail(self, error: BaseException) -> None:
         """An exception ends the script: tell the others, unless it is their doing."""
@@ -359,9 +336,7 @@ class Job:
                 self._leaving = True
                 return
         self._leaving = True
-        if (
-            self._coordinator is not None
-        ):  # its end would end the others in mid-sentence
+        if self._coordinator is not None:  # its end would cut the others short
             self._coordinator.await_alone(GRACE + BEAT)
         end(self._code)
 

@@ -1,9 +1,8 @@
 """The way of a batch through stages, in microbatches: all forward, then all back.
 
 Nothing here waits: every program is handed to its device as soon as its arguments are
-promised, so that stages that do not need each other run at the same time. With one
-microbatch these are the steps of device scopes, with more a pipeline's (Huang et al.
-2018, GPipe, arXiv:1811.06965).
+promised, so stages that do not need each other run together. With one microbatch these
+are device scopes, with more a pipeline (Huang et al. 2018, GPipe, arXiv:1811.06965).
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from carnyx._core.symbol import KerasTensor
 from carnyx._core.traces import Traces, assign_carried, carrying
 from carnyx._training.stages.arrays import Static, device_puts, distinct, is_float
 from carnyx._training.stages.partition import Part
+from carnyx._training.stages.pull_back import casting_again, pulled_back
 from carnyx._training.stages.stage_values import (
     Cotangents,
     Given,
@@ -70,7 +71,7 @@ class Stage:
         self.traces = Traces()
         self._programs: dict[Any, Any] = {}
         # a cache of its own, so that its programs go when the stage does
-        pull = functools.partial(_pulled_back)
+        pull = functools.partial(pulled_back)
         self._backward = jax.jit(pull, donate_argnums=0)
 
     def _find_variables(self, charged: set[Any]) -> None:
@@ -248,7 +249,7 @@ class Stage:
         moved = [x for m, x in zip(moving, given.inputs, strict=True) if m]
         lean = run
         if self._mixed and not self.remat:
-            lean = _casting_again(run, given.trainable)
+            lean = casting_again(run, given.trainable)
         _, gradient, found = jax.vjp(
             carrying(lean), given.trainable, moved, has_aux=True
         )
@@ -273,42 +274,4 @@ class Stage:
         _, gradient, outputs = self._differentiated(given, training, wanted)
         leaves, definition = jax.tree_util.tree_flatten(gradient)
         residuals = Residuals(leaves, Static((definition,)), outputs)
-        return _pulled_back(sums, residuals, cotangents)
-
-
-def _casting_again(run: Callable[..., Any], weights: Sequence[Any]) -> Any:
-    """The function, whose gradient does not keep weights in a lower precision: a copy
-    for every microbatch on its way. They are cast again on the way back."""
-    shapes = {(w.shape, w.dtype) for w in weights}
-
-    def may_keep(primitive: Any, *avals: Any, **params: Any) -> bool:
-        if primitive is not jax.lax.convert_element_type_p:
-            return True
-        return (avals[0].shape, avals[0].dtype) not in shapes
-
-    return jax.checkpoint(run, policy=may_keep, prevent_cse=False)
-
-
-def _pulled_back(
-    sums: list[Any] | None, residuals: Residuals, cotangents: Cotangents
-) -> tuple[list[Any], list[Any]]:
-    """Cotangents of what a stage gave as gradients of what it was given."""
-    moving, shapes = residuals.outputs
-    outputs = [
-        _sum(parts, shape, dtype) if floating else None
-        for parts, (shape, dtype, floating) in zip(
-            cotangents.outputs, shapes, strict=True
-        )
-    ]
-    gradient = jax.tree_util.tree_unflatten(residuals.form[0], residuals.leaves)
-    trainable, inputs = gradient((outputs, cotangents.losses, cotangents.penalties))
-    if sums is not None:
-        trainable = [s + g for s, g in zip(sums, trainable, strict=True)]
-    some = iter(inputs)
-    return trainable, [next(some) if m else None for m in moving]
-
-
-def _sum(parts: tuple[Any, ...], shape: Any, dtype: Any) -> Any:
-    if not parts:
-        return jnp.zeros(shape, dtype)
-    return functools.reduce(jnp.add, parts).astype(dtype)
+        return pulled_back(sums, residuals, cotangents)
