@@ -56,7 +56,7 @@ def model_of(layers: int) -> Any:
 CALLS = {
     "fit": (lambda m: m.fit(X, Y, batch_size=32, verbose=0), 30),
     "evaluate": (lambda m: m.evaluate(X, Y, batch_size=32, verbose=0), 60),
-    "predict": (lambda m: m.predict(X, batch_size=32, verbose=0), 25),
+    "predict": (lambda m: m.predict(X, batch_size=32, verbose=0), 70),
     "train_on_batch": (lambda m: m.train_on_batch(X[:32], Y[:32]), 60),
     "test_on_batch": (lambda m: m.test_on_batch(X[:32], Y[:32]), 60),
 }
