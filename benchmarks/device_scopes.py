@@ -89,7 +89,7 @@ class Steps:
         jax.block_until_ready((logs, self.program.held.store.values))
         return time.perf_counter() - wall, time.process_time() - work
 
-    def synchronized(self, steps: int = 5) -> float:
+    def together(self, steps: int = 5) -> float:
         """The share of the time with a program running in which two or more ran."""
         with tempfile.TemporaryDirectory() as folder:
             with jax.profiler.trace(folder):

@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -196,14 +196,19 @@ class derived:  # noqa: N801  (a decorator)
         return self if instance is None else self.of(instance)
 
 
+def attribute(default: Any = None, *, init: Literal[False] = False) -> Any:
+    """Of an annotated attribute that is no argument, so that checkers know."""
+    return default
+
+
 # `field` is no field specifier: a checker would see only defaults given by keyword.
-@dataclass_transform()
+@dataclass_transform(field_specifiers=(attribute,))
 @_reads.watch
 class Configurable:
     """Base of everything that has a config."""
 
-    _fields: dict[str, Field] = {}
-    field_order: tuple[Any, ...] = (...,)
+    _fields: ClassVar[dict[str, Field]] = {}
+    field_order: ClassVar[tuple[Any, ...]] = (...,)
     """The positional order of a class and those made from it: names of fields, and
     `...` for all that are not named, those inherited first. Names of fields that a
     class does not have are passed over; one that a subclass restates stands where it

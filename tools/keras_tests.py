@@ -282,7 +282,8 @@ _PRIVATE = re.compile(
 )
 # Parts of the vocabulary that are still to come; a test of one does not count.
 _TO_COME = re.compile(
-    r"lora|remat|quantiz|int4|int8|float8|gptq|awq|sparse|ragged|onnx|tflite|litert|torch"
+    r"lora|remat|quantiz|int4|int8|float8|gptq|awq|ragged|onnx|tflite|litert|torch"
+    r"|sparse(?!_?(categorical|top|plus|sigmoid|max))"
     r"|openvino|saved_?model|export|nnx|flax|_tf_|_tf$|tf_data|tensorflow",
     re.IGNORECASE,
 )

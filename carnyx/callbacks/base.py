@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from carnyx.configurable import Configurable
+from carnyx.configurable import Configurable, attribute
 from carnyx.layers.base import Layer
 
 H = TypeVar("H", bound=Callable[..., Any])
@@ -43,11 +43,11 @@ class Callback(Configurable):
     0 0.5
     """
 
-    params: dict[str, Any] | None = None
+    params: dict[str, Any] | None = attribute(None)
     every_batch = False
     holds_variables = False  # that a model would have to know of
-    _model: Any = None
-    _state: tuple[str, ...] = ()
+    _model: Any = attribute(None)
+    _state: tuple[str, ...] = attribute(())
 
     @property
     def model(self) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from carnyx.callbacks.base import Callback
-from carnyx.configurable import field
+from carnyx.configurable import attribute, field
 from carnyx.distribution.job import is_first
 
 
@@ -26,7 +26,7 @@ class CSVLogger(Callback):
     separator: str = field(",")
     append: bool = field(False)
 
-    _columns: Sequence[str] = ()
+    _columns: Sequence[str] = attribute(())
     _size = 0  # bytes of the file that are this run's, or to be kept before it
     _state = ("_columns", "_size")
 

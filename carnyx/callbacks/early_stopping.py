@@ -6,7 +6,7 @@ from typing import Any
 
 from carnyx.callbacks.monitor import Monitor, _mode
 from carnyx.callbacks.progress import write
-from carnyx.configurable import field
+from carnyx.configurable import attribute, field
 
 
 class EarlyStopping(Monitor):
@@ -28,7 +28,7 @@ class EarlyStopping(Monitor):
     start_from_epoch: int = field(0)
 
     wait = stopped_epoch = best_epoch = 0
-    best_weights: Any = None
+    best_weights: Any = attribute(None)
     _state = ("best", "wait", "stopped_epoch", "best_epoch", "best_weights")
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

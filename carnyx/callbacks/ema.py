@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from carnyx.callbacks.base import Callback
-from carnyx.configurable import field
+from carnyx.configurable import attribute, field
 from carnyx.errors import ArgumentError
 
 
@@ -22,7 +22,7 @@ class SwapEMAWeights(Callback):
 
     swap_on_epoch: bool = field(False)
 
-    _trained: list[Any] | None = None  # while the model has the averages
+    _trained: list[Any] | None = attribute(None)  # while the model has the averages
     _state = ("_trained",)
 
     def _pairs(self) -> Iterator[tuple[Any, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from carnyx.callbacks.base import Callback
-from carnyx.configurable import field
+from carnyx.configurable import attribute, field
 from carnyx.errors import ArgumentError
 
 # Names of quantities of which more is better, for metrics that do not say so.
@@ -36,9 +36,9 @@ class Monitor(Callback):
     monitor: str = field("val_loss")
     mode: str = field("auto", _mode)
 
-    min_delta: float = 0.0
-    best: Any = None
-    monitor_op: Callable[[Any, Any], Any] | None = None
+    min_delta: float = attribute(0.0)
+    best: Any = attribute(None)
+    monitor_op: Callable[[Any, Any], Any] | None = attribute(None)
     _state = ("best",)
 
     def improved(self, current: Any, reference: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from carnyx.callbacks.base import Callback, takes_chunks
-from carnyx.configurable import field
+from carnyx.configurable import attribute, field
 from carnyx.errors import ArgumentError
 
 Hook = Callable[..., Any] | None
@@ -70,7 +70,7 @@ class BaseLogger(Callback):
 
     stateful_metrics: Any = field(None, lambda names: set(names or ()))
 
-    _totals: Any = None
+    _totals: Any = attribute(None)
     _seen = 0
     _state = ("_totals", "_seen")
 

@@ -23,6 +23,7 @@ from carnyx import (
 )
 from carnyx._core.seed import SeedGenerator
 from carnyx.configurable import (
+    attribute,
     derived,
     field,
     fraction,
@@ -90,11 +91,11 @@ class ProjectedAttention(Layer):
         "attention_axes", ...,
     )  # fmt: skip
     supports_masking = True
-    heads: Any = 0  # of queries
-    kv_heads: Any = 0  # of keys and values; a divisor of the above
-    size: Any = 0  # of a head's query and key
-    value_size: Any = 0  # of its value
-    attention_axes: Any = ()
+    heads: Any = attribute(0)  # of queries
+    kv_heads: Any = attribute(0)  # of keys and values; a divisor of the above
+    size: Any = attribute(0)  # of a head's query and key
+    value_size: Any = attribute(0)  # of its value
+    attention_axes: Any = attribute(())
 
     def __post_init__(self) -> None:
         flash = self.flash_attention or config.is_flash_attention_enabled()
@@ -412,8 +413,8 @@ class SequenceAttention(Layer):
     """What attention without projections shares; a subclass gives the scores."""
 
     supports_masking = True
-    dropout: Any = 0.0
-    seed: Any = None
+    dropout: Any = attribute(0.0)
+    seed: Any = attribute(None)
 
     def __post_init__(self) -> None:
         if self.dropout > 0:

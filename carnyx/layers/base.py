@@ -36,6 +36,7 @@ from carnyx._core.tracebacks import show_user_lines
 from carnyx._core.variable import Variable
 from carnyx._numbers import check_narrow
 from carnyx._spellings import hint, hint_for_attribute
+from carnyx.configurable import attribute
 from carnyx.dtype_policies import is_float
 from carnyx.errors import (
     ArgumentError,
@@ -76,7 +77,7 @@ class Layer(HoldsWeights, Operation):
 
     supports_masking = False
     supports_jit = True
-    build_shapes: Any = None
+    build_shapes: Any = attribute(None)
     _needs_tensors = True  # as the first argument of a call
     _complete = False  # a call has come to its end: all weights are there
     _builds = False  # a user's class writes `build`

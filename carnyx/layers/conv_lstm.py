@@ -41,8 +41,8 @@ class ConvLSTMCell(LSTMGates):
     dilation_rate: Any = field(1)
 
     masks_each_gate = True
-    units: Any = derived(lambda self: self.filters)
-    channel_axis: Any = derived(
+    units = derived(lambda self: self.filters)
+    channel_axis = derived(
         lambda self: -1 if self.data_format == "channels_last" else 1
     )
 

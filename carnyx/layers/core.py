@@ -255,7 +255,7 @@ class Lambda(Layer):
                 f"Lambda got function={self.function!r}; expected a function."
             )
 
-    supports_masking: Any = derived(lambda self: self.mask is not None)
+    supports_masking = derived(lambda self: self.mask is not None)
 
     def call(
         self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None

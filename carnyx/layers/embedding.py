@@ -32,7 +32,7 @@ class Embedding(Layer):
     mask_zero: bool = field(False)
     activity_regularizer: Any = field(None, regularizers.get, kw_only=True)
 
-    supports_masking: Any = derived(lambda self: self.mask_zero)
+    supports_masking = derived(lambda self: self.mask_zero)
 
     def __post_init__(self) -> None:
         self.autocast = False  # indices given as floats would lose digits

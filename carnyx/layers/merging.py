@@ -8,7 +8,7 @@ from typing import Any
 from jax import lax
 
 from carnyx import ops
-from carnyx.configurable import field
+from carnyx.configurable import attribute, field
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import label
@@ -40,7 +40,7 @@ def _check_masks(layer: Layer, inputs: Any, mask: Any) -> None:
 class _Merge(Layer):
     """Elementwise, of inputs that broadcast after the batch axis."""
 
-    number: int | None = None  # how many inputs it must have
+    number: int | None = attribute(None)  # how many inputs it must have
 
     supports_masking = True
 

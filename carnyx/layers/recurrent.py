@@ -19,7 +19,7 @@ from jax import lax
 from carnyx import registry, regularizers, tree
 from carnyx._core.naming import to_snake_case
 from carnyx._core.variable import Variable
-from carnyx.configurable import Field, derived, field, one_of
+from carnyx.configurable import Field, attribute, derived, field, one_of
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers._steps import Loop
 from carnyx.layers.base import Layer
@@ -115,7 +115,7 @@ class RNN(Layer):
     zero_output_for_mask: bool = field(False)
 
     supports_masking = True
-    cell_class: type[Layer] | None = None
+    cell_class: type[Layer] | None = attribute(None)
     input_rank = 3
     # Values of the run, not weights: files and `weights` leave them out.
     _hidden_attributes = ("states",)

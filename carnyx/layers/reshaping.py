@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from carnyx import ops
 from carnyx._core.symbol import KerasTensor
 from carnyx.config import standardize_data_format
-from carnyx.configurable import field, one_of, positive
+from carnyx.configurable import attribute, field, one_of, positive
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers._sizes import sizes
 from carnyx.layers.base import Layer
@@ -163,7 +163,7 @@ class _Spatial(Layer):
 
 
 class _Cropping(_Spatial):
-    cropping: Any = None
+    cropping: Any = attribute(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -216,7 +216,7 @@ class Cropping3D(_Cropping, rank=3):
 
 
 class _ZeroPadding(_Spatial):
-    padding: Any = None
+    padding: Any = attribute(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -24,7 +24,7 @@ from carnyx import (
 )
 from carnyx._core.scope import scoped
 from carnyx._core.seed import SeedGenerator
-from carnyx.configurable import derived, field, fraction, positive
+from carnyx.configurable import attribute, derived, field, fraction, positive
 from carnyx.errors import ArgumentError
 from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
@@ -64,9 +64,9 @@ class Cell(Layer):
     gates = 1
     masks_each_gate = False  # whether inputs too are dropped for each gate anew
     channel_axis = -1
-    units: Any = 0
-    state_size: Any = derived(lambda self: self.units)
-    output_size: Any = derived(lambda self: self.units)
+    units: Any = attribute(0)
+    state_size = derived(lambda self: self.units)
+    output_size = derived(lambda self: self.units)
 
     def __post_init__(self) -> None:
         self.seed_generator = SeedGenerator(self.seed)
@@ -200,7 +200,7 @@ class LSTMGates(Cell):
 
     gates = 4
 
-    state_size: Any = derived(lambda self: [self.units, self.units])
+    state_size = derived(lambda self: [self.units, self.units])
 
     def _first_bias(self, shape: Shape, dtype: Any = None) -> Tensor:
         if not self.unit_forget_bias:

@@ -8,7 +8,7 @@ from typing import Any
 from carnyx import dtype_policies, registry, tree
 from carnyx._core import masks
 from carnyx._core.naming import auto_name
-from carnyx.configurable import Configurable, Field, field, one_of
+from carnyx.configurable import Configurable, Field, attribute, field, one_of
 from carnyx.dtype_policies import check_real, is_float, refuse_dtype
 from carnyx.errors import ArgumentError
 from carnyx.losses.shapes import fit_weight
@@ -90,8 +90,8 @@ class Loss(Configurable):
     reduction: str | None = field(MEAN, check=one_of(*REDUCTIONS))
     dtype: Any = field(None, config=False)
 
-    fn: Callable[..., Any] | None = None
-    _arguments: tuple[str, ...] = ()
+    fn: Callable[..., Any] | None = attribute(None)
+    _arguments: tuple[str, ...] = attribute(())
 
     def __init_subclass__(
         cls, of: Callable[..., Any] | None = None, **keywords: Any

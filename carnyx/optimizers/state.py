@@ -12,7 +12,7 @@ from carnyx import initializers
 from carnyx._core.naming import name_scope
 from carnyx._core.scope import scoped
 from carnyx._core.variable import Variable
-from carnyx.configurable import Configurable
+from carnyx.configurable import Configurable, attribute
 from carnyx.errors import ArgumentError, NotBuiltError
 
 _BY_ID = {"_tracked", "_index", "_slots", "_by_variable"}  # dicts by variables' ids
@@ -21,8 +21,8 @@ _BY_ID = {"_tracked", "_index", "_slots", "_by_variable"}  # dicts by variables'
 class _Stateful(Configurable):
     """Base of `Optimizer`: what it keeps, in the order in which it was made."""
 
-    name: Any
-    built: bool
+    name: Any = attribute()
+    built: bool = attribute(False)
     _abstract = False  # built for variables without values
 
     def __setattr__(self, name: str, value: Any) -> None:
