@@ -124,5 +124,5 @@ def serialize(activation: Callable[..., Any]) -> Any:
 
 def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
-    with registry.custom_object_scope(custom_objects or {}):
+    with registry.custom_object_scope(custom_objects):
         return get(config)

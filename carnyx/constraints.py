@@ -96,8 +96,6 @@ min_max_norm = registry.add_builtin(MinMaxNorm, "constraints", "min_max_norm")
 
 def get(identifier: object) -> Any:
     """A constraint from its name, config, class or itself; None stays None."""
-    if identifier is None:
-        return None
     return registry.lookup_callable(identifier, "constraints", kind="constraint")
 
 
@@ -108,5 +106,5 @@ def serialize(constraint: object) -> Any:
 
 def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
-    with registry.custom_object_scope(custom_objects or {}):
+    with registry.custom_object_scope(custom_objects):
         return get(config)

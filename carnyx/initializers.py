@@ -471,8 +471,6 @@ def get(identifier: object) -> Any:
     >>> type(get("he_normal")).__name__, get(np.ones(2))((2,)).tolist()
     ('HeNormal', [1.0, 1.0])
     """
-    if identifier is None:
-        return None
     if isinstance(identifier, np.ndarray | np.generic | jax.Array):
         return _values(identifier)
     return registry.lookup_callable(identifier, "initializers", kind="initializer")
@@ -497,5 +495,5 @@ def serialize(initializer: object) -> Any:
 
 def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
-    with registry.custom_object_scope(custom_objects or {}):
+    with registry.custom_object_scope(custom_objects):
         return get(config)

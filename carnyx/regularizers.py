@@ -101,8 +101,6 @@ def get(identifier: object) -> Any:
     >>> get("l2").get_config()
     {'l2': 0.01}
     """
-    if identifier is None:
-        return None
     return registry.lookup_callable(identifier, "regularizers", kind="regularizer")
 
 
@@ -113,5 +111,5 @@ def serialize(regularizer: object) -> Any:
 
 def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
-    with registry.custom_object_scope(custom_objects or {}):
+    with registry.custom_object_scope(custom_objects):
         return get(config)

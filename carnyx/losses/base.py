@@ -209,8 +209,6 @@ def get(identifier: object) -> Any:
 
     The name of a function gives the function, that of a class an object.
     """
-    if identifier is None:
-        return None
     return registry.lookup_callable(identifier, "losses", kind="loss")
 
 
@@ -229,5 +227,5 @@ def serialize(loss: object) -> Any:
 
 def deserialize(name: str, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
-    with registry.custom_object_scope(custom_objects or {}):
+    with registry.custom_object_scope(custom_objects):
         return get(name)

@@ -111,8 +111,6 @@ def get(identifier: object) -> Any:
     >>> get("mse").name, get({"class_name": "Mean", "config": {"name": "m"}}).name
     ('mean_squared_error', 'm')
     """
-    if identifier is None:
-        return None
     return registry.lookup_callable(identifier, "metrics", kind="metric")
 
 
@@ -123,5 +121,5 @@ def serialize(metric: object) -> Any:
 
 def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
-    with registry.custom_object_scope(custom_objects or {}):
+    with registry.custom_object_scope(custom_objects):
         return get(config)

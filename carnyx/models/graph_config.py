@@ -125,7 +125,7 @@ def graph_from_config(
     first = _first_numbers(config) if old else {}
     if old:
         records = [_renewed(record, first) for record in records]
-    with registry.custom_object_scope(custom_objects or {}), saved_devices():
+    with registry.custom_object_scope(custom_objects), saved_devices():
         rebuild = _Rebuild(records)
     if not old:
         first = {n: _first_number(o) for n, o in rebuild.operations.items()}

@@ -256,7 +256,7 @@ class Model(Trainer, Layer):
         """The model of a config, with fresh weights; `Model` reads functional ones."""
         if cls is Model and {"layers", "input_layers"} <= set(config):
             return Model._functional.from_config(config, custom_objects)
-        with registry.custom_object_scope(custom_objects or {}):
+        with registry.custom_object_scope(custom_objects):
             return super().from_config(config)
 
     @property

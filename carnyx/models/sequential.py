@@ -333,7 +333,7 @@ class Sequential(Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         extra = {k: config[k] for k in ("name", "trainable", "dtype") if k in config}
         model = cls(**extra)
-        with registry.custom_object_scope(custom_objects or {}), saved_devices():
+        with registry.custom_object_scope(custom_objects), saved_devices():
             for record in config["layers"]:
                 layer = registry.deserialize_keras_object(record, family="layers")
                 device = saved_device(record.get("device"))

@@ -63,5 +63,5 @@ def serialize(optimizer: Optimizer) -> Any:
 
 def deserialize(config: Config, custom_objects: dict[str, Any] | None = None) -> Any:
     """The inverse of `serialize`."""
-    with registry.custom_object_scope(custom_objects or {}):
+    with registry.custom_object_scope(custom_objects):
         return get(config)

@@ -500,7 +500,7 @@ class Optimizer(_Stateful):
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> Any:
         """An optimizer from what `get_config` gave."""
-        with registry.custom_object_scope(custom_objects or {}):
+        with registry.custom_object_scope(custom_objects):
             return super().from_config(config)
 
 

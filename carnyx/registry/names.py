@@ -143,8 +143,8 @@ def register_keras_serializable(
 
 
 @contextlib.contextmanager
-def custom_object_scope(custom_objects: dict[str, Any]) -> Iterator[None]:
-    """Within the scope, names in configs may mean these objects.
+def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]:
+    """Within the scope, names in configs may mean these objects; None adds none.
 
     >>> with custom_object_scope({"twice": lambda x: 2 * x}):
     ...     get_registered_object("twice")(4)

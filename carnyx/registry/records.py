@@ -267,7 +267,7 @@ def deserialize_keras_object(
         if found is None and family:
             found = find_builtin(config, family)
         return config if found is None else found
-    with custom_object_scope(custom_objects or {}):
+    with custom_object_scope(custom_objects):
         return _revived(config, family)
 
 
@@ -352,9 +352,9 @@ def lookup(identifier: object, family: str, *, kind: str) -> Any:
 
 
 def lookup_callable(identifier: object, family: str, *, kind: str) -> Any:
-    """As `lookup`, for what must be callable: activations, initializers, losses, …"""
+    """As `lookup`, for what must be callable: losses, metrics, …; None stays None."""
     found = lookup(identifier, family, kind=kind)
-    if not callable(found):
+    if identifier is not None and not callable(found):
         raise ArgumentError(
             f"Got {identifier!r} as {kind}; expected a name, a config or a callable."
         )

@@ -169,7 +169,7 @@ def load_model(
         check_layers(description.config, description.source, max_layers)
         with _naming_the_file(description.source), registry.object_sharing():
             model = fresh_model(description, custom_objects, safe_mode)
-            with registry.custom_object_scope(custom_objects or {}):
+            with registry.custom_object_scope(custom_objects):
                 restore(model, description, skip_mismatch=False)
     return model
 

@@ -154,6 +154,7 @@ def test_inside_a_traced_function():
 
 def test_values_as_an_initializer():
     values = np.arange(6.0).reshape(2, 3)
+    assert initializers.get(None) is None
     given = initializers.get(values)
     assert given((2, 3), dtype="float16").dtype == "float16"
     assert (initializers.get(jnp.asarray(values))((2, 3)) == values).all()
