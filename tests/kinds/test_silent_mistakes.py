@@ -87,6 +87,27 @@ def frozen(draw):
     fitted(model, X, X[:, :1])
 
 
+DRAWS = np.random.default_rng(0)
+
+
+class OfTheModule(layers.Layer):
+    def call(self, x):
+        return x * DRAWS.normal()
+
+
+class OfTheClass(layers.Layer):
+    rng = np.random.default_rng(1)
+
+    def call(self, x):
+        return x * self.rng.normal()
+
+
+def drawing(layer):
+    model = keras.Sequential([keras.Input((4,)), layer, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    fitted(model, X, X[:, :1])
+
+
 class Clock(layers.Layer):
     def call(self, x):
         return x * (time.time() % 1)
@@ -239,6 +260,12 @@ WARNINGS = {
     "np.random": (lambda: frozen(lambda s, x: x * np.random.rand()), "numpy.random"),
     "random": (lambda: frozen(lambda s, x: x * random.random()), "'noisy'.*random"),
     "own generator": (lambda: frozen(lambda s, x: x * s.rng.normal()), "self.rng"),
+    "generator of the module": (lambda: drawing(OfTheModule()), "uses DRAWS"),
+    "generator of the class": (lambda: drawing(OfTheClass()), "uses self.rng"),
+    "raw distribution": (
+        lambda: fitted(dense(activation=None, loss="kl_divergence"), X, X[:, :3]),
+        "no activation.*Use activation='softmax' in the last layer\\.",
+    ),
     "time": (clock, "time.time"),
     "a layer made in call": (
         lambda: stranger(functools.partial(layers.Dense, 4)),

@@ -10,6 +10,7 @@ from carnyx.losses.base import Loss
 from carnyx.typing import Tensor
 
 SPARSE, CATEGORICAL, BINARY = "sparse", "categorical", "binary"
+DISTRIBUTION = "distribution"  # of which only the predictions are judged
 
 _KINDS: dict[Callable[..., Any], str] = {
     functions.sparse_categorical_crossentropy: SPARSE,
@@ -17,6 +18,7 @@ _KINDS: dict[Callable[..., Any], str] = {
     functions.categorical_focal_crossentropy: CATEGORICAL,
     functions.binary_crossentropy: BINARY,
     functions.binary_focal_crossentropy: BINARY,
+    functions.kl_divergence: DISTRIBUTION,
 }
 
 

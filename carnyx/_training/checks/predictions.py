@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carnyx._training.checks.losses import BINARY, Expected
+from carnyx._training.checks.losses import BINARY, DISTRIBUTION, Expected
 from carnyx._training.checks.told import warn_once
 from carnyx._training.checks.watching import Origin
 
@@ -35,7 +35,7 @@ def judge_predictions(expected: Expected, origin: Origin, told: set[str]) -> Non
         )
     elif not expected.from_logits and made in _UNBOUNDED:
         _warn_of_raw(expected, where, made, told)
-    elif expected.kind != BINARY and not expected.from_logits and made == "sigmoid":
+    elif expected.kind not in (BINARY, DISTRIBUTION) and made == "sigmoid":
         if expected.classes != 1:
             warn_once(
                 told,
@@ -47,10 +47,11 @@ def judge_predictions(expected: Expected, origin: Origin, told: set[str]) -> Non
 
 def _warn_of_raw(expected: Expected, where: str, made: str, told: set[str]) -> None:
     wanted = "sigmoid" if expected.kind == BINARY else "softmax"
+    other = ", or from_logits=True in the loss"
     end = "has no activation" if made == "linear" else f"ends with {made!r}"
     warn_once(
         told,
         f"{where} {end}, and the loss expects probabilities: values outside of 0 and 1 "
         f"have a wrong loss, or no gradient. Use activation={wanted!r} in the last "
-        "layer, or from_logits=True in the loss.",
+        f"layer{'' if expected.kind == DISTRIBUTION else other}.",
     )

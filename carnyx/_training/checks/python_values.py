@@ -52,7 +52,7 @@ class PythonValues:
                 self._warn(layer, name)
         for name, (generator, before) in self._own[id(layer)].items():
             if _position(generator) != before:
-                self._warn(layer, f"self.{name}")
+                self._warn(layer, name)
         fresh = _named_in_call(layer)
         if fresh:
             self._warn(layer, fresh)
@@ -93,9 +93,19 @@ def _position(generator: Any) -> Any:
 
 
 def _generators(layer: Any) -> dict[str, tuple[Any, Any]]:
-    """The generators in a layer's attributes, and where they stand."""
+    """The generators that `call` can reach, and where they stand: those in attributes
+    of the layer and of its class, and global ones that it names."""
+    reached: dict[str, Any] = {}
+    call = layer._code()
+    if isinstance(call, types.FunctionType):
+        starts = [start for start, _ in _chains(call.__code__)]
+        reached |= {start: call.__globals__.get(start) for start in starts}
+    for holder in (*reversed(type(layer).__mro__), layer):
+        if not registry.is_own(holder):
+            held = getattr(holder, "__dict__", {})
+            reached |= {f"self.{name}": value for name, value in held.items()}
     kinds = np.random.Generator | np.random.RandomState | random.Random
-    found = {n: v for n, v in vars(layer).items() if isinstance(v, kinds)}
+    found = {name: v for name, v in reached.items() if isinstance(v, kinds)}
     return {name: (value, _position(value)) for name, value in found.items()}
 
 

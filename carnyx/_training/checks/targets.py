@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from carnyx._training.checks.losses import BINARY, CATEGORICAL, SPARSE, Expected
+from carnyx._training.checks.losses import (
+    BINARY,
+    CATEGORICAL,
+    DISTRIBUTION,
+    SPARSE,
+    Expected,
+)
 from carnyx._training.checks.told import refuse, warn_once
 from carnyx.typing import Tensor
 
@@ -25,7 +31,7 @@ def judge_targets(
     Raises:
         DataError: where no number of the loss would mean anything.
     """
-    if y.dtype.kind not in "iufb" or not y.size:
+    if y.dtype.kind not in "iufb" or not y.size or expected.kind == DISTRIBUTION:
         return
     if expected.kind == SPARSE:
         _judge_labels(expected, y, weight, where)
