@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
-from carnyx._core.scope import distributed, fast_gradients
+from carnyx._core.scope import distributed, fast_gradients, is_tracer
 from carnyx.errors import ShapeError
 from carnyx.ops._dtypes import among_floats
 from carnyx.ops._spatial import (
@@ -320,6 +321,10 @@ def conv_transpose(
         _transpose_padding(k, s, d, padding_name(padding), e)
         for k, s, d, e in zip(kernel.shape[:rank], steps, spread, extra, strict=True)
     ]
+    if not is_tracer(x):  # XLA would not come back from making it
+        space = x.shape[1:-1] if last else x.shape[2:]
+        sizes = [max(n - 1, 0) * s for n, s in zip(space, steps, strict=True)]
+        ensure_room((x.shape[0], *sizes, kernel.shape[-2]), x.dtype, "An image")
     return lax.conv_transpose(
         x, kernel, steps, pads, rhs_dilation=spread,
         dimension_numbers=_layout(rank, last), transpose_kernel=True,

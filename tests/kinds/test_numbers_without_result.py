@@ -80,6 +80,13 @@ def test_is_refused_without_words_of_jax(make):
     assert not any(word in str(caught.value) for word in ("iota", "broadcast_in_dim"))
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_strides_beyond_all_memory_are_refused_at_once(rank):
+    layer = getattr(keras.layers, f"Conv{rank}DTranspose")(2, 3, strides=10**11)
+    with pytest.raises(keras.errors.OutOfMemoryError):
+        layer(np.ones((1, *(4,) * rank, 1), "float32"))
+
+
 @pytest.mark.parametrize("made", [losses.Huber(), metrics.AUC(), metrics.Mean()])
 def test_a_dtype_is_set_when_an_object_is_made(made):
     with pytest.raises(AttributeError, match="Make another"):
