@@ -26,8 +26,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, dataclass_transf
 
 import numpy as np
 
-from carnyx import _reads, registry
-from carnyx._numbers import REFUSED, as_integer, as_number, plain
+from carnyx import _reads, dtype_policies, registry
+from carnyx._numbers import REFUSED, as_integer, as_number, is_plain, plain
 from carnyx._spellings import hint, hint_for_missing
 from carnyx.errors import ArgumentError, ArgumentTypeError, UnknownArgumentError
 
@@ -65,10 +65,11 @@ class Field:
         error: type[ArgumentError] = ArgumentError
         if self.number is not None:
             value = self.number.of(value)
-            if value is REFUSED or value != value:  # NaN is what no field means
+            if value is REFUSED or (is_plain(value) and value != value):  # no NaN
                 error = ArgumentTypeError
                 problem = _words(self.check, given, self.number)
-        if not problem and self.check and value is not None:
+        traced = self.number is not None and not is_plain(value)  # or None
+        if not problem and self.check and value is not None and not traced:
             problem = self.check(value)
         if problem:
             raise error(
@@ -258,14 +259,38 @@ class Configurable:
             }
         try:
             return cls(**config)
-        except (TypeError, ArgumentError) as error:
-            if not isinstance(error, TypeError):  # as in Keras, whatever was wrong
-                error = ArgumentTypeError(str(error)).with_traceback(None)
-            error.add_note(
-                f"while making a {cls.__name__} from its config {config!r}. If the "
-                "class is yours, its get_config() must give what __init__ takes."
+        except TypeError as error:
+            wrong = error
+        except ArgumentError as error:  # as in Keras, whatever was wrong
+            wrong = ArgumentTypeError(str(error))
+        wrong.add_note(
+            f"while making a {cls.__name__} from its config {config!r}. If the class "
+            "is yours, its get_config() must give what __init__ takes."
+        )
+        raise wrong
+
+
+class Dtyped(Configurable, register=False):
+    """Base of what computes in one dtype, for which it is made: losses, metrics."""
+
+    dtype: Any = attribute()
+    _given_dtype: Any = attribute()
+
+    def _settle_dtype(self) -> None:
+        """The dtype that was given, or floatx, is that of computing from now on."""
+        given = self.dtype
+        policy = dtype_policies.get(given or dtype_policies.standardize_dtype(None))
+        self.dtype = policy.compute_dtype
+        self._given_dtype = given
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "dtype" and "_given_dtype" in vars(self):
+            kind = type(self).__name__
+            raise AttributeError(
+                f"The dtype of {kind} cannot be set to {value!r} later. Make another: "
+                f"{kind}(dtype={value!r})."
             )
-            raise error
+        super().__setattr__(name, value)
 
 
 def _takes(cls: type[Configurable], name: str) -> bool:

@@ -41,15 +41,6 @@ def standardize_dtype(dtype: DTypeLike) -> str:
         ) from None
 
 
-def refuse_dtype(instance: object, value: object) -> None:
-    """Raise AttributeError: variables and results have the dtype of the beginning."""
-    name = type(instance).__name__
-    raise AttributeError(
-        f"The dtype of {name} cannot be set to {value!r} later. Make another: "
-        f"{name}(dtype={value!r})."
-    )
-
-
 def check_real(given: DTypeLike, wanted: DTypeLike, what: str) -> None:
     """Refuse complex numbers where real ones are computed with.
 

@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pytest  # noqa: E402
 
 import carnyx  # noqa: E402
+from carnyx._core.op import operands_of  # noqa: E402
 from carnyx._training.trainer import Trainer  # noqa: E402
 from carnyx.layers._children import seed_generators  # noqa: E402
 
@@ -97,20 +98,18 @@ class OpClass:
     def __call__(self, *tensors: Any, **more: Any) -> Any:
         if any(callable(option) for option in self.options):  # they stand in between
             raise NotThere(f"no class of {self.function.__name__} stands in")
-        waiting = {True: list(tensors), False: list(self.options)}
-        operands = getattr(self.function, "operands", None)
-        parameters = inspect.signature(self.function).parameters.values()
-        first, any_number = next(iter(parameters)), inspect.Parameter.VAR_POSITIONAL
-        if operands is None or first.name in operands or first.name in self.named:
-            return self.function(*tensors, *self.options, **more, **self.named)
-        if any(p.kind is any_number for p in parameters):  # as einsum
-            return self.function(*self.options, *tensors, **more, **self.named)
-        named = {
-            p.name: waiting[p.name in operands].pop(0)
-            for p in parameters
-            if waiting[p.name in operands]
-        }
-        return self.function(**named, **more, **self.named)
+        function, named = self.function, self.named | more
+        if not hasattr(function, "op_name"):
+            return function(*tensors, *self.options, **named)
+        names, operands = inspect.signature(function).parameters, operands_of(function)
+        free = [name for name in names if name not in operands and name not in named]
+        named |= dict(zip(free, self.options))
+        if any(p.kind is p.VAR_POSITIONAL for p in names.values()):  # as einsum
+            return function(
+                *(named.pop(n) for n in free if n in named), *tensors, **named
+            )
+        waiting = (name for name in names if name in operands and name not in named)
+        return function(**dict(zip(waiting, tensors)), **named)
 
     call = symbolic_call = __call__
 

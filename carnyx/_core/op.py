@@ -63,13 +63,13 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
         return out
 
     call.op_name = public  # type: ignore[attr-defined]
-    call.operands = _operands(fn)  # type: ignore[attr-defined]
     call.__name__ = public
     OPS[public] = registry.mark_own(call)
     return call
 
 
-def _operands(fn: Callable[..., Any]) -> frozenset[str]:
+@functools.cache
+def operands_of(fn: Callable[..., Any]) -> frozenset[str]:
     """The parameters that a call of the op is made on."""
     parameters = inspect.signature(fn).parameters.values()
     any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)

@@ -139,13 +139,13 @@ class KerasTensor(Operators):
     # they are one tensor.
 
     def __eq__(self, other: Any) -> Any:
-        outcome = OPS["equal"](self, other)
+        outcome = super().__eq__(other)
         if isinstance(other, KerasTensor):
             outcome._truth = self is other
         return outcome
 
     def __ne__(self, other: Any) -> Any:
-        outcome = OPS["not_equal"](self, other)
+        outcome = super().__ne__(other)
         if isinstance(other, KerasTensor):
             outcome._truth = self is not other
         return outcome

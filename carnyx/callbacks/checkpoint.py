@@ -31,8 +31,7 @@ class ModelCheckpoint(Saving):
 
     field_order = (
         "filepath", "monitor", "verbose", "save_best_only", "save_weights_only",
-        "mode", "save_freq", "initial_value_threshold",
-        "period",
+        "mode", "save_freq", "initial_value_threshold", "period",
     )  # fmt: skip
 
     def __post_init__(self) -> None:

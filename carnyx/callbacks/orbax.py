@@ -48,6 +48,7 @@ class OrbaxCheckpoint(Saving):
         "directory", "monitor", "verbose", "save_best_only", "mode", "save_freq",
         "initial_value_threshold", ...,
     )  # fmt: skip
+    _state = ("best", "_batches", "_since_saving", "_last_batch")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -31,7 +31,7 @@ class Saving(Monitor):
     period = 1  # epochs
     _epoch = _batches = _since_saving = 0
     _last_batch = -1
-    _state = ("best", "_epoch", "_batches", "_since_saving", "_last_batch")
+    _state = ("best", "_epoch", "_since_saving", "_last_batch")
 
     def __post_init__(self) -> None:
         self.best = self.initial_value_threshold

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from carnyx import dtype_policies, registry, tree
+from carnyx import registry, tree
 from carnyx._core import masks
 from carnyx._core.naming import auto_name
-from carnyx.configurable import Configurable, Field, attribute, field, one_of
-from carnyx.dtype_policies import check_real, is_float, refuse_dtype
+from carnyx.configurable import Dtyped, Field, attribute, field, one_of
+from carnyx.dtype_policies import check_real, is_float
 from carnyx.errors import ArgumentError
 from carnyx.losses.shapes import fit_weight
 from carnyx.losses.shapes import (
@@ -75,7 +75,7 @@ def reduce_weighted_values(
     return mean(values)
 
 
-class Loss(Configurable):
+class Loss(Dtyped):
     """Base of losses; subclasses define `call(y_true, y_pred)`.
 
     A class for a loss function is one line, `class Huber(Loss, of=huber)`, and a field
@@ -103,16 +103,7 @@ class Loss(Configurable):
 
     def __post_init__(self) -> None:
         self.name = self.name or auto_name(type(self).__name__)
-        given = self.dtype
-        self.dtype = dtype_policies.get(
-            given or dtype_policies.standardize_dtype(None)
-        ).compute_dtype
-        self._given_dtype = given
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "dtype" and "_given_dtype" in vars(self):
-            refuse_dtype(self, value)
-        super().__setattr__(name, value)
+        self._settle_dtype()
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from carnyx import dtype_policies, initializers, registry
+from carnyx import initializers, registry
 from carnyx._core.naming import auto_name, name_scope, to_snake_case
 from carnyx._core.scope import pure, scoped
 from carnyx._core.variable import Variable
-from carnyx.configurable import Configurable, field
-from carnyx.dtype_policies import refuse_dtype
+from carnyx.configurable import Dtyped, field
 from carnyx.errors import ArgumentError
 from carnyx.initializers import InitializerLike
 from carnyx.typing import DTypeLike, Tensor
@@ -18,7 +17,7 @@ from carnyx.typing import DTypeLike, Tensor
 T = TypeVar("T")
 
 
-class Metric(Configurable):
+class Metric(Dtyped):
     """Base of metrics; subclasses define `update_state` and `result`.
 
     State made with `add_weight` remembers its first value, which `reset_state` puts
@@ -51,9 +50,7 @@ class Metric(Configurable):
 
     def __post_init__(self) -> None:
         self.name = self.name or auto_name(type(self).__name__)
-        floatx = dtype_policies.standardize_dtype(None)
-        self.dtype = dtype_policies.get(self.dtype or floatx).compute_dtype
-        self._has_dtype = True
+        self._settle_dtype()
 
     # ---- state
 
@@ -93,8 +90,6 @@ class Metric(Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Variable):
             self._track(value)
-        if name == "dtype" and "_has_dtype" in vars(self):
-            refuse_dtype(self, value)
         super().__setattr__(name, value)
 
     def _track(self, variable: Variable) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from carnyx import ops, registry
 from carnyx._core.node import Node, OpCall
-from carnyx._core.op import record
+from carnyx._core.op import operands_of, record
 from carnyx._core.operators import OPS
 from carnyx._core.symbol import any_symbolic
 from carnyx.errors import GraphError, UnknownNameError, nearest
@@ -47,7 +47,7 @@ _WITHOUT_CLASS = frozenset(
 
 def _is_called(fn: Any, parameter: str) -> bool:
     """Whether Keras's class takes it in `call`; all others are its constructor's."""
-    return module_of(fn.op_name) == _OWN or parameter in fn.operands
+    return module_of(fn.op_name) == _OWN or parameter in operands_of(fn)
 
 
 def class_name_of(op_name: str) -> str:

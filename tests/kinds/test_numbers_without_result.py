@@ -9,6 +9,7 @@ and sizes are looked at where memory is.
 import inspect
 import math
 
+import jax
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from carnyx.configurable import Configurable
 from carnyx.errors import ArgumentError
 from carnyx.optimizers import schedules
 
+X = np.linspace(0.1, 0.9, 6, dtype="float32").reshape(3, 2)
 FAMILIES = (optimizers, schedules, losses, metrics, keras.layers, keras.initializers)
 
 
@@ -37,6 +39,20 @@ def number_fields():
 def test_nan_is_no_number_of_any_field(cls, field):
     with pytest.raises(ArgumentError, match=f"{field.name}=nan"):
         field.settled(object.__new__(cls), math.nan)
+
+
+TRACED = {
+    "no check": lambda n: losses.BinaryFocalCrossentropy(
+        apply_class_balancing=True, alpha=n
+    )(np.round(X), X),
+    "above 0": lambda n: losses.Huber(delta=n)(X, 2 - X),
+    "at least 0": lambda n: losses.Tversky(alpha=n)(X, X / 2),
+}
+
+
+@pytest.mark.parametrize("of", TRACED.values(), ids=TRACED)
+def test_a_number_that_is_traced_is_not_looked_at(of):
+    np.testing.assert_allclose(jax.jit(of)(0.5), of(0.5), rtol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [math.nan, math.inf, -math.inf])
