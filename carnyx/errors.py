@@ -134,11 +134,6 @@ class RecordError(UnsafeModelError, TypeError):
     """A record in a model file of which a part has the wrong type."""
 
 
-_LOWER = NoValueError, UnknownKeyError, RecordError, MissingFileError
-for _error in (CarnyxError, *CarnyxError.__subclasses__(), *_LOWER):
-    _error.__module__ = "carnyx"  # tracebacks print the public name
-
-
 def nearest(name: object, names: Iterable[str], cutoff: float = 0.6) -> str:
     """A sentence with the known name nearest to `name`, or an empty string.
 

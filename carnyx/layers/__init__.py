@@ -21,6 +21,7 @@ from carnyx.layers.recurrent import *
 from carnyx.layers.regularization import *
 from carnyx.layers.reshaping import *
 from carnyx.layers.rnn_cells import *
+from carnyx.layers.ternary import *
 from carnyx.layers.wrappers import *
 
 AvgPool1D = AveragePooling1D

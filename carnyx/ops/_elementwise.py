@@ -18,16 +18,17 @@ __all__ = [
     "abs", "absolute", "add", "allclose", "angle", "arccos", "arccosh", "arcsin",
     "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and", "bitwise_invert",
     "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
-    "bitwise_xor", "cbrt", "ceil", "clip", "conj", "conjugate", "copy", "cos", "cosh",
-    "deg2rad", "divide", "divide_no_nan", "equal", "exp", "exp2", "expm1", "fabs",
-    "floor", "floor_divide", "fmax", "fmin", "fmod", "gcd", "greater", "greater_equal",
-    "heaviside", "hypot", "i0", "imag", "isclose", "isfinite", "isinf", "isnan",
-    "isneginf", "isposinf", "isreal", "lcm", "ldexp", "left_shift", "less",
-    "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum",
-    "mod", "multiply", "nan_to_num", "negative", "nextafter", "not_equal", "power",
-    "rad2deg", "real", "reciprocal", "right_shift", "round", "sign", "signbit", "sin",
-    "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "true_divide", "trunc",
+    "bitwise_xor", "cbrt", "ceil", "clip", "conj", "conjugate", "copy", "copysign",
+    "cos", "cosh", "deg2rad", "divide", "divide_no_nan", "equal", "exp", "exp2",
+    "expm1", "fabs", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod",
+    "gcd", "greater", "greater_equal", "heaviside", "hypot", "i0", "imag", "isclose",
+    "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "lcm", "ldexp",
+    "left_shift", "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp",
+    "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
+    "minimum", "mod", "multiply", "nan_to_num", "negative", "nextafter", "not_equal",
+    "power", "rad2deg", "real", "reciprocal", "right_shift", "round", "sign", "signbit",
+    "sin", "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "true_divide",
+    "trunc",
 ]
 # fmt: on
 
@@ -113,6 +114,7 @@ fmin = binary(jnp.fmin, "The lesser of the two; of NaN and a number the number."
 hypot = binary(hypotenuse, "sqrt(x1**2 + x2**2); overflow-free; gradient 0 at 0.")
 heaviside = binary(jnp.heaviside, "0 for x1 < 0, x2 at 0, 1 for x1 > 0.")
 nextafter = binary(jnp.nextafter, "The float next to x1 in the direction of x2.")
+copysign = binary(jnp.copysign, "|x1| with the sign of x2, that of -0.0 too.")
 gcd = binary(jnp.gcd, "The greatest common divisor.")
 lcm = binary(jnp.lcm, "The least common multiple.")
 
@@ -151,6 +153,18 @@ def arctan2(x1: Tensor, x2: Tensor) -> Tensor:
     """The angle in [-pi, pi] of the point (x2, x1), which is that of x1 / x2."""
     x1, x2 = to_floats(x1, x2)
     return _safe.arctan2(x1, x2)
+
+
+@op
+def float_power(x1: Tensor, x2: Tensor) -> Tensor:
+    """x1 ** x2 as floats, so that integers may have negative exponents.
+
+    >>> import numpy as np
+    >>> float(float_power(np.array(2), np.array(-1)))
+    0.5
+    """
+    x1, x2 = to_floats(x1, x2)
+    return jnp.power(x1, x2)
 
 
 @op

@@ -15,11 +15,11 @@ from carnyx.typing import ArrayLike, Axis, DTypeLike, Tensor
 
 # fmt: off
 __all__ = [
-    "all", "amax", "amin", "any", "average", "corrcoef", "count_nonzero", "cumprod",
-    "cumsum", "max", "mean", "median", "min", "nancumprod", "nancumsum", "nanmax",
-    "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile",
-    "nanstd", "nansum", "nanvar", "percentile", "prod", "ptp", "quantile", "std", "sum",
-    "trapezoid", "var",
+    "all", "amax", "amin", "any", "average", "corrcoef", "count_nonzero", "cov",
+    "cumprod", "cumsum", "max", "mean", "median", "min", "nancumprod", "nancumsum",
+    "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod",
+    "nanquantile", "nanstd", "nansum", "nanvar", "percentile", "prod", "ptp",
+    "quantile", "std", "sum", "trapezoid", "var",
 ]
 # fmt: on
 
@@ -139,6 +139,31 @@ def corrcoef(x: Tensor) -> Tensor:
     Shapes: (variables, observations) -> (variables, variables)
     """
     return jnp.corrcoef(to_float(x))
+
+
+@op
+def cov(
+    x: Tensor,
+    y: Tensor | None = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+) -> Tensor:
+    """The covariances of the rows of x (of its columns where not `rowvar`).
+
+    Shapes: (variables, observations) -> (variables, variables)
+
+    Args:
+        y: more variables, with the observations of x.
+        bias: divide by the number of observations n, not by n - 1.
+        ddof: divide by n - ddof, whatever `bias` says.
+
+    >>> import numpy as np
+    >>> cov(np.array([[1.0, 3.0], [2.0, 2.0]])).tolist()
+    [[2.0, 0.0], [0.0, 0.0]]
+    """
+    y = None if y is None else to_float(y)
+    return jnp.cov(to_float(x), y, rowvar, bias, ddof)
 
 
 @op

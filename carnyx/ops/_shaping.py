@@ -20,11 +20,11 @@ from carnyx.typing import Axis, DTypeLike, ShapeLike, Tensor
 
 # fmt: off
 __all__ = [
-    "append", "array_split", "broadcast_to", "concatenate", "diag", "diagflat",
-    "diagonal", "diff", "dsplit", "dstack", "expand_dims", "flip", "fliplr", "flipud",
-    "hsplit", "hstack", "moveaxis", "ndim", "pad", "ravel", "repeat", "reshape", "roll",
-    "rot90", "size", "split", "squeeze", "stack", "swapaxes", "tile", "transpose",
-    "tril", "triu", "view", "vsplit", "vstack",
+    "append", "array_split", "broadcast_to", "column_stack", "concatenate", "diag",
+    "diagflat", "diagonal", "diff", "dsplit", "dstack", "expand_dims", "flip", "fliplr",
+    "flipud", "hsplit", "hstack", "moveaxis", "ndim", "pad", "ravel", "repeat",
+    "reshape", "roll", "rot90", "size", "split", "squeeze", "stack", "swapaxes", "tile",
+    "transpose", "tril", "triu", "view", "vsplit", "vstack",
 ]
 # fmt: on
 
@@ -189,6 +189,16 @@ def concatenate(xs: Sequence[Tensor], axis: int | None = 0) -> Tensor:
 def stack(x: Sequence[Tensor], axis: int = 0) -> Tensor:
     """The arrays one after the other along a new axis."""
     return jnp.stack([tensor(each) for each in x], axis)
+
+
+@op
+def column_stack(x: Sequence[Tensor]) -> Tensor:
+    """Columns beside each other; an array of one axis is one column.
+
+    >>> column_stack([jnp.array([1, 2]), jnp.array([3, 4])]).tolist()
+    [[1, 3], [2, 4]]
+    """
+    return jnp.column_stack([tensor(each) for each in x])
 
 
 @op

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,17 +16,48 @@ from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError
-from carnyx.ops._dtypes import as_dtype, given_dtype, tensor
+from carnyx.ops._dtypes import as_dtype, given_dtype, tensor, to_float
 from carnyx.typing import DTypeLike, ShapeLike, Tensor, Tensors
 
 # fmt: off
 __all__ = [
     "associative_scan", "cast", "cond", "convert_to_numpy", "convert_to_tensor",
-    "custom_gradient", "dtype", "fori_loop", "is_tensor", "map", "saturate_cast",
-    "scan", "scatter", "scatter_update", "shape", "slice", "slice_update",
-    "stop_gradient", "switch", "unstack", "vectorized_map", "while_loop",
+    "custom_gradient", "dtype", "fori_loop", "grad", "is_tensor", "map",
+    "saturate_cast", "scan", "scatter", "scatter_update", "shape", "slice",
+    "slice_update", "stop_gradient", "switch", "unstack", "vectorized_map",
+    "while_loop",
 ]
 # fmt: on
+
+
+def grad(
+    f: Callable[..., Tensor], argnums: int | Sequence[int] = 0
+) -> Callable[..., Any]:
+    """The function that gives the gradient of `f` (of its sum, if it is no scalar).
+
+    Args:
+        argnums: which arguments to differentiate by. An integer gives their one
+            gradient, several a tuple. An argument may be a nested structure; integers
+            in it count as floats.
+
+    >>> slope = grad(lambda x, scale: scale * x**2)
+    >>> float(slope(3.0, 2.0))
+    12.0
+    """
+    numbers = argnums if isinstance(argnums, int) else tuple(argnums)
+
+    def total(*args: Any, **kwargs: Any) -> jax.Array:
+        return jnp.sum(tensor(f(*args, **kwargs)))
+
+    @functools.wraps(f)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        wanted = {n % len(args) for n in np.atleast_1d(argnums).tolist()}
+        arrays = [
+            jax.tree.map(to_float, a) if i in wanted else a for i, a in enumerate(args)
+        ]
+        return jax.grad(total, numbers)(*arrays, **kwargs)
+
+    return gradient
 
 
 # --- control flow ------------------------------------------------------------------

@@ -1,8 +1,6 @@
-"""`keras.ops.image`: colours, borders, patches; filters and warps from beside."""
+"""`keras.ops.image`: colours, borders; filters, patches and warps from beside."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,25 +8,19 @@ import jax.numpy as jnp
 from carnyx._core.op import op
 from carnyx._numbers import integer
 from carnyx.errors import ArgumentError, ShapeError
-from carnyx.ops import _filters, _warp
+from carnyx.ops import _filters, _image_patches, _warp
 from carnyx.ops._dtypes import tensor, to_float
 from carnyx.ops._filters import *  # noqa: F403
-from carnyx.ops._spatial import (
-    Sizes,
-    channels_last,
-    images_axes,
-    per_axis,
-    window,
-)
+from carnyx.ops._image_patches import *  # noqa: F403
+from carnyx.ops._spatial import images_axes
 from carnyx.ops._warp import *  # noqa: F403
 from carnyx.typing import Tensor
 
 __all__ = [
     *_filters.__all__,
+    *_image_patches.__all__,
     *_warp.__all__,
     "crop_images",
-    "extract_patches",
-    "extract_patches_3d",
     "hsv_to_rgb",
     "pad_images",
     "rgb_to_grayscale",
@@ -175,61 +167,3 @@ def crop_images(
     at[rows] = slice(top, x.shape[rows] - bottom)
     at[columns] = slice(left, x.shape[columns] - right)
     return x[tuple(at)]
-
-
-def _patches(
-    images: Tensor, size: Sequence[int], strides: Sizes | None, dilation: Sizes,
-    padding: str, data_format: str | None,
-) -> jax.Array:  # fmt: skip
-    """What a window sees as channels: (place in the window, channel), flattened."""
-    x, rank = tensor(images), len(size)
-    if x.ndim not in (rank + 1, rank + 2):
-        raise ShapeError(
-            f"Got images of shape {x.shape}; expected rank {rank + 1} (one) or "
-            f"{rank + 2} (a batch)."
-        )
-    last, batched = channels_last(data_format), x.ndim == rank + 2
-    x = x if batched else x[None]
-    w = window(x, size, size if strides is None else strides, padding, dilation, last)
-    out = jnp.concatenate(w.views(x), -1 if last else 1)
-    return out if batched else out[0]
-
-
-@op
-def extract_patches(
-    images: Tensor,
-    size: Sizes,
-    strides: Sizes | None = None,
-    dilation_rate: Sizes = 1,
-    padding: str = "valid",
-    data_format: str | None = None,
-) -> Tensor:
-    """Patches of images (or, for a size of 3 numbers, of volumes) as channels.
-
-    Shapes: (…, h, w, c) -> (…, rows, columns, size · c)
-
-    >>> extract_patches(jnp.ones((1, 4, 4, 3)), 2).shape
-    (1, 2, 2, 12)
-    """
-    rank = len(size) if isinstance(size, list | tuple) else 2
-    if rank not in (2, 3):
-        raise ArgumentError(f"size got {size}; expected an int, 2 or 3 of them.")
-    sizes = per_axis(size, rank, "extract_patches: size")
-    return _patches(images, sizes, strides, dilation_rate, padding, data_format)
-
-
-@op
-def extract_patches_3d(
-    volumes: Tensor,
-    size: Sizes,
-    strides: Sizes | None = None,
-    dilation_rate: Sizes = 1,
-    padding: str = "valid",
-    data_format: str | None = None,
-) -> Tensor:
-    """Patches of volumes as channels.
-
-    Shapes: (…, d, h, w, c) -> (…, planes, rows, columns, size · c)
-    """
-    sizes = per_axis(size, 3, "size")
-    return _patches(volumes, sizes, strides, dilation_rate, padding, data_format)

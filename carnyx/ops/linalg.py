@@ -11,6 +11,7 @@ import numpy as np
 
 from carnyx._core.op import op
 from carnyx._core.scope import is_tracer
+from carnyx._numbers import integer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import tensor, to_float, to_floats
 from carnyx.ops._once import once
@@ -21,8 +22,8 @@ from carnyx.typing import Axis, Tensor, Tensors
 # fmt: off
 __all__ = [
     "cholesky", "cholesky_inverse", "det", "eig", "eigh", "inv", "jvp", "lstsq",
-    "lu_factor", "matrix_rank", "norm", "pinv", "qr", "solve", "solve_triangular",
-    "svd",
+    "lu_factor", "matrix_power", "matrix_rank", "norm", "pinv", "qr", "solve",
+    "solve_triangular", "svd",
 ]
 # fmt: on
 
@@ -57,6 +58,16 @@ def cholesky(x: Tensor, upper: bool = False) -> Tensor:
     if not is_tracer(factor) and bool(jnp.isnan(factor).any()):
         raise ArgumentError("cholesky got a matrix that is not positive definite.")
     return factor
+
+
+@op
+def matrix_power(x: Tensor, n: int) -> Tensor:
+    """x multiplied with itself n times; for n < 0 the inverse of x, for 0 the identity.
+
+    >>> matrix_power(jnp.array([[1.0, 1.0], [0.0, 1.0]]), -3).tolist()
+    [[1.0, -3.0], [0.0, 1.0]]
+    """
+    return jnp.linalg.matrix_power(_matrix(x, square=True), integer(n, "n"))
 
 
 @op

@@ -27,8 +27,9 @@ from carnyx.typing import Axis, Tensor
 
 # fmt: off
 __all__ = [
-    "cdist", "erf", "erfc", "erfinv", "in_top_k", "logdet", "logsumexp", "rearrange",
-    "rsqrt", "segment_max", "segment_min", "segment_prod", "segment_sum", "top_k",
+    "cdist", "erf", "erfc", "erfinv", "gammainc", "in_top_k", "lgamma", "logdet",
+    "logsumexp", "rearrange", "rsqrt", "segment_max", "segment_min", "segment_prod",
+    "segment_sum", "top_k",
     *(name for name in _signal.__all__ if name != "polar"),
 ]
 # fmt: on
@@ -153,6 +154,20 @@ erfinv = _unary(lax.erf_inv, "The inverse of `erf`.", name="erfinv")
 logdet = _unary(
     lambda x: jnp.linalg.slogdet(x)[1], "log(|det(x)|) of matrices.", name="logdet"
 )
+
+
+lgamma = _unary(lax.lgamma, "log(|Γ(x)|), of the gamma function.")
+
+
+@op
+def gammainc(a: Tensor, x: Tensor) -> Tensor:
+    """The regularized lower incomplete gamma function: the share of Γ(a) up to x.
+
+    >>> round(float(gammainc(1.0, 2.0)), 6)  # of an exponential: 1 - e ** -2
+    0.864665
+    """
+    a, x = to_floats(a, x)
+    return jax.scipy.special.gammainc(a, x)
 
 
 # --- einops: "b (h p) c -> b h (p c)" ------------------------------------------------

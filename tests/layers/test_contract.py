@@ -323,10 +323,11 @@ def test_a_file_gives_the_layer_back(index, tmp_path):
 
 
 BASES = {"Layer", "Wrapper", "InputLayer"}
-# Called with several tensors: tests in test_attention.py, test_recurrent.py.
+# Called with several tensors (test_attention.py, test_recurrent.py), or newer than the
+# Keras to compare with (test_ternary.py).
 ELSEWHERE = {
     "MultiHeadAttention", "GroupedQueryAttention", "SimpleRNNCell", "LSTMCell",
-    "GRUCell", "StackedRNNCells",
+    "GRUCell", "StackedRNNCells", "TernaryDense",
 }  # fmt: skip
 
 
