@@ -120,7 +120,9 @@ def of_layer(error: Exception, name: str, tensors: dict[str, Any]) -> Exception 
 def _is_of_memory(error: Exception) -> bool:
     """Whether JAX could not allocate an array; it has no class for that."""
     runtime = isinstance(error, jax.errors.JaxRuntimeError)
-    return runtime and str(error).startswith("RESOURCE_EXHAUSTED")
+    text = str(error)
+    told = text.startswith("RESOURCE_EXHAUSTED") or "Out of memory allocating" in text
+    return runtime and told
 
 
 def _too_large(error: Exception, what: str) -> Exception:

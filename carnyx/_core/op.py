@@ -13,7 +13,7 @@ from carnyx._core.devices import ensure_device
 from carnyx._core.infer import infer, judge
 from carnyx._core.node import Node, OpCall
 from carnyx._core.operators import OPS
-from carnyx._core.scope import current
+from carnyx._core.scope import current, is_tracer
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 
@@ -51,6 +51,9 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
         ensure_device()
         try:
             out = fn(*args, **kwargs)
+            size = getattr(out, "size", 0)
+            if type(size) is int and size > _LARGE and not is_tracer(out):
+                out.block_until_ready()  # what did not fit is told only then
         except Exception as error:
             clearer = explain.of_op(error, call, args, kwargs)
             judge(clearer or error, fn, args, kwargs)
@@ -94,6 +97,7 @@ def record(call: OpCall, args: tuple, kwargs: dict[str, Any]) -> Any:
 
 
 _SYMBOLIC, _VARIABLE = 1, 2
+_LARGE = 1 << 26  # entries; computing so many takes longer than waiting costs
 
 
 def _kinds(values: Any) -> int:

@@ -190,6 +190,26 @@ def test_a_graph_has_no_output_that_no_machine_can_hold(make):
         make(keras.Input((3, 3, 1)))
 
 
+TWO = {
+    "outer": lambda a: keras.ops.outer(a, a),
+    "add": lambda a: keras.ops.add(a[:, None], a),
+    "equal": lambda a: keras.ops.equal(a[:, None], a),
+    "matmul": lambda a: keras.ops.matmul(a[:, None], a[None]),
+    "einsum": lambda a: keras.ops.einsum("i,j->ij", a, a),
+    "kron": lambda a: keras.ops.kron(a, a),
+    "tensordot": lambda a: keras.ops.tensordot(a, a, 0),
+    "cdist": lambda a: keras.ops.cdist(a[:, None], a[:, None]),
+    "diag": keras.ops.diag,
+}
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_a_result_larger_than_its_operands_is_told_where_it_is_made(name):
+    """JAX computes behind one's back, and tells only whoever reads the result."""
+    with pytest.raises(OutOfMemoryError, match=f"{name} got .*bytes"):
+        TWO[name](np.ones(300_000, "float32"))
+
+
 def test_what_the_device_cannot_allocate_is_told_with_op_and_layer():
     with pytest.raises(OutOfMemoryError, match="pad got x float32 .1, 1.*bytes"):
         keras.ops.pad(np.ones((1, 1), "float32"), ((0, 10**8), (0, 10**8)))
