@@ -20,7 +20,9 @@ from carnyx.layers.records import *
 from carnyx.layers.recurrent import *
 from carnyx.layers.regularization import *
 from carnyx.layers.reshaping import *
+from carnyx.layers.rnn import *
 from carnyx.layers.rnn_cells import *
+from carnyx.layers.stacked_rnn_cells import *
 from carnyx.layers.ternary import *
 from carnyx.layers.wrappers import *
 

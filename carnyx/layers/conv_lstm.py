@@ -13,7 +13,7 @@ from carnyx.configurable import derived, field, one_of, positive
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers._sizes import known_size, sizes
 from carnyx.layers.input_spec import label
-from carnyx.layers.recurrent import RNN
+from carnyx.layers.rnn import RNN
 from carnyx.layers.rnn_cells import LSTMGates
 from carnyx.typing import Shape, Tensor
 

@@ -8,7 +8,7 @@ equations; `sequence` runs the same equations over whole sequences at once.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,19 +18,19 @@ from carnyx import (
     constraints,
     initializers,
     random,
-    registry,
     regularizers,
     tree,
 )
 from carnyx._core.scope import scoped
 from carnyx._core.seed import SeedGenerator
 from carnyx.configurable import attribute, derived, field, fraction, positive
-from carnyx.errors import ArgumentError
 from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
 from carnyx.ops import recurrent
 from carnyx.ops._creation import zeros
 from carnyx.typing import Shape, Tensor
+
+Masks = list[Tensor] | None  # what is dropped: once for all gates, or one a gate
 
 
 class Cell(Layer):
@@ -128,25 +128,37 @@ class Cell(Layer):
         return self._held_masks or self._draw_masks(x.shape, h.shape, training)
 
     def _product(
-        self, x: Tensor, kernel: Any, masks: Any, multiply: Any = jnp.matmul
+        self,
+        x: Tensor,
+        kernel: Tensor,
+        masks: Masks,
+        multiply: Callable[[Tensor, Tensor], Tensor] = jnp.matmul,
     ) -> Tensor:
         """x @ kernel, where each gate may see an x with other parts dropped."""
+        kernel = getattr(kernel, "value", kernel)
         if masks is None:
-            return multiply(x, kernel.value)
-        if len(masks) == 1:
-            return multiply(x * masks[0], kernel.value)
-        blocks = zip(masks, jnp.split(kernel.value, self.gates, -1), strict=True)
+            return multiply(x, kernel)
+        blocks = zip(masks, jnp.split(kernel, len(masks), -1), strict=True)
         products = [multiply(x * mask, block) for mask, block in blocks]
         return jnp.concatenate(products, self.channel_axis)
 
-    def _from_x(self, x: Tensor, masks: Any) -> Tensor:
+    def _from_x(self, x: Tensor, masks: Masks) -> Tensor:
         y = self._product(x, self.kernel, masks)
         return y if self.bias is None else y + self.bias
 
-    def _from_h(self, h: Tensor, masks: Any) -> Tensor:
+    def _from_h(self, h: Tensor, masks: Masks) -> Tensor:
         return self._product(h, self.recurrent_kernel, masks)
 
+    def _activations(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """What the cell's step takes as functions, by name."""
+        names = ("activation", "recurrent_activation")
+        return {name: getattr(self, name) for name in names if name in self._fields}
+
     # ---- whole sequences
+
+    def _kernel(self, *args: Any, **how: Any) -> Any:
+        """The cell's function of `ops/recurrent.py` for whole sequences."""
+        raise NotImplementedError
 
     def can_sequence(self, training: bool) -> bool:
         """Whether `sequence` computes what the steps would."""
@@ -169,8 +181,7 @@ class Cell(Layer):
         with scoped(autocast=self._autocast):  # the cell's policy, not its layer's
             bias = None if self.bias is None else self.bias.value
             weights = self.kernel.value, self.recurrent_kernel.value, bias
-        kernel = self._kernel  # type: ignore[attr-defined]
-        return kernel(x, *states, *weights, activation=self.activation, **how)
+        return self._kernel(x, *states, *weights, **self._activations(), **how)
 
 
 class SimpleRNNCell(Cell):
@@ -213,10 +224,8 @@ class LSTMGates(Cell):
         h, c = states
         x_masks, h_masks = self._masks(inputs, h, training)
         z = self._from_x(inputs, x_masks) + self._from_h(h, h_masks)
-        gate = self.recurrent_activation
-        i, f, g, o = jnp.split(z, 4, self.channel_axis)
-        c = gate(f) * c + gate(i) * self.activation(g)
-        h = gate(o) * self.activation(c)
+        axis = self.channel_axis
+        h, c = recurrent.lstm_step(z, h, c, axis=axis, **self._activations())
         return h, [h, c]
 
 
@@ -236,8 +245,7 @@ class LSTMCell(LSTMGates):
     units: int = field(check=positive)
 
     def _kernel(self, *args: Any, **how: Any) -> Any:
-        gate = self.recurrent_activation
-        return recurrent.lstm(*args, recurrent_activation=gate, **how)
+        return recurrent.lstm(*args, **how)
 
 
 class GRUCell(Cell):
@@ -273,118 +281,30 @@ class GRUCell(Cell):
         if self.bias is not None:
             from_x = from_x + (self.bias[0] if self.reset_after else self.bias)
         step = self._reset_after if self.reset_after else self._reset_before
-        h = step(jnp.split(from_x, 3, -1), h, h_masks)
+        h = step(from_x, h, h_masks)
         return h, [h] if tree.is_nested(states) else h
 
-    def _reset_after(self, from_x: list[Tensor], h: Tensor, masks: Any) -> Tensor:
+    def _reset_after(self, from_x: Tensor, h: Tensor, masks: Masks) -> Tensor:
         from_h = self._product(h, self.recurrent_kernel, masks)
         from_h = from_h if self.bias is None else from_h + self.bias[1]
-        (xz, xr, xn), (hz, hr, hn) = from_x, jnp.split(from_h, 3, -1)
-        z, r = self.recurrent_activation(xz + hz), self.recurrent_activation(xr + hr)
-        return z * h + (1 - z) * self.activation(xn + r * hn)
+        return recurrent.gru_step((from_x, from_h), h, **self._activations())[0]
 
-    def _reset_before(self, from_x: list[Tensor], h: Tensor, masks: Any) -> Tensor:
-        xz, xr, xn = from_x
-        uz, ur, un = jnp.split(self.recurrent_kernel.value, 3, -1)
-        hz, hr, hn = (h, h, h) if masks is None else (h * m for m in masks)
-        z = self.recurrent_activation(xz + hz @ uz)
-        r = self.recurrent_activation(xr + hr @ ur)
-        return z * h + (1 - z) * self.activation(xn + (r * hn) @ un)
+    def _reset_before(self, from_x: Tensor, h: Tensor, masks: Masks) -> Tensor:
+        kernel = self.recurrent_kernel.value
+        gates, candidate = jnp.split(kernel, [2 * self.units], -1)
+        of_gates, of_candidate = (
+            (None, None) if masks is None else (masks[:2], masks[2:])
+        )
+        return recurrent.gru_step_reset_before(
+            from_x,
+            h,
+            lambda h: self._product(h, gates, of_gates),
+            lambda h: self._product(h, candidate, of_candidate),
+            **self._activations(),
+        )
 
     def _kernel(self, *args: Any, **how: Any) -> Any:
-        gate, after = self.recurrent_activation, self.reset_after
-        return recurrent.gru(*args, recurrent_activation=gate, reset_after=after, **how)
+        return recurrent.gru(*args, reset_after=self.reset_after, **how)
 
 
-class StackedRNNCells(Layer):
-    """Cells one upon the other as one cell: the output of each is the next one's input.
-
-    >>> import numpy as np
-    >>> from carnyx.layers import RNN
-    >>> RNN([LSTMCell(3), GRUCell(4)])(np.ones((2, 5, 1))).shape
-    (2, 4)
-    """
-
-    cells: Any = field(convert=lambda cells: [revived(c) for c in cells])
-
-    def __post_init__(self) -> None:
-        for cell in self.cells:
-            check_cell(cell, type(self).__name__)
-
-    @property
-    def state_size(self) -> list[Any]:
-        """The state sizes of each cell."""
-        return [cell.state_size for cell in self.cells]
-
-    @property
-    def output_size(self) -> Any:
-        """That of the last cell."""
-        return output_size(self.cells[-1])
-
-    def get_initial_state(self, batch_size: int | None = None) -> list[Any]:
-        """A list of states a cell."""
-        return [initial_state(c, batch_size, self.compute_dtype) for c in self.cells]
-
-    def build(self, input_shape: Shape) -> None:
-        for cell in self.cells:
-            if isinstance(cell, Layer) and not cell.built:
-                cell.build(input_shape)
-            input_shape = (input_shape[0], output_size(cell))
-
-    @contextlib.contextmanager
-    def held_masks(self, x_shape: Shape, states: Any, training: bool) -> Iterator[None]:
-        """As for one cell, for each."""
-        with contextlib.ExitStack() as stack:
-            for cell, own in zip(self.cells, states, strict=True):
-                if hasattr(cell, "held_masks"):
-                    own = own if tree.is_nested(own) else [own]
-                    stack.enter_context(cell.held_masks(x_shape, own, training))
-                x_shape = (x_shape[0], output_size(cell))
-            yield
-
-    def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple:
-        new = []
-        for cell, own in zip(self.cells, states, strict=True):
-            given = list(own) if tree.is_nested(own) else [own]
-            how = {"training": training} if isinstance(cell, Layer) else {}
-            call: Any = cell if callable(cell) else cell.call
-            inputs, after = call(inputs, given, **how)
-            new.append(tree.pack_sequence_as(own, tree.flatten(after)))
-        return inputs, new
-
-
-def revived(value: Any) -> Any:
-    """An object from its config, or the object itself."""
-    if registry.is_serialized(value):
-        return registry.deserialize_keras_object(value)
-    return value
-
-
-def check_cell(cell: object, owner: str) -> None:
-    """Raise ArgumentError for what is no cell."""
-    for need in ("call", "state_size"):
-        if getattr(cell, need, None) is None:
-            raise ArgumentError(
-                f"{owner} got cell={cell!r}, which has no {need!r}. A cell needs "
-                "call(inputs, states) -> (output, new_states) and state_size, an "
-                "integer or a list of integers."
-            )
-
-
-def output_size(cell: Any) -> Any:
-    """How many features a cell gives: as it says, else the size of its first state."""
-    said = getattr(cell, "output_size", None)
-    return tree.flatten(cell.state_size)[0] if said is None else said
-
-
-def initial_state(cell: Any, batch_size: Any, dtype: Any) -> Any:
-    """The states that a cell begins with: as it says, else zeros."""
-    make = getattr(cell, "get_initial_state", None)
-    if make is not None:
-        return make(batch_size=batch_size)
-    return tree.map_structure(
-        lambda size: zeros((batch_size, size), dtype), cell.state_size
-    )
-
-
-__all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
+__all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell"]

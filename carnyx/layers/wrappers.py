@@ -17,7 +17,7 @@ from carnyx.layers._steps import Loop
 from carnyx.layers.base import Layer
 from carnyx.layers.core import Wrapper
 from carnyx.layers.input_spec import label
-from carnyx.layers.rnn_cells import revived
+from carnyx.layers.stacked_rnn_cells import revived
 from carnyx.typing import Shape, Tensor
 
 
