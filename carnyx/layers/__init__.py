@@ -14,6 +14,7 @@ from carnyx.layers.embedding import *
 from carnyx.layers.input import *
 from carnyx.layers.input_spec import *
 from carnyx.layers.merging import *
+from carnyx.layers.multi_head_attention import *
 from carnyx.layers.normalization import *
 from carnyx.layers.pooling import *
 from carnyx.layers.records import *

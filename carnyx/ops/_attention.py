@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -62,10 +63,32 @@ def _weights(q, k, bias, mask, scale: float, cap: float | None) -> jax.Array:
         scores += bias
     if cap is not None:
         scores = scores / (1 + jnp.abs(scores) / cap)
+    return softmax_where(scores, mask)
+
+
+def softmax_where(scores: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """softmax over the keys that a mask allows; over none of them, an even mean.
+
+    Shapes: (…, t, s), a mask that broadcasts to it -> (…, t, s)
+    """
     if mask is not None:
         # Finite, so that a row without any key gives a mean, not NaN.
-        scores = jnp.where(mask, scores, -0.7 * jnp.finfo(wide).max)
+        scores = jnp.where(mask, scores, -0.7 * jnp.finfo(scores.dtype).max)
     return jax.nn.softmax(scores)
+
+
+def ahead(queries: Sequence[int], keys: Sequence[int]) -> jax.Array:
+    """Position of each query less that of each key; several axes go row by row.
+
+    A causal mask is where it is at least 0. Sizes: of the attended axes.
+
+    Shapes: -> (*queries, *keys)
+
+    >>> (ahead([2], [3]) >= 0).tolist()
+    [[True, False, False], [True, True, False]]
+    """
+    own, others = (jnp.arange(math.prod(n)).reshape(n) for n in (queries, keys))
+    return own.reshape(own.shape + (1,) * len(keys)) - others
 
 
 def _mean(weights: jax.Array, v: jax.Array) -> jax.Array:
@@ -85,9 +108,7 @@ def _fast_forward(q, k, v, mask, scale):
     wide = jnp.promote_types(q.dtype, jnp.float32)
     q, k, v = map(_by_head, (q, k, v))
     scores = jnp.einsum("bnth,bnsh->bnts", q, k, preferred_element_type=wide) * scale
-    if mask is not None:
-        scores = jnp.where(mask, scores, -0.7 * jnp.finfo(wide).max)
-    weights = jax.nn.softmax(scores)
+    weights = softmax_where(scores, mask)
     output = _by_head(jnp.einsum("bnts,bnsh->bnth", weights.astype(v.dtype), v))
     return output, (q, k, v, mask, weights, output)
 
@@ -119,7 +140,7 @@ def _einsums(q, k, v, bias, mask, scale, is_causal: bool, cap) -> jax.Array:
     if k.shape[2] != q.shape[2]:  # groups of query heads share a key
         k, v = (jnp.repeat(a, q.shape[2] // k.shape[2], 2) for a in (k, v))
     if is_causal:
-        causal = jnp.tril(jnp.ones((q.shape[1], k.shape[1]), bool))
+        causal = ahead(q.shape[1:2], k.shape[1:2]) >= 0
         mask = causal if mask is None else mask & causal
     if bias is None and cap is None and fast_gradients():
         return _fast_attention(q, k, v, mask, scale)

@@ -8,8 +8,9 @@ compute it call: what is put in its place is what all of them give.
 import numpy as np
 import pytest
 
-from carnyx import layers
-from carnyx.ops import recurrent
+from carnyx import layers, ops
+from carnyx.layers import attention
+from carnyx.ops import _attention, recurrent
 
 X = np.ones((2, 3, 4), np.float32)
 IMAGES = np.ones((1, 2, 3, 3, 1), np.float32)
@@ -54,3 +55,40 @@ def test_a_convolutional_cell_takes_the_step_of_an_lstm(monkeypatch):
     monkeypatch.setattr(recurrent, "lstm_step", lstm)
     outputs = layers.ConvLSTM2D(2, 3, padding="same")(IMAGES)
     np.testing.assert_array_equal(outputs, np.full((1, 3, 3, 2), 5.0))
+
+
+def _even(scores, mask):
+    return np.full(scores.shape, 0.25, np.float32)
+
+
+Q = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+MASK = np.array([[True, True, False, False]] * 2)
+
+
+def of_layer():
+    return layers.Attention()([Q, Q], mask=[MASK, MASK], use_causal_mask=True)
+
+
+def of_op():
+    q = Q[:, :, None]
+    return ops.dot_product_attention(q, q, q, mask=MASK[:, None, None])[:, :, 0]
+
+
+@pytest.mark.parametrize("attend", [of_layer, of_op])
+def test_what_masks_do_to_scores_is_said_in_the_op(monkeypatch, attend):
+    monkeypatch.setattr(_attention, "softmax_where", _even)
+    monkeypatch.setattr(attention, "softmax_where", _even)
+    expected = np.broadcast_to(Q.mean(1, keepdims=True), Q.shape)
+    if attend is of_layer:
+        expected = expected * MASK[..., None]
+    np.testing.assert_allclose(attend(), expected, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_a_query_without_any_key_has_the_even_mean(dtype):
+    query = np.full((1, 2, 3), -60.0)
+    layer = layers.Attention(dtype=dtype)
+    mask = [np.array([[True, True]]), np.zeros((1, 2), bool)]
+    value = np.array([[[1.0], [3.0]]])
+    outputs = layer([query, value, -query], mask=mask)
+    np.testing.assert_array_equal(np.float32(outputs), np.full((1, 2, 1), 2.0))
