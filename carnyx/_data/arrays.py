@@ -56,7 +56,7 @@ class ArrayFeed(Feed):
         super().__init__(seed if shuffle else seed or 0)
         for part, value in zip(PARTS, (x, y, sample_weight), strict=True):
             refuse_plain(part, value)
-        weights = weigh(y, spread_weights(y, sample_weight), class_weight, True)
+        weights = weigh(y, spread_weights(y, sample_weight), class_weight)
         batch = map_named(lambda n, v: as_rows(v, n), (x, y, weights))
         named = named_leaves(batch)
         self.num_samples: int = common_size(named)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import numbers
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from carnyx import _settings, config, tree
+from carnyx import config, tree
 from carnyx._data.hosts import as_array
 from carnyx.errors import DataError
 from carnyx.typing import Tensor
@@ -20,16 +19,11 @@ def weigh(
     y: object,
     sample_weight: Tensor,
     class_weight: Mapping[int, float] | None,
-    whole: bool = False,
 ) -> Any:
     """The sample weights, or those that `class_weight` gives the samples' classes.
 
     Classes are integers, or the largest entry of one-hot rows; one that the mapping
     does not name weighs 1.
-
-    Args:
-        whole: whether `y` has all labels, so that one without a weight, or a weight
-            without one, is told of.
 
     Raises:
         DataError: for weights that are no mapping, or have nothing to weigh.
@@ -46,18 +40,18 @@ def weigh(
             f"class_weight needs one array of targets; y is {type(y).__name__}. For "
             "several outputs pass sample_weight, one array an output."
         )
-    labels = _labels(as_array(y, "y"))
+    labels = labels_of(y)
     classes, places = np.unique(labels, return_inverse=True)
     if not isinstance(class_weight, Mapping):
         _refuse(class_weight, classes, places)
     _check(class_weight)
-    if whole and _settings.get("checks"):
-        _tell(class_weight, classes.tolist())
     weights = [float(class_weight.get(int(c), 1.0)) for c in classes]
     return np.array(weights, config.floatx())[places.reshape(labels.shape)]
 
 
-def _labels(y: np.ndarray) -> np.ndarray:
+def labels_of(y: object) -> np.ndarray:
+    """The classes of targets: integers, or the largest entries of one-hot rows."""
+    y = as_array(y, "y")
     if y.ndim > 1:
         y = y[..., 0] if y.shape[-1] == 1 else np.argmax(y, axis=-1)
     return np.rint(y).astype("int64")
@@ -98,24 +92,3 @@ def _check(class_weight: Mapping[Any, Any]) -> None:
                 f"class_weight gives class {key} the weight {weight!r}; expected a "
                 "number."
             )
-
-
-def _tell(class_weight: Mapping[Any, float], classes: list[int]) -> None:
-    """Warn of classes on one side only."""
-    unused = [k for k in class_weight if k not in classes]
-    missing = [c for c in classes if c not in class_weight]
-    for those, what in (
-        (unused, "keys that no label has"),
-        (missing, "no weight for labels (they count 1)"),
-    ):
-        if those:
-            warnings.warn(
-                f"class_weight has {what}: {_some(those)}; the labels of y are "
-                f"{_some(classes)}, the keys {_some(list(class_weight))}.",
-                stacklevel=2,
-            )
-
-
-def _some(values: list[Any]) -> str:
-    shown = ", ".join(map(repr, values[:8]))
-    return shown + ", ..." * (len(values) > 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from carnyx import tree
@@ -13,8 +14,13 @@ from carnyx._core.placement import current_placement
 from carnyx._core.scope import scoped
 from carnyx._data import Feed
 from carnyx._training import stateful_steps
-from carnyx._training.checks.first_batches import SINGLE_BATCHES, look_at
-from carnyx._training.checks.watched import expectations_of
+from carnyx._training.checks.first_batches import (
+    SINGLE_BATCHES,
+    Expectations,
+    look_at,
+)
+from carnyx._training.checks.told import on
+from carnyx._training.checks.watched import expectations_of, expectations_of_inputs
 from carnyx._training.compile import Compiled
 from carnyx._training.outputs import trimmed
 from carnyx._training.predicting import PredictProgram
@@ -136,6 +142,25 @@ class ModelPrograms(Steps):
             if compiled.looked > SINGLE_BATCHES:
                 return
         look_at(feed, compiled.expectations, every=self.run_eagerly)
+
+    def _expected_inputs(self, spec: Callable[[], Any]) -> Expectations | None:
+        """What inputs to predict from should be; found out once for a structure.
+
+        Args:
+            spec: gives the inputs as symbolic tensors.
+        """
+        if not on():
+            return None
+        version, layers, known = self.__dict__.get("_inputs_expected", (-1, [], None))
+        if version == structure.version():
+            return known
+        found = self._flatten_layers()  # type: ignore[attr-defined]
+        if not are_identical(found, layers):
+            compiled = self._compiled
+            known = None if compiled is None else compiled.expectations
+            known = known or expectations_of_inputs(self, spec)
+        self.__dict__["_inputs_expected"] = structure.version(), found, known
+        return known
 
     def _predicted_spec(self, x: Any) -> Any:
         """Symbolic outputs for symbolic inputs; builds the model on the way."""

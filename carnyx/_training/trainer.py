@@ -12,10 +12,12 @@ from carnyx import tree
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import Feed, adapt, naming, three_parts, train_validation_split
 from carnyx._data.adapters import holds_arrays
-from carnyx._data.batches import one_batch
+from carnyx._data.batches import one_batch, spec_of
 from carnyx._data.class_weights import weigh
 from carnyx._data.mistakes import need_targets, refuse_plain
 from carnyx._training.arguments import FitOptions, counts
+from carnyx._training.checks.class_weights import judge_class_weight
+from carnyx._training.checks.first_batches import look_at
 from carnyx._training.compiled_metrics import CompiledMetrics
 from carnyx._training.compiling import Compiling
 from carnyx._training.evaluation import Evaluation, Prediction
@@ -93,6 +95,7 @@ class Trainer(Compiling):
         )  # fmt: skip
         self._prepare(feed.spec(), training=True, batch_size=feed.batch_size)
         self._look_at(feed)
+        judge_class_weight(class_weight, y, self._need_compiled("fit").expectations)
         self._tell_of_trainable()
         validation: Feed | None = None
         if validation_data is not None:
@@ -171,10 +174,12 @@ class Trainer(Compiling):
             if placement is not None and placement.shared:  # all have to be alike
                 batch = None
             if batch is not None:  # nothing to loop over, nobody to tell
+                self._look_at_inputs(batch)
                 return tree.map_structure(np.array, self.predict_program()((batch,)))
         feed = adapt(x, None, None, batch_size=batch_size, steps=steps, shuffle=False)
         if not self.built:  # type: ignore[attr-defined]
             self._predicted_spec(feed.spec()[0])
+        look_at(feed, self._expected_inputs(lambda: feed.spec()[0]), self.run_eagerly)
         return Prediction(self, feed, callbacks, verbose, steps).run()
 
     @show_user_lines
@@ -196,6 +201,12 @@ class Trainer(Compiling):
         """
         self._need_compiled("profile")
         return profile(self, data, batch_size, steps, print_fn)
+
+    def _look_at_inputs(self, x: Any) -> None:
+        """Let checks see one batch to predict from."""
+        expected = self._expected_inputs(lambda: spec_of([(x, None, None)])[0])
+        if expected:
+            expected.judge((x, None, None), "the data")
 
     # ---- single batches ----------------------------------------------------------
 
@@ -232,6 +243,7 @@ class Trainer(Compiling):
             if not self.built:  # type: ignore[attr-defined]
                 self._predicted_spec(feed.spec()[0])
             (x, _, _) = next(iter(feed.epoch(0)))
+            self._look_at_inputs(x)
             batch = settled((x,))
             rows = own_rows(self._placed(), batch)
             outputs = jax.device_get(self.predict_program()(batch))

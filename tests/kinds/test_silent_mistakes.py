@@ -62,6 +62,15 @@ def embedded(x, last=keras.ops.softmax, own=False):
     fitted(model, x, Y)
 
 
+def words(compiled=False):
+    inner = [layers.Embedding(5, 3, name="words"), layers.Flatten()]
+    last = layers.Dense(3, activation="softmax")
+    model = keras.Sequential([keras.Input((2,)), *inner, last])
+    if compiled:
+        model.compile("sgd", SPARSE)
+    return model
+
+
 def two_outputs(a, b, weight=None):
     i = keras.Input((4,))
     heads = [
@@ -221,6 +230,21 @@ ERRORS = {
     "index too large": (lambda: embedded(IDS + 1), r"x\[2, 0\].* is 5.*'words'.* 4"),
     "index negative": (lambda: embedded(IDS - 1), "is -1.*'words'"),
     "index in a subclass": (lambda: embedded(IDS + 1, own=True), "'words'"),
+    "index in predict": (
+        lambda: words().predict(IDS + 1, verbose=0), r"x\[2, 0\].* is 5.*'words'"
+    ),
+    "index in predict, by batches": (
+        lambda: words().predict(IDS + 1, batch_size=2), "is 5.*'words'"
+    ),
+    "index in predict_on_batch": (
+        lambda: words().predict_on_batch(IDS + 1), "is 5.*'words'"
+    ),
+    "index in predict, from a source": (
+        lambda: words().predict(iter([IDS, IDS + 1])), "of batch 1 of list_it"
+    ),
+    "index in evaluate": (
+        lambda: words(True).evaluate(IDS + 1, Y, verbose=0), "is 5.*'words'"
+    ),
     "balanced": (lambda: weighted("balanced"), r"class_weight=\{0: 0.889, 1: 0.889"),
     "a list": (lambda: weighted([1.0, 2.0]), r"class_weight=\{0: 1.0, 1: 2.0\}"),
 }  # fmt: skip
@@ -255,7 +279,16 @@ WARNINGS = {
     ),
     "sigmoid": (lambda: fitted(dense(activation="sigmoid"), X, Y), "do not add up"),
     "float index": (lambda: embedded(IDS * 0.9), "fraction"),
-    "key of no label": (lambda: weighted({0: 1, 1: 2, 2: 1, 7: 1}), "no label has: 7"),
+    "key of no label": (
+        lambda: weighted({0: 1, 1: 2, 2: 1, 7: 1}), "no label has: 7;.*classes 0 to 2"
+    ),
+    "keys that begin at 1": (
+        lambda: fitted(
+            dense(1, "sigmoid", "binary_crossentropy"), X, Y % 2,
+            class_weight={0: 1, 1: 1, 2: 3},
+        ),
+        "no label has: 2;.*classes 0 to 1",
+    ),
     "label of no key": (lambda: weighted({0: 1, 1: 2}), "no weight for labels.*: 2"),
     "np.random": (lambda: frozen(lambda s, x: x * np.random.rand()), "numpy.random"),
     "random": (lambda: frozen(lambda s, x: x * random.random()), "'noisy'.*random"),
@@ -311,6 +344,17 @@ MEANT = {
         X[:1], Y[:1], class_weight={0: 1, 1: 2, 2: 3}
     ),
     "all classes": lambda: weighted({0: 1, 1: 2, 2: 3}),
+    "a fold without a class": lambda: weighted({0: 1, 1: 2, 2: 3}, Y % 2),
+    "a fold without a class, one-hot": lambda: fitted(
+        dense(loss="categorical_crossentropy"),
+        X,
+        np.eye(3)[Y % 2],
+        class_weight={0: 1, 1: 2, 2: 3},
+    ),
+    "a fold with one of two": lambda: fitted(
+        dense(1, "sigmoid", "binary_crossentropy"), X, Y * 0, class_weight={0: 1, 1: 9}
+    ),
+    "predictions": lambda: words().predict(IDS, verbose=0),
     "random layers": lambda: frozen(lambda s, x: keras.random.dropout(x, 0.5, seed=1)),
     "a layer made in the first call": lazily,
     "mask taken": lambda: masked(Takes()),

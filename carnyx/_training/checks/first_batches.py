@@ -37,12 +37,14 @@ class Expectations(NamedTuple):
     Attributes:
         outputs: the compiled losses' outputs.
         expected: of each output, or None where it is not judged.
+        classes: how many there are, where the model has one output that tells.
     """
 
     outputs: Any
     expected: list[Expected | None]
     indices: list[Index]
     told: set[str]
+    classes: int | None = None
 
     def judge(self, batch: Any, where: str) -> None:
         """Look at samples `(x, y, sample_weight)`.
@@ -93,7 +95,17 @@ def expectations(compiled: Any, y_pred: Tensor, watch: Any) -> Expectations:
             masked = watch.masked or get_mask(prediction) is not None
             expected.append(None if masked else known)
     outputs = [] if loss is None else loss.outputs
-    return Expectations(outputs, expected, watch.indices, told)
+    classes = _classes(tree.flatten(y_pred), expected)
+    return Expectations(outputs, expected, watch.indices, told, classes)
+
+
+def _classes(predictions: list[Any], expected: list[Expected | None]) -> int | None:
+    """How many classes one output tells apart; one unit does two."""
+    if len(predictions) != 1 or not predictions[0].shape:
+        return None
+    known = expected[0] if expected else None
+    size = predictions[0].shape[-1] if known is None else known.classes
+    return max(size, 2) if isinstance(size, int) else None
 
 
 def look_at(feed: Feed, expected: Expectations | None, every: bool = False) -> None:

@@ -26,8 +26,22 @@ def expectations_of(
     model: Any, compiled: object, x: object, y_pred: Tensor
 ) -> Expectations | None:
     """What a compiled model's data should be; None where checks are off."""
-    if not on():
+    return expectations(compiled, y_pred, _watched_call(model, x)) if on() else None
+
+
+def expectations_of_inputs(model: Any, spec: Callable[[], Any]) -> Expectations | None:
+    """What a model's inputs should be, of whose targets nothing is known.
+
+    None where a call cannot be followed on symbols: what only looks may fail no call.
+    """
+    try:
+        return Expectations([], [], _watched_call(model, spec()).indices, set())
+    except Exception:
         return None
+
+
+def _watched_call(model: Any, x: object) -> Watch:
+    """What a call on such (symbolic) inputs shows; nothing without embeddings."""
     watch = Watch(model)
     layers = model._flatten_layers()
     if any(isinstance(layer, Embedding | Masking) for layer in layers):
@@ -39,7 +53,7 @@ def expectations_of(
 
         with scoped(watch=watch):
             infer(call, x)
-    return expectations(compiled, y_pred, watch)
+    return watch
 
 
 @contextlib.contextmanager
