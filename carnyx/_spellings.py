@@ -5,9 +5,10 @@ Read on the way to an error only: the lists of names are a file that is opened t
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -217,7 +218,9 @@ def _elsewhere(name: str, module: str) -> str | None:
 def _absent(module: str, name: str) -> AttributeError:
     if name.startswith("_"):
         return AttributeError(f"module {module!r} has no attribute {name!r}")
-    there = [n for n in vars(sys.modules[module]) if not n.startswith("_")]
+    content = vars(sys.modules[module])
+    there = {*content, *content.get("__all__", ())}  # what is imported when asked for
+    there = sorted(n for n in there if not n.startswith("_"))
     what = what_of(module, name)
     if what is not None:
         return AttributeError(what + nearest(name, there, cutoff=0.85))
@@ -246,10 +249,14 @@ def explain_absent_names() -> None:
     for path, module in list(sys.modules.items()):
         parts = path.split(".")
         if parts[0] == "carnyx" and not any(p.startswith("_") for p in parts):
-            module.__getattr__ = functools.partial(_raise_absent, path)
+            own = vars(module).get("__getattr__")  # what it imports when asked for
+            module.__getattr__ = functools.partial(_ask_or_raise, path, own)
     if _AbsentNames not in sys.meta_path:
         sys.meta_path.append(_AbsentNames)
 
 
-def _raise_absent(module: str, name: str) -> Any:
+def _ask_or_raise(module: str, own: Callable[[str], Any] | None, name: str) -> Any:
+    if own is not None:
+        with contextlib.suppress(AttributeError):
+            return own(name)
     raise _absent(module, name)
