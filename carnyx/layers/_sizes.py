@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from carnyx._numbers import integers
-from carnyx.errors import ShapeError
+from carnyx.errors import ArgumentError, ShapeError
 from carnyx.layers.input_spec import label
 from carnyx.typing import Shape
 
@@ -37,3 +38,27 @@ def known_size(input_shape: Shape, axis: int, layer: Any) -> int:
             "known, since the weights depend on it. Give it in Input(shape=...)."
         )
     return size
+
+
+def given_input_shape(kwargs: dict[str, Any]) -> Any:
+    """The shape given to a first layer (`input_shape=`, `input_dim=`), or None."""
+    batch_size = kwargs.pop("batch_size", None)
+    kwargs.pop("input_dtype", None)
+    for name in ("batch_input_shape", "batch_shape"):
+        if name in kwargs:
+            return _sizes_of(name, kwargs.pop(name))
+    if "input_shape" in kwargs:
+        return (batch_size, *_sizes_of("input_shape", kwargs.pop("input_shape")))
+    if "input_dim" in kwargs:
+        length = (kwargs.pop("input_length"),) if "input_length" in kwargs else ()
+        return (batch_size, *length, kwargs.pop("input_dim"))
+    return None
+
+
+def _sizes_of(name: str, given: Any) -> tuple[Any, ...]:
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        one = f"({given},)" if isinstance(given, int) else "(28, 28)"
+        raise ArgumentError(
+            f"{name} got {given!r}; expected a tuple of sizes, such as {one}."
+        )
+    return tuple(given)

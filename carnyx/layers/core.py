@@ -18,7 +18,7 @@ from carnyx import (
 from carnyx._core.symbol import KerasTensor
 from carnyx.configurable import derived, field, positive
 from carnyx.errors import ArgumentError, ShapeError, UnsafeModelError
-from carnyx.layers._dropped_masks import tell_of_dropped_mask
+from carnyx.layers._output_masks import tell_of_dropped_mask
 from carnyx.layers._sizes import known_size
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import InputSpec, label

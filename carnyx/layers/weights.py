@@ -212,3 +212,24 @@ class HoldsWeights:
                 "build(input_shape)."
             )
         return sum(v.size for v in self.weights)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Write the layer's own weights into a dict-like store, by position."""
+        for index, variable in enumerate(own_variables(self)):
+            store[str(index)] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Read what `save_own_variables` wrote.
+
+        Raises:
+            ShapeError: when number or shapes differ.
+        """
+        variables = own_variables(self)
+        if len(store.keys()) != len(variables):
+            raise ShapeError(
+                f"{label(self)} has {len(variables)} weights, the file has "
+                f"{len(store.keys())}."
+                + ("" if self.built else " The layer is not built.")
+            )
+        for index, variable in enumerate(variables):
+            variable.assign(np.asarray(store[str(index)]))

@@ -1,0 +1,49 @@
+"""Arguments of a call as a layer takes them: JAX arrays, floats in its dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from carnyx import tree
+from carnyx._core import explain
+from carnyx._core.masks import get_mask, set_mask
+from carnyx._core.operators import OPS
+from carnyx._core.symbol import KerasTensor
+from carnyx._numbers import check_narrow
+from carnyx.dtype_policies import is_float
+from carnyx.layers.input_spec import label
+
+
+def converted(layer: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
+    """NumPy arrays become JAX arrays; floats get the compute dtype."""
+    target = layer.compute_dtype if layer.autocast else None
+    if not kwargs and len(args) == 1 and _is_ready(args[0], target):
+        return args, kwargs
+
+    def one(x: Any) -> Any:
+        if not explain.is_tensor(x) and hasattr(x, "__array__"):
+            x = np.asarray(x)  # a scalar of NumPy, a table, another library's
+        if isinstance(x, np.ndarray):
+            floating = target and np.issubdtype(x.dtype, np.floating)
+            check_narrow(x, f"{label(layer)}: an input")
+            return jnp.asarray(x, target if floating else None)
+        if explain.is_tensor(x) and target and is_float(x.dtype):
+            if x.dtype != target:
+                cast = OPS["cast"](x, target)
+                set_mask(cast, get_mask(x))
+                return cast
+        return x
+
+    return tree.map_structure(one, args), tree.map_structure(one, kwargs)
+
+
+def _is_ready(x: Any, target: str | None) -> bool:
+    """True for an argument that needs no conversion: the common case."""
+    return (
+        isinstance(x, jax.Array | KerasTensor) and target is not None
+        and x.dtype == target
+    )  # fmt: skip
