@@ -23,6 +23,7 @@ from carnyx.errors import ArgumentError
 if TYPE_CHECKING:
     from carnyx._core.traces import Trace
     from carnyx._core.variable import Variable
+    from carnyx._core.watch import Watch
 
 
 class State:
@@ -133,7 +134,7 @@ class Context(NamedTuple):
     caller: Any = None  # whose scope the innermost of them is
     layer: Any = None  # the innermost layer being called or built
     born: Any = None  # list of layers, variables and generators made in it
-    watch: Any = None  # is told of every operation and layer called: see checks
+    watch: Watch | None = None  # is told of every operation and layer called
 
 
 _context: ContextVar[Context] = ContextVar("carnyx", default=Context())  # noqa: B039

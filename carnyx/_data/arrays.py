@@ -42,6 +42,8 @@ class ArrayFeed(Feed):
         shuffle: True: all samples anew every pass; `"batch"`: within each batch.
     """
 
+    indexed = True
+
     def __init__(
         self,
         x: object,
@@ -87,22 +89,22 @@ class ArrayFeed(Feed):
             )
 
     @property
-    def full_batches(self) -> int:
-        """How many batches of an epoch have `batch_size` samples; they come first."""
+    def full_batches(self) -> int:  # type: ignore[override]
         full = (self._window or self.num_samples) // self.batch_size
         return full if self.most_full is None else min(full, self.most_full)
 
     def first_samples(self) -> list[np.ndarray]:
-        """Of each array as many as a batch has, of what is read only one."""
         return [
             take(leaf, slice(0, 1 if isinstance(leaf, Rows) else self.batch_size))
             for leaf in self._leaves
         ]
 
     def some(self, pick: Callable[[Any, int], Any]) -> Batch:
-        """What `pick(array, batch_size)` takes of each array, in their structure."""
         parts = [pick(leaf, self.batch_size) for leaf in self._leaves]
         return jax.tree_util.tree_unflatten(self._form, parts)
+
+    def share(self, most_full: int | None) -> None:
+        self.by_parts, self.most_full = most_full is None, most_full
 
     def spec(self) -> Batch:
         return spec_of([jax.tree_util.tree_unflatten(self._form, self._leaves)])
@@ -133,10 +135,6 @@ class ArrayFeed(Feed):
         return Picked(leaf, numbers.reshape(shape or -1), dtype)
 
     def chunk(self, epoch: int, start: int, count: int, capacity: int) -> Batch:
-        """`count` full batches stacked along a new first axis of size `capacity`.
-
-        The rest is zeros: a program for stacks of one size serves every count.
-        """
         size = self.batch_size
         rows = self._rows(epoch, start * size, (start + count) * size)
         self._epoch, self._index = epoch, start + count

@@ -59,6 +59,10 @@ class Feed:
     """Batches an epoch; None where only the end will tell."""
     batch_size: int | None = None
     num_samples: int | None = None
+    full_batches: int = 0
+    """How many batches at the beginning of an epoch `chunk` can stack."""
+    indexed: bool = False
+    """Whether it has `some`, `first_samples` and `chunk`: any sample at any time."""
     reads: bool = True
     """Whether making a batch may take time: it is then made ahead, by a thread."""
     name: str = "the data"
@@ -97,6 +101,29 @@ class Feed:
     def again(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch, read again; none, where that cannot be."""
         return iter(())
+
+    def some(self, pick: Callable[[Any, int], Any]) -> Batch:
+        """What `pick(array, batch_size)` takes of each array, in their structure."""
+        raise NotImplementedError(f"{type(self).__name__} is not indexed.")
+
+    def first_samples(self) -> list[np.ndarray]:
+        """Of each array as many as a batch has, of what is read only one."""
+        raise NotImplementedError(f"{type(self).__name__} is not indexed.")
+
+    def chunk(self, epoch: int, start: int, count: int, capacity: int) -> Batch:
+        """`count` full batches stacked along a new first axis of size `capacity`.
+
+        The rest is zeros: a program for stacks of one size serves every count.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is not indexed.")
+
+    def share(self, most_full: int | None) -> None:
+        """Take part in a job of several processes.
+
+        Args:
+            most_full: full batches that every process has of data of its own; None
+                where all have the same data, of which each reads its part.
+        """
 
     def spec(self) -> Batch:
         """One batch as symbolic tensors, the batch size None; takes no data away."""

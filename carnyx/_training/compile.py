@@ -35,8 +35,8 @@ class Compiled:
         self.frozen = Frozen()
         self.told_of = -1  # for which structure the user was told what is frozen
         self.ready = False
-        self.expectations: Any = None  # of data: see checks
+        self.expectations: Any = None  # of data: see _checks
         self.told: set[str] = set()  # what checks have warned of
-        self.keep_again_at = 0.0  # when to copy the state next: see checks.kept
+        self.keep_again_at = 0.0  # when to copy the state next: see kept.py
         self.looked = 0  # at how many single batches
         self.tried: set[str] = set()  # steps in the simple style that have been

@@ -148,6 +148,17 @@ class CompiledLoss:
         self.means = list(means.values())
         self.metrics = [means[path] for path in order if path in means]
 
+    def matched(self, y_true: object, weight: object) -> tuple[list[Any], list[Any]]:
+        """The targets and the sample weights of each output.
+
+        Raises:
+            DataError: where they do not fit the outputs.
+        """
+        return (
+            match_targets(y_true, self.outputs, what="y"),
+            match_targets(weight, self.outputs, what="sample_weight", shared=True),
+        )
+
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> Any:
@@ -155,10 +166,7 @@ class CompiledLoss:
         if not self.built:
             self.build(y_true, y_pred)
         predictions = tree.flatten(y_pred)
-        targets = match_targets(y_true, self.outputs, what="y")
-        weights = match_targets(
-            sample_weight, self.outputs, what="sample_weight", shared=True
-        )
+        targets, weights = self.matched(y_true, sample_weight)
         total: Any = 0.0
         means, watch = iter(self.means), current().watch
         rows = zip(

@@ -11,10 +11,10 @@ from carnyx._data import Feed, naming, tell_of_waiting
 from carnyx._training import position
 from carnyx._training.arguments import FitOptions
 from carnyx._training.backups import Backups
-from carnyx._training.checks.kept import Kept
-from carnyx._training.checks.not_finite import explain
 from carnyx._training.evaluation import Evaluation
 from carnyx._training.interrupts import BetweenSteps, Terminated
+from carnyx._training.kept import Kept
+from carnyx._training.not_finite import explain
 from carnyx._training.process_sync import job_of, stopping_of
 from carnyx._training.run import Run, as_floats, at_most
 from carnyx.callbacks import BackupAndRestore, ProgbarLogger

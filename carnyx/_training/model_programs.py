@@ -8,19 +8,19 @@ from collections.abc import Callable
 from typing import Any
 
 from carnyx import tree
+from carnyx._checks.first_batches import (
+    SINGLE_BATCHES,
+    Expectations,
+    look_at,
+)
+from carnyx._checks.told import on
+from carnyx._checks.watched import expectations_of, expectations_of_inputs
 from carnyx._core import structure
 from carnyx._core.infer import infer
 from carnyx._core.placement import current_placement
 from carnyx._core.scope import scoped
 from carnyx._data import Feed
 from carnyx._training import stateful_steps
-from carnyx._training.checks.first_batches import (
-    SINGLE_BATCHES,
-    Expectations,
-    look_at,
-)
-from carnyx._training.checks.told import on
-from carnyx._training.checks.watched import expectations_of, expectations_of_inputs
 from carnyx._training.compile import Compiled
 from carnyx._training.outputs import trimmed
 from carnyx._training.predicting import PredictProgram

@@ -16,7 +16,7 @@ import numpy as np
 
 from carnyx._core import global_arrays
 from carnyx._core.placement import Placement, Uneven
-from carnyx._data import ArrayFeed, Feed
+from carnyx._data import Feed
 from carnyx._data.hosts import target_dtype
 from carnyx._training.outputs import trimmed
 from carnyx.callbacks import CallbackList
@@ -99,13 +99,13 @@ def _check_same(what: str, name: str, said: list[Any], advice: str) -> None:
 
 def _about(feed: Feed, own: bool) -> dict[str, Any]:
     about = {
-        "source": feed.name if not isinstance(feed, ArrayFeed) else "arrays",
+        "source": "arrays" if feed.indexed else feed.name,
         "order": feed.order(),
         "length": feed.length,
         "batch_size": feed.batch_size,
         "num_samples": feed.num_samples,
     }
-    if isinstance(feed, ArrayFeed):
+    if feed.indexed:
         about["full_batches"] = feed.full_batches
         about["spec"] = _kind([feed.spec()])
         about["sample"] = 0 if own else _checksum(feed.first_samples())
@@ -122,12 +122,12 @@ def _settle(job: Job, feed: Feed, said: list[dict[str, Any]], own: bool) -> None
         if about.get("sample") != said[0].get("sample"):
             raise _not_alike(0, feed.name, index, _OTHER)
     if own:
-        if isinstance(feed, ArrayFeed):
-            feed.most_full = min(about["full_batches"] for about in said)
+        if feed.indexed:
+            feed.share(min(about["full_batches"] for about in said))
     else:
         feed.order_by(said[0]["order"])
-        if isinstance(feed, ArrayFeed):
-            feed.by_parts = True
+        if feed.indexed:
+            feed.share(None)
             return  # every process knows all there is to know
     feed.meeting = Meeting(job, feed, own)
 

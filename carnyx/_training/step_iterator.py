@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from carnyx._data import ArrayFeed, Feed, described, prefetch
+from carnyx._data import Feed, described, prefetch
 from carnyx._training.outputs import trimmed
 from carnyx._training.protocols import Program
 from carnyx.errors import add_note_once
@@ -52,12 +52,9 @@ def steps_of(
     """
     done = start
     together = together if program.compiled else 1
-    if isinstance(feed, ArrayFeed):
-        for dispatch in _chunks(
-            program, feed, epoch, whole_chunks, together, start, limit
-        ):
-            yield dispatch
-            done = dispatch.last + 1
+    for dispatch in _chunks(program, feed, epoch, whole_chunks, together, start, limit):
+        yield dispatch
+        done = dispatch.last + 1
     left = None if limit is None else max(limit - done, 0)
     over = threading.Event()
     batches = ready_batches(feed.epoch(epoch, done), left, together, agreed(feed, over))
@@ -147,14 +144,14 @@ def _stacked(batches: list[Any]) -> Any:
 
 def _chunks(
     program: Program,
-    feed: ArrayFeed,
+    feed: Feed,
     epoch: int,
     whole_chunks: bool,
     together: int,
     start: int,
     limit: int | None,
 ) -> Iterator[Dispatch]:
-    """The full batches of arrays, many in one program, where the step is short."""
+    """Full batches of what is indexed, many in one program where a step is short."""
     full = feed.full_batches if limit is None else min(feed.full_batches, limit)
     if not full or start >= full:
         return

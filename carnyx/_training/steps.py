@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from carnyx import config, tree
+from carnyx._checks.watched import watched_step
 from carnyx._core.scope import pure
 from carnyx._core.traces import assign_carried, carrying
 from carnyx._training import stateful_steps
-from carnyx._training.checks.watched import watched_step
 from carnyx._training.compile import Compiled
 from carnyx._training.outputs import unpack
 from carnyx._training.overrides import call_override

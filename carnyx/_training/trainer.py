@@ -9,6 +9,8 @@ import jax
 import numpy as np
 
 from carnyx import tree
+from carnyx._checks.class_weights import judge_class_weight
+from carnyx._checks.first_batches import look_at
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import Feed, adapt, naming, three_parts, train_validation_split
 from carnyx._data.adapters import holds_arrays
@@ -16,8 +18,6 @@ from carnyx._data.batches import one_batch, spec_of
 from carnyx._data.class_weights import weigh
 from carnyx._data.mistakes import need_targets, refuse_plain
 from carnyx._training.arguments import FitOptions, counts
-from carnyx._training.checks.class_weights import judge_class_weight
-from carnyx._training.checks.first_batches import look_at
 from carnyx._training.compiled_metrics import CompiledMetrics
 from carnyx._training.compiling import Compiling
 from carnyx._training.evaluation import Evaluation, Prediction

@@ -241,8 +241,9 @@ class Layer(HoldsWeights, AddsLosses, Builds, IsPure, Operation):
             outputs = self.call(*args, **kwargs)
         if current().placement is not None:
             outputs = current().placement.output(self.path, outputs)
-        if current().watch is not None:
-            current().watch.layer(self, call.tensors, outputs)
+        watch = current().watch
+        if watch is not None:
+            watch.layer(self, call.tensors, outputs)
         self._mask_outputs(outputs, call, kwargs)
         if self.activity_regularizer is not None:
             self._penalize(outputs)

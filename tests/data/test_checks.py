@@ -68,7 +68,7 @@ def test_a_stream_is_watched_once_the_loss_is_nan():
 
 
 def test_no_state_is_kept_after_the_loss_became_nan(monkeypatch):
-    monkeypatch.setattr("carnyx._training.checks.kept._PART", 1e9)  # ever time to
+    monkeypatch.setattr("carnyx._training.kept._PART", 1e9)  # ever time to
     x = np.concatenate([spoiled(), spoiled()])
     with pytest.warns(UserWarning, match="Batch 9 of generator has NaN") as said:
         model().fit(batches(x, np.zeros(48)), steps_per_epoch=6, epochs=2, verbose=0)

@@ -19,6 +19,7 @@ FLOORS = [
     """activations initializers regularizers constraints losses""",
     """layers metrics optimizers quantizers""",
     """_data callbacks saving""",
+    """_checks""",
     """_training""",
     """models""",
     """utils""",  # below its floor's other folders: data sets and weights use its cache

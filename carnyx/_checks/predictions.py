@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from carnyx._training.checks.losses import BINARY, DISTRIBUTION, Expected
-from carnyx._training.checks.told import warn_once
-from carnyx._training.checks.watching import Origin
+from carnyx._checks.losses import BINARY, DISTRIBUTION, Expected
+from carnyx._checks.told import warn_once
+from carnyx._checks.watching import Origin
 
 _PROBABILITIES = frozenset(("sigmoid", "softmax", "hard_sigmoid", "sparsemax"))
 _UNBOUNDED = frozenset(

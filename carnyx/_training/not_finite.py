@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx import tree
+from carnyx._checks.told import on
 from carnyx._core.scope import scoped
+from carnyx._core.watch import Watch
 from carnyx._data import explain_loss
-from carnyx._training.checks.kept import Kept
-from carnyx._training.checks.told import on
 from carnyx._training.dry_run import copied, put_back, step_variables, unchanged
+from carnyx._training.kept import Kept
 from carnyx._training.outputs import trimmed, unpack
 from carnyx._training.stateful_steps import is_simple
 from carnyx.dtype_policies import is_float
@@ -175,17 +176,11 @@ def _by_layer(model: Any, step: Step) -> str:
     )
 
 
-class _Finite:
+class _Finite(Watch):
     """Sees the first layer whose output is not finite."""
 
     def __init__(self, model: Any) -> None:
         self.model, self.text = model, ""
-
-    def operation(self, name: str, args: tuple, out: Any) -> None:
-        pass
-
-    def meets(self, loss: Any, output: str, prediction: Any) -> None:
-        pass
 
     def layer(self, layer: Any, inputs: dict[str, Any], outputs: Any) -> None:
         bad = [t for t in tree.flatten(outputs) if not _finite(t)]

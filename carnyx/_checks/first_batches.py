@@ -13,16 +13,15 @@ import jax
 import numpy as np
 
 from carnyx import tree
+from carnyx._checks.indices import judge_indices
+from carnyx._checks.losses import Expected, expected_by
+from carnyx._checks.targets import judge_targets
+from carnyx._checks.watching import Index
 from carnyx._core.masks import get_mask
-from carnyx._data import ArrayFeed, Feed
+from carnyx._data import Feed
 from carnyx._data.batches import named_leaves
 from carnyx._data.process_rows import take
 from carnyx._data.rows import Rows
-from carnyx._training.checks.indices import judge_indices
-from carnyx._training.checks.losses import Expected, expected_by
-from carnyx._training.checks.targets import judge_targets
-from carnyx._training.checks.watching import Index
-from carnyx._training.outputs import match_targets
 from carnyx.errors import DataError
 from carnyx.typing import Tensor
 
@@ -35,12 +34,12 @@ class Expectations(NamedTuple):
     """What is known of a compiled model's data, once it has been traced.
 
     Attributes:
-        outputs: the compiled losses' outputs.
+        loss: the compiled one, which knows the targets of each output.
         expected: of each output, or None where it is not judged.
         classes: how many there are, where the model has one output that tells.
     """
 
-    outputs: Any
+    loss: Any
     expected: list[Expected | None]
     indices: list[Index]
     told: set[str]
@@ -63,10 +62,7 @@ class Expectations(NamedTuple):
         if y is None or not any(self.expected):
             return
         try:
-            targets = match_targets(y, self.outputs, what="y")
-            weights = match_targets(
-                weight, self.outputs, what="sample_weight", shared=True
-            )
+            targets, weights = self.loss.matched(y, weight)
         except DataError:
             return  # the step says so
         for expected, target, one in zip(self.expected, targets, weights, strict=True):
@@ -94,9 +90,8 @@ def expectations(compiled: Any, y_pred: Tensor, watch: Any) -> Expectations:
             known = expected_by(one, output.name, prediction)
             masked = watch.masked or get_mask(prediction) is not None
             expected.append(None if masked else known)
-    outputs = [] if loss is None else loss.outputs
     classes = _classes(tree.flatten(y_pred), expected)
-    return Expectations(outputs, expected, watch.indices, told, classes)
+    return Expectations(loss, expected, watch.indices, told, classes)
 
 
 def _classes(predictions: list[Any], expected: list[Expected | None]) -> int | None:
@@ -117,7 +112,7 @@ def look_at(feed: Feed, expected: Expectations | None, every: bool = False) -> N
     feed.look = None
     if not expected:
         return
-    if isinstance(feed, ArrayFeed):
+    if feed.indexed:
         expected.judge(feed.some(_some), feed.name)
     else:
         feed.look = _looking(expected, feed.name, every)

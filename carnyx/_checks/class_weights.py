@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from carnyx._checks.first_batches import Expectations
+from carnyx._checks.told import WAY_OUT, on
 from carnyx._data.class_weights import labels_of
-from carnyx._training.checks.first_batches import Expectations
-from carnyx._training.checks.told import WAY_OUT, on
 
 
 def judge_class_weight(

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from carnyx._training.checks.losses import (
+from carnyx._checks.losses import (
     BINARY,
     CATEGORICAL,
     DISTRIBUTION,
     SPARSE,
     Expected,
 )
-from carnyx._training.checks.told import refuse, warn_once
+from carnyx._checks.told import refuse, warn_once
 from carnyx.typing import Tensor
 
 _ROUNDING = 1e-5

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from carnyx import tree
+from carnyx._checks.first_batches import Expectations, expectations
+from carnyx._checks.losses import expected_by
+from carnyx._checks.predictions import judge_predictions
+from carnyx._checks.python_values import PythonValues
+from carnyx._checks.told import on, warn_once
+from carnyx._checks.watching import CallWatch
 from carnyx._core.infer import infer
 from carnyx._core.masks import get_mask
 from carnyx._core.scope import current, in_program, scoped
-from carnyx._training.checks.first_batches import Expectations, expectations
-from carnyx._training.checks.losses import expected_by
-from carnyx._training.checks.predictions import judge_predictions
-from carnyx._training.checks.python_values import PythonValues
-from carnyx._training.checks.told import on, warn_once
-from carnyx._training.checks.watching import Watch
 from carnyx.layers import Embedding, Masking
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import label
@@ -35,14 +35,14 @@ def expectations_of_inputs(model: Any, spec: Callable[[], Any]) -> Expectations 
     None where a call cannot be followed on symbols: what only looks may fail no call.
     """
     try:
-        return Expectations([], [], _watched_call(model, spec()).indices, set())
+        return Expectations(None, [], _watched_call(model, spec()).indices, set())
     except Exception:
         return None
 
 
-def _watched_call(model: Any, x: object) -> Watch:
+def _watched_call(model: Any, x: object) -> CallWatch:
     """What a call on such (symbolic) inputs shows; nothing without embeddings."""
-    watch = Watch(model)
+    watch = CallWatch(model)
     layers = model._flatten_layers()
     if any(isinstance(layer, Embedding | Masking) for layer in layers):
 
@@ -69,7 +69,7 @@ def watched_step(model: Any, compiled: Any) -> Iterator[None]:
     watch.tell_of_strangers()
 
 
-class StepWatch(Watch):
+class StepWatch(CallWatch):
     """What a step shows: predictions and losses that meet, and values of Python's that
     it takes."""
 
@@ -112,7 +112,6 @@ class StepWatch(Watch):
         return draw() if self.drawn is None else self.drawn.own_draw(draw)
 
     def meets(self, loss: object, output: str, prediction: Tensor) -> None:
-        """A compiled loss is given an output."""
         expected = expected_by(loss, output, prediction)
         if expected is not None:
             judge_predictions(expected, self.origin(prediction), self.told)

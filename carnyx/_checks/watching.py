@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from carnyx import activations, registry, tree
+from carnyx._core.watch import Watch
 from carnyx.layers import BatchNormalization, Embedding, LayerNormalization
 from carnyx.layers.base import Layer
-from carnyx.typing import Tensor
 
 # operations that move values, or change their dtype, and nothing else
 _MOVES = frozenset(
@@ -32,8 +31,8 @@ class Index(NamedTuple):
     layer: Embedding
 
 
-class Watch:
-    """Is told of every operation and layer that a model calls.
+class CallWatch(Watch):
+    """Remembers which operation and layer of a model made which value.
 
     Args:
         model: the call of it is the last; its inputs are then known.
@@ -49,18 +48,9 @@ class Watch:
         self._embedded: list[tuple[Embedding, Any]] = []
 
     def operation(self, name: str, args: tuple, out: object) -> None:
-        """An op was called."""
         self._note(name, None, args[0] if args else None, out)
 
-    def own_draw(self, draw: Callable[[], int]) -> int:
-        """A seed is drawn, from Python's generator."""
-        return draw()
-
-    def meets(self, loss: object, output: str, prediction: Tensor) -> None:
-        """A compiled loss is given an output."""
-
     def layer(self, layer: Layer, inputs: dict[str, Any], outputs: object) -> None:
-        """A layer was called; those inside were before."""
         first = next(iter(inputs.values()), None)
         if isinstance(layer, Embedding):
             self._embedded.append((layer, first))

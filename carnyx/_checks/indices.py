@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from carnyx._training.checks.told import refuse, warn_once
+from carnyx._checks.told import refuse, warn_once
 from carnyx.layers.base import Layer
 
 

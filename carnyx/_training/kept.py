@@ -6,8 +6,8 @@ import math
 import time
 from typing import Any
 
-from carnyx._data import ArrayFeed, Feed
-from carnyx._training.checks.told import on
+from carnyx._checks.told import on
+from carnyx._data import Feed
 from carnyx._training.dry_run import copied, step_variables
 
 _MOST_BYTES = 1 << 25
@@ -69,5 +69,5 @@ class Kept:
             if judge is not None:
                 judge(batch, index)
 
-        if on() and not isinstance(feed, ArrayFeed):
+        if on() and not feed.indexed:
             feed.look = look

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from carnyx import registry
-from carnyx._training.checks.told import warn_once
+from carnyx._checks.told import warn_once
 from carnyx.layers.base import Layer
 
 _CLOCKS = frozenset(("time", "perf_counter", "monotonic", "time_ns", "now", "utcnow"))
