@@ -34,7 +34,7 @@ class IsPure:
         Returns:
             `(outputs, non_trainable_variables)`, and the losses if asked for.
 
-        >>> import carnyx as keras
+        >>> import carnyx as keras, numpy as np
         >>> layer = keras.layers.Dropout(0.5, seed=1)
         >>> values = [v.value for v in layer.non_trainable_variables]
         >>> out, values = layer.stateless_call([], values, np.ones(8), training=True)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from carnyx._core.variable import Variable
 from carnyx.configurable import at_least, field, fraction
 from carnyx.errors import ArgumentError
-from carnyx.optimizers.base import Optimizer, as_array
+from carnyx.optimizers.base import Optimizer
+from carnyx.optimizers.options import as_array
 from carnyx.typing import Tensor
 
 
@@ -134,8 +135,7 @@ class Nadam(Optimizer):
     def rule(self, g, w, m, v, *, lr, t):
         u, u_next = self._u(t), self._u(t + 1)
         product = self._u_product.value.astype(w.dtype)
-        m = m + (1 - self.beta_1) * (g - m)
-        v = v + (1 - self.beta_2) * (g**2 - v)
+        m, v = moments(g, m, v, self.beta_1, self.beta_2)
         m_hat = u_next * m / (1 - product * u_next) + (1 - u) * g / (1 - product)
         v_hat = v / (1 - self.beta_2**t)
         return w - lr * m_hat / (jnp.sqrt(v_hat) + self.epsilon), m, v
@@ -155,8 +155,7 @@ class Lamb(Optimizer):
     slots = (("momentum", "velocity"),)
 
     def rule(self, g, w, m, v, *, lr, t):
-        m = m + (1 - self.beta_1) * (g - m)
-        v = v + (1 - self.beta_2) * (g**2 - v)
+        m, v = moments(g, m, v, self.beta_1, self.beta_2)
         v_hat = v / (1 - self.beta_2**t)
         step = m / (1 - self.beta_1**t) / (jnp.sqrt(v_hat) + self.epsilon)
         size, length = (jnp.sqrt(jnp.sum(x**2)) for x in (w, step))

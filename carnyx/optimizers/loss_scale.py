@@ -11,7 +11,9 @@ from carnyx import initializers, registry
 from carnyx._core.variable import Variable
 from carnyx.errors import ArgumentError
 from carnyx.optimizers.base import Optimizer
+from carnyx.optimizers.matching import matched
 from carnyx.optimizers.on_several import stepped_on_one
+from carnyx.optimizers.options import either
 
 
 class LossScaleOptimizer(Optimizer):
@@ -97,15 +99,16 @@ class LossScaleOptimizer(Optimizer):
         trainable_variables: Iterable[Variable] | None = None,
     ) -> None:
         grads = [None if g is None else jnp.asarray(g) for g in grads]
-        variables = self._matched(grads, trainable_variables)
+        variables = matched(self, grads, trainable_variables)
         if stepped_on_one(self, grads, variables):
             return
         finite = [jnp.all(jnp.isfinite(g)) for g in grads if g is not None]
         if finite:
-            self._either(
+            either(
                 jnp.all(jnp.stack(finite)),
                 lambda: self._accept(grads, variables),
                 self._back_off,
+                self,
             )
 
     def _accept(self, grads: list[Any], variables: list[Variable]) -> None:

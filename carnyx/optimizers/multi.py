@@ -11,6 +11,7 @@ from carnyx._core.variable import Variable
 from carnyx.errors import ArgumentError
 from carnyx.optimizers.base import Optimizer
 from carnyx.optimizers.loss_scale import LossScaleOptimizer
+from carnyx.optimizers.matching import matched
 
 
 class OptimizerMap(MutableMapping):
@@ -149,7 +150,7 @@ class MultiOptimizer(Optimizer):
         trainable_variables: Iterable[Variable] | None = None,
     ) -> None:
         grads = list(grads)
-        variables = self._matched(grads, trainable_variables)
+        variables = matched(self, grads, trainable_variables)
         by_id = {id(v): g for g, v in zip(grads, variables)}
         for optimizer, own in self._shares(variables):
             optimizer.loss_scale_factor = self.loss_scale_factor

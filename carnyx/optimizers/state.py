@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from carnyx._core.scope import scoped
 from carnyx._core.variable import Variable
 from carnyx.configurable import Configurable, attribute
 from carnyx.errors import ArgumentError, NotBuiltError
+from carnyx.typing import Tensor
 
 _BY_ID = {"_tracked", "_index", "_slots", "_by_variable"}  # dicts by variables' ids
 
@@ -23,7 +24,12 @@ class _Stateful(Configurable):
 
     name: Any = attribute()
     built: bool = attribute(False)
+    use_ema: bool = attribute(False)
+    gradient_accumulation_steps: int | None = attribute(None)
     _abstract = False  # built for variables without values
+
+    slots: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Names of what is kept for each variable; a group's stand together in files."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Variable):
@@ -114,6 +120,58 @@ class _Stateful(Configurable):
         ]  # fmt: skip
         columns = tuple([row[i] for row in rows] for i in range(len(names)))
         return columns[0] if isinstance(name, str) else columns
+
+    # ---- of the model's variables
+
+    def build(self, variables: Iterable[Variable]) -> None:
+        """Make the slots for the model's trainable variables."""
+        if self.built:
+            return
+        variables = list(variables)
+        self._trainable_variables = variables
+        self._index = {id(v): i for i, v in enumerate(variables)}
+        self._abstract = any(getattr(v, "abstract", False) for v in variables)
+        if self.use_ema:
+            self.averages = self.add_optimizer_variables(variables, "average")
+        if self.gradient_accumulation_steps:
+            self._sums = [
+                self.add_variable_from_reference(v, "gradient_accumulator")
+                for v in variables
+            ]
+        self._slots = {id(v): [] for v in variables}
+        for group in self.slots:
+            for v in variables:
+                self._slots[id(v)] += [self.make_slot(name, v) for name in group]
+        self.built = True
+
+    def make_slot(self, name: str, variable: Variable) -> Variable | None:
+        """The variable behind one slot, or None where it is not kept."""
+        if variable.overwrite_with_gradient or not self.keeps(name, variable):
+            return None
+        first = self.initial(name, variable)
+        return self.add_variable_from_reference(variable, name, first)
+
+    def keeps(self, slot: str, variable: Variable) -> bool:
+        """Whether the rule, as configured, needs the slot."""
+        return True
+
+    def initial(self, slot: str, variable: Variable) -> Tensor:
+        """The initializer of a slot."""
+        return "zeros"
+
+    def _get_variable_index(self, variable: Variable) -> int:
+        return self._index[id(variable)]
+
+    def averaged(self) -> list[tuple[Variable, Variable]]:
+        """The variables of which averages are kept, with these."""
+        pairs = zip(self._trainable_variables, self.averages, strict=True)
+        return [(v, average) for v, average in pairs if average is not None]
+
+    def sum_of(self, variable: Variable) -> Variable:
+        """What gradients are added up in between updates."""
+        return self._sums[self._index[id(variable)]]
+
+    # ---- in files
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Assign `variables` from arrays in the same order."""
