@@ -6,6 +6,7 @@ from carnyx import callbacks as callbacks
 from carnyx import config as config
 from carnyx import constraints as constraints
 from carnyx import datasets as datasets
+from carnyx import distillation as distillation
 from carnyx import distribution as distribution
 from carnyx import dtype_policies as dtype_policies
 from carnyx import errors as errors

@@ -299,9 +299,17 @@ def _takes(cls: type[Configurable], name: str) -> bool:
 
 def _revived(cls: type[Configurable], name: str, value: Any) -> Any:
     """Objects inside a config; a field's own conversion already knows how."""
-    if name in cls._fields or name == "dtype" or not registry.is_serialized(value):
-        return value
-    return registry.deserialize_keras_object(value)
+    return value if name in cls._fields or name == "dtype" else _alive(value)
+
+
+def _alive(value: Any) -> Any:
+    if registry.is_serialized(value):
+        return registry.deserialize_keras_object(value)
+    if type(value) is list:
+        return [_alive(each) for each in value]
+    if type(value) is dict:
+        return {key: _alive(each) for key, each in value.items()}
+    return value
 
 
 def _declare(cls: type[Configurable], own: dict[str, Field]) -> None:

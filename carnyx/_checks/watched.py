@@ -77,11 +77,12 @@ class StepWatch(CallWatch):
         super().__init__(model)
         self.told, self.drawn = told, drawn
         self._parts = set(map(id, model._flatten_layers()))
+        self._held = set(model.variables)  # a view of its layers has no others
         self._strangers: dict[int, Any] = {}
 
     def layer(self, layer: Layer, inputs: dict[str, Any], outputs: object) -> None:
         super().layer(layer, inputs, outputs)
-        if id(layer) not in self._parts and layer.variables:
+        if id(layer) not in self._parts and not self._held.issuperset(layer.variables):
             self._strangers[id(layer)] = layer
         if self.drawn is not None:
             self.drawn.look(layer)

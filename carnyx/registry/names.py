@@ -43,7 +43,7 @@ _FAMILIES = {
 # record makes one of them do something.
 FILE_FAMILIES = frozenset(
     "layers models losses metrics optimizers schedules initializers regularizers "
-    "constraints activations dtype_policies quantizers random ops".split()
+    "constraints activations dtype_policies quantizers random ops distillation".split()
 )
 _OWN_MODULES = ("keras", "carnyx", "tensorflow", "tf_keras")
 

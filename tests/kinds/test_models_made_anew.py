@@ -248,3 +248,26 @@ def test_loss_scaling_by_the_name_of_keras_2() -> None:
     assert keras.optimizers.LossScaleOptimizer(inner, dynamic=True).inner_optimizer
     with pytest.raises(ValueError, match=r"dynamic=False.*loss_scale_factor"):
         keras.optimizers.LossScaleOptimizer(inner, dynamic=False)
+
+
+class Tower(keras.Model):
+    """Given its layers in containers, and no config of its own."""
+
+    def __init__(self, blocks: Any, heads: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.blocks, self.heads = blocks, heads
+
+    def call(self, x: Any) -> Any:
+        for block in self.blocks:
+            x = block(x)
+        return self.heads["a"](x) + self.heads["b"][0](x)
+
+
+def test_objects_in_containers_among_the_arguments(tmp_path: Any) -> None:
+    dense = keras.layers.Dense
+    model = Tower([dense(4, "relu"), dense(5)], {"a": dense(2), "b": [dense(2)]})
+    x = np.ones((2, 3), "float32")
+    expected = model(x)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras", {"Tower": Tower})
+    np.testing.assert_allclose(again(x), expected, rtol=1e-6)
