@@ -92,8 +92,19 @@ def _or_none(number: _Number) -> _Number:
     )
 
 
+def _or_variable(number: _Number) -> _Number:
+    """What also takes a scalar variable, which is read whenever the field is used."""
+
+    def of(value: Any) -> Any:
+        held = hasattr(value, "assign") and getattr(value, "shape", None) == ()
+        return value if held else number.of(value)
+
+    return _Number(number.words, of)
+
+
 _INTEGER, _FLOAT = _Number("an integer", as_integer), _Number("a number", as_number)
 _NUMBERS = {"int": _INTEGER, "float": _FLOAT, "int | float": _FLOAT}
+_NUMBERS |= {f"{text} | Variable": _or_variable(n) for text, n in _NUMBERS.items()}
 _NUMBERS |= {f"{text} | None": _or_none(number) for text, number in _NUMBERS.items()}
 
 

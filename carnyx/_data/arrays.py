@@ -24,6 +24,7 @@ from carnyx._data.hosts import is_array, target_dtype
 from carnyx._data.mistakes import refuse_plain
 from carnyx._data.process_rows import Picked, take
 from carnyx._data.rows import Rows, as_rows, is_lazy
+from carnyx._data.windows import Windows
 from carnyx._numbers import check_narrow
 from carnyx.errors import DataError
 from carnyx.typing import Tensor
@@ -32,8 +33,8 @@ from carnyx.typing import Tensor
 class ArrayFeed(Feed):
     """Batches cut from arrays; cast a batch at a time, never as a whole.
 
-    With fewer `steps` than the arrays have batches, an epoch is the next window of the
-    endless stream of passes over the data, and all its batches are full.
+    With fewer `steps` than the arrays have batches, a pass over them takes several
+    epochs (`Windows`).
 
     Args:
         x: nested arrays, or what gives them; samples along the first axes. Of mapped
@@ -76,10 +77,10 @@ class ArrayFeed(Feed):
         )
         self.reads = any(isinstance(leaf, Rows) for leaf in self._leaves)
         self.by_parts = False  # each process reads what its devices take
-        self.most_full: int | None = None  # as all processes have, each its own
-        self._window: int | None = None  # samples an epoch, where not all
+        self.sizes = [self.num_samples]  # of all processes, where each has its own
+        self._steps, self._windows = steps, Windows(self.length, steps)
         if steps is not None and steps < self.length:
-            self.length, self._window = steps, steps * self.batch_size
+            self.length = steps
         elif steps is not None and steps > self.length:
             warnings.warn(
                 f"{steps} steps were asked for, but {self.num_samples} samples in "
@@ -88,10 +89,14 @@ class ArrayFeed(Feed):
                 stacklevel=2,
             )
 
-    @property
-    def full_batches(self) -> int:  # type: ignore[override]
-        full = (self._window or self.num_samples) // self.batch_size
-        return full if self.most_full is None else min(full, self.most_full)
+    def full_batches(self, epoch: int) -> int:
+        return min(self._full(n, epoch) for n in self.sizes)
+
+    def _full(self, samples: int, epoch: int) -> int:
+        full, rest = divmod(samples, self.batch_size)
+        windows = Windows(full + bool(rest), self._steps)
+        _, first, count = windows.of(epoch)
+        return min(count, full - first)
 
     def first_samples(self) -> list[np.ndarray]:
         return [
@@ -103,20 +108,20 @@ class ArrayFeed(Feed):
         parts = [pick(leaf, self.batch_size) for leaf in self._leaves]
         return jax.tree_util.tree_unflatten(self._form, parts)
 
-    def share(self, most_full: int | None) -> None:
-        self.by_parts, self.most_full = most_full is None, most_full
+    def share(self, sizes: list[int] | None) -> None:
+        self.by_parts, self.sizes = sizes is None, sizes or self.sizes
 
     def spec(self) -> Batch:
         return spec_of([jax.tree_util.tree_unflatten(self._form, self._leaves)])
 
     def _batches(self, number: int, start: int) -> Iterator[Batch]:
-        return self._cut(number, start, self.by_parts)
+        yield from self._cut(number, start, self.by_parts)
+        self._windows.tell(number, self.name)
 
     def _cut(self, number: int, start: int, by_parts: bool) -> Iterator[Batch]:
-        samples = self._window or self.num_samples
-        for index in range(start, self.length):
+        for index in range(start, self._windows.of(number).count):
             first = index * self.batch_size
-            rows = self._rows(number, first, min(first + self.batch_size, samples))
+            rows = self._rows(number, first, first + self.batch_size)
             parts: list[Any] = [
                 self._picked(leaf, rows, dtype)
                 if by_parts
@@ -160,22 +165,11 @@ class ArrayFeed(Feed):
 
     def _rows(self, epoch: int, first: int, last: int) -> slice | np.ndarray:
         """Which samples stand at places `first` to `last` of an epoch."""
-        n, window = self.num_samples, self._window or 0
-        if self.shuffle and not window:
-            return self._ordered(epoch, self._draw)[first:last]
-        offset = epoch * window % n
-        if not self.shuffle and offset + last <= n:
-            return slice(offset + first, offset + last)
-        places = np.arange(epoch * window + first, epoch * window + last)
-        if not self.shuffle:
-            return places % n
-        passes = places // n
-        return np.concatenate(
-            [
-                self._ordered(number, self._draw)[places[passes == number] % n]
-                for number in np.unique(passes).tolist()
-            ]
-        )
+        number, begin, _ = self._windows.of(epoch)
+        first, last = (begin * self.batch_size + n for n in (first, last))
+        if self.shuffle:
+            return self._ordered(number, self._draw)[first:last]
+        return slice(first, min(last, self.num_samples))
 
     def _draw(self, random: np.random.Generator) -> np.ndarray:
         n, size = self.num_samples, self.batch_size

@@ -59,8 +59,6 @@ class Feed:
     """Batches an epoch; None where only the end will tell."""
     batch_size: int | None = None
     num_samples: int | None = None
-    full_batches: int = 0
-    """How many batches at the beginning of an epoch `chunk` can stack."""
     indexed: bool = False
     """Whether it has `some`, `first_samples` and `chunk`: any sample at any time."""
     reads: bool = True
@@ -110,6 +108,11 @@ class Feed:
         """Of each array as many as a batch has, of what is read only one."""
         raise NotImplementedError(f"{type(self).__name__} is not indexed.")
 
+    def full_batches(self, epoch: int) -> int:
+        """How many batches of an epoch, from the first on, `chunk` can stack: in all
+        processes, where each has data of its own."""
+        return 0
+
     def chunk(self, epoch: int, start: int, count: int, capacity: int) -> Batch:
         """`count` full batches stacked along a new first axis of size `capacity`.
 
@@ -117,12 +120,12 @@ class Feed:
         """
         raise NotImplementedError(f"{type(self).__name__} is not indexed.")
 
-    def share(self, most_full: int | None) -> None:
+    def share(self, sizes: list[int] | None) -> None:
         """Take part in a job of several processes.
 
         Args:
-            most_full: full batches that every process has of data of its own; None
-                where all have the same data, of which each reads its part.
+            sizes: how many samples each has of data of its own; None where all have the
+                same data, of which each reads its part.
         """
 
     def spec(self) -> Batch:

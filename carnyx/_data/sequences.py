@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from carnyx._data.batches import spec_of, to_batch
 from carnyx._data.feed import Batch, Feed
 from carnyx._data.processes import Processes
 from carnyx._data.threads import in_threads
+from carnyx._data.windows import Windows
 from carnyx.errors import DataError, add_note_once
 
 
@@ -36,8 +37,8 @@ def where(index: object) -> str:
 class SequenceFeed(Feed):
     """`source[i]` is batch i: `PyDataset`, the old `Sequence`, and what looks so.
 
-    Batches are shuffled as wholes. With fewer `steps` than batches, an epoch is the
-    next window of the endless stream of passes. `source.workers` threads or processes
+    Batches are shuffled as wholes. With fewer `steps` than batches, a pass takes
+    several epochs (`Windows`). `source.workers` threads or processes
     (`use_multiprocessing`) make batches, at most `max_queue_size` ahead, in order.
     """
 
@@ -54,6 +55,7 @@ class SequenceFeed(Feed):
         self.name = type(source).__name__
         self._total = length_of(source)
         self.length = steps if self._total is None else self._total
+        self._windows = None if not self._total else Windows(self._total, steps)
         if steps is not None and self._total is not None:
             self.length = min(steps, self._total)
             if steps > self._total:
@@ -84,14 +86,18 @@ class SequenceFeed(Feed):
         self._tell("on_epoch_begin")
         self._told = number + 1
         try:
-            indices = itertools.takewhile(
-                lambda i: self.length is None or i < self.length, itertools.count(start)
-            )
-            places = (self._place(number, index) for index in indices)
+            places = (self._place(number, i) for i in self._indices(number, start))
             for place, item in self._items(places):
                 yield self._checked(place, item)
+            if self._windows:
+                self._windows.tell(number, self.name)
         finally:
             self._tell("on_epoch_end")
+
+    def _indices(self, number: int, start: int = 0) -> Iterable[int]:
+        """The indices of an epoch's batches."""
+        length = self._windows.of(number).count if self._windows else self.length
+        return itertools.count(start) if length is None else range(start, length)
 
     def _items(self, places: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
         """Pairs of place and batch, by as many workers as the source asks for."""
@@ -107,7 +113,9 @@ class SequenceFeed(Feed):
         return ((place, self._get(place)) for place in places)
 
     def again(self, number: int) -> Iterator[Batch]:
-        places = (self._place(number, i) for i in range(self.length or 0))
+        if self.length is None:
+            return iter(())
+        places = (self._place(number, i) for i in self._indices(number))
         return (self._checked(place, self._get(place)) for place in places)
 
     def _tell(self, hook: str) -> None:
@@ -132,7 +140,6 @@ class SequenceFeed(Feed):
 
     def _pass(self, number: int, index: int) -> tuple[int, int]:
         """The pass over the source, and the index in it, of a batch of an epoch."""
-        total, length = self._total or 0, self.length or 0
-        if length == total:
-            return number, index
-        return divmod(number * length + index, total)
+        assert self._windows
+        number, first, _ = self._windows.of(number)
+        return number, first + index

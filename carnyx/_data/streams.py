@@ -28,8 +28,9 @@ class StreamFeed(Feed):
     """An iterable of batches: a generator, a loader, anything with `__iter__`.
 
     An epoch is `steps` batches of it, or what it has. What can begin again does so
-    for every epoch without `steps`, and where an epoch does not come after the last
-    one, as the epoch 0 of every evaluation; a generator goes on where it stands.
+    at its end, for every epoch without `steps`, and where an epoch does not come after
+    the last one, as the epoch 0 of every evaluation; a generator goes on where it
+    stands.
     `restore` finds a position by beginning as often as it had, then reading up to it,
     from a source that is new.
     """
@@ -98,6 +99,8 @@ class StreamFeed(Feed):
                 self._begin()
             while self._taken < start and self._next() is not None:
                 pass
+        if not (start or self._once or self._ahead or self._peek()):
+            self._begin()  # the pass ended with the last epoch
         self._before, given = self._taken - start, start
         self._epoch_begun = self._begun
         while self.steps is None or given < self.steps:

@@ -106,7 +106,6 @@ def _about(feed: Feed, own: bool) -> dict[str, Any]:
         "num_samples": feed.num_samples,
     }
     if feed.indexed:
-        about["full_batches"] = feed.full_batches
         about["spec"] = _kind([feed.spec()])
         about["sample"] = 0 if own else _checksum(feed.first_samples())
     return about
@@ -123,7 +122,7 @@ def _settle(job: Job, feed: Feed, said: list[dict[str, Any]], own: bool) -> None
             raise _not_alike(0, feed.name, index, _OTHER)
     if own:
         if feed.indexed:
-            feed.share(min(about["full_batches"] for about in said))
+            feed.share([about["num_samples"] for about in said])
     else:
         feed.order_by(said[0]["order"])
         if feed.indexed:

@@ -152,7 +152,8 @@ def _chunks(
     limit: int | None,
 ) -> Iterator[Dispatch]:
     """Full batches of what is indexed, many in one program where a step is short."""
-    full = feed.full_batches if limit is None else min(feed.full_batches, limit)
+    full = feed.full_batches(epoch)
+    full = full if limit is None else min(full, limit)
     if not full or start >= full:
         return
     example = trimmed(feed.chunk(epoch, 0, 1, 1))

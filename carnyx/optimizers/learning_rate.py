@@ -31,6 +31,13 @@ class HasLearningRate:
         if registry.is_serialized(value):
             value = registry.deserialize_keras_object(value, family="schedules")
         held = self.__dict__.get("_learning_rate")
+        if held is None and isinstance(value, Variable):
+            raise ArgumentError(
+                f"{type(self).__name__} got learning_rate={value!r}: its value of now "
+                "would be taken, and never another. Pass a function that gives it "
+                "(learning_rate=lambda: rate), or a number, and set "
+                "optimizer.learning_rate later."
+            )
         if held is None or callable(value):
             self.__dict__.get("_tracked", {}).pop(id(held), None)
             self._learning_rate = value if callable(value) else self._number(value)

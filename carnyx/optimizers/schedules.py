@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from carnyx import registry
+from carnyx._core.variable import Variable
 from carnyx.configurable import Configurable, above_zero, at_least, field
 from carnyx.dtype_policies import standardize_dtype
 from carnyx.errors import ArgumentError
@@ -16,6 +17,11 @@ from carnyx.typing import Config, Tensor
 def as_float(step: Tensor) -> Any:
     """The step as a float array; a Variable is read."""
     return jnp.asarray(getattr(step, "value", step), standardize_dtype(None))
+
+
+def _now(number: Any) -> Any:
+    """A number, or what a Variable holds."""
+    return getattr(number, "value", number)
 
 
 class LearningRateSchedule(Configurable):
@@ -40,9 +46,9 @@ class ExponentialDecay(LearningRateSchedule):
     0.125
     """
 
-    initial_learning_rate: float = field()
-    decay_steps: int = field(check=above_zero)
-    decay_rate: float = field()
+    initial_learning_rate: float | Variable = field()
+    decay_steps: float | Variable = field(check=above_zero)
+    decay_rate: float | Variable = field()
     staircase: bool = field(False)
     name: str = field("ExponentialDecay")
 
@@ -55,9 +61,9 @@ class ExponentialDecay(LearningRateSchedule):
 class InverseTimeDecay(LearningRateSchedule):
     """initial / (1 + rate · step / decay_steps); `staircase` rounds the ratio down."""
 
-    initial_learning_rate: float = field()
-    decay_steps: int = field(check=above_zero)
-    decay_rate: float = field()
+    initial_learning_rate: float | Variable = field()
+    decay_steps: float | Variable = field(check=above_zero)
+    decay_rate: float | Variable = field()
     staircase: bool = field(False)
     name: str = field("InverseTimeDecay")
 
@@ -101,15 +107,15 @@ class PolynomialDecay(LearningRateSchedule):
             at the end value.
     """
 
-    initial_learning_rate: float = field()
-    decay_steps: int = field(check=above_zero)
-    end_learning_rate: float = field(0.0001)
-    power: float = field(1.0)
+    initial_learning_rate: float | Variable = field()
+    decay_steps: float | Variable = field(check=above_zero)
+    end_learning_rate: float | Variable = field(0.0001)
+    power: float | Variable = field(1.0)
     cycle: bool = field(False)
     name: str = field("PolynomialDecay")
 
     def __call__(self, step: Any) -> Tensor:
-        step, period = as_float(step), self.decay_steps
+        step, period = as_float(step), _now(self.decay_steps)
         if self.cycle:
             period = period * jnp.maximum(1.0, jnp.ceil(step / period))
         rest = 1 - jnp.minimum(step, period) / period
@@ -127,23 +133,23 @@ class CosineDecay(LearningRateSchedule):
     References: Loshchilov & Hutter 2016, arXiv:1608.03983.
     """
 
-    initial_learning_rate: float = field()
-    decay_steps: int = field(check=above_zero)
-    alpha: float = field(0.0)
+    initial_learning_rate: float | Variable = field()
+    decay_steps: float | Variable = field(check=above_zero)
+    alpha: float | Variable = field(0.0)
     name: str = field("CosineDecay")
-    warmup_target: float | None = field(None)
-    warmup_steps: int = field(0, check=at_least(0))
+    warmup_target: float | Variable | None = field(None)
+    warmup_steps: float | Variable = field(0, check=at_least(0))
 
     def __call__(self, step: Any) -> Tensor:
-        step, start = as_float(step), self.initial_learning_rate
+        step, start = as_float(step), _now(self.initial_learning_rate)
         if self.warmup_target is None:
             return start * self._cosine(step)
-        target, warmup = self.warmup_target, self.warmup_steps
-        rising = start + (target - start) * step / max(warmup, 1)
+        target, warmup = _now(self.warmup_target), _now(self.warmup_steps)
+        rising = start + (target - start) * step / jnp.maximum(warmup, 1)
         return jnp.where(step < warmup, rising, target * self._cosine(step - warmup))
 
     def _cosine(self, step: Any) -> Any:
-        done = jnp.minimum(step, self.decay_steps) / self.decay_steps
+        done = jnp.minimum(step, _now(self.decay_steps)) / self.decay_steps
         return (1 - self.alpha) * 0.5 * (1 + jnp.cos(jnp.pi * done)) + self.alpha
 
 
@@ -156,11 +162,11 @@ class CosineDecayRestarts(LearningRateSchedule):
     References: Loshchilov & Hutter 2016 (SGDR), arXiv:1608.03983.
     """
 
-    initial_learning_rate: float = field()
-    first_decay_steps: int = field(check=above_zero)
+    initial_learning_rate: float | Variable = field()
+    first_decay_steps: float | Variable = field(check=above_zero)
     t_mul: float = field(2.0, check=above_zero)
-    m_mul: float = field(1.0)
-    alpha: float = field(0.0)
+    m_mul: float | Variable = field(1.0)
+    alpha: float | Variable = field(0.0)
     name: str = field("SGDRDecay")
 
     def __call__(self, step: Tensor) -> Tensor:
@@ -172,7 +178,7 @@ class CosineDecayRestarts(LearningRateSchedule):
             restarts = jnp.floor(jnp.log(1 - done * (1 - t_mul)) / jnp.log(t_mul))
             done = done - (1 - t_mul**restarts) / (1 - t_mul)
             done = done / t_mul**restarts
-        wave = 0.5 * self.m_mul**restarts * (1 + jnp.cos(jnp.pi * done))
+        wave = 0.5 * _now(self.m_mul) ** restarts * (1 + jnp.cos(jnp.pi * done))
         return self.initial_learning_rate * ((1 - self.alpha) * wave + self.alpha)
 
 

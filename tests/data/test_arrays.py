@@ -138,7 +138,7 @@ def test_going_on_from_a_position_is_the_same_epoch(shuffle, steps):
 def test_chunks_are_stacked_batches(shuffle, steps, dtype):
     x = X.astype(dtype)
     feed = adapt({"a": x}, Y, None, 3, steps, shuffle)
-    assert isinstance(feed, ArrayFeed) and feed.full_batches == (steps or 3)
+    assert isinstance(feed, ArrayFeed) and feed.full_batches(0) == (steps or 3)
     for epoch, start, count, capacity in [(0, 0, 2, 2), (4, 1, 1, 3), (5, 0, 1, 1)]:
         inputs, y, w = feed.chunk(epoch, start, count, capacity)
         assert inputs["a"].shape == (capacity, 3, 2) and w is None
@@ -149,15 +149,17 @@ def test_chunks_are_stacked_batches(shuffle, steps, dtype):
         assert not inputs["a"][count:].any() and not y[count:].any()
 
 
-def test_fewer_steps_walk_on_through_the_data():
-    feed = adapt(X, Y, batch_size=4, steps=2)
-    assert (feed.length, feed.full_batches) == (2, 2)
-    walked = sum((sum(targets(feed, epoch), []) for epoch in range(11)), [])
-    assert walked == [i % 11 for i in range(88)]
-    shuffled = adapt(X, Y, batch_size=4, steps=2, shuffle=True)
-    walked = sum((sum(targets(shuffled, epoch), []) for epoch in range(11)), [])
-    for number in range(8):
-        assert sorted(walked[11 * number :][:11]) == list(range(11))
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_fewer_steps_take_a_pass_apart(shuffle):
+    feed = adapt(X, Y, batch_size=4, steps=2, shuffle=shuffle)
+    assert isinstance(feed, ArrayFeed) and feed.length == 2
+    assert [feed.full_batches(epoch) for epoch in range(4)] == [2, 0, 2, 0]
+    with pytest.warns(UserWarning, match="1 of 2 batches in epoch 2: .* 3 batches"):
+        epochs = [sum(targets(feed, epoch), []) for epoch in range(6)]
+    assert [len(e) for e in epochs] == [8, 3] * 3
+    for first, second in zip(epochs[::2], epochs[1::2]):
+        assert sorted(first + second) == list(range(11))
+        assert shuffle or first + second == list(range(11))
 
 
 def test_steps_without_batch_size_divide_the_samples():

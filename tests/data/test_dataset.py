@@ -83,13 +83,13 @@ def test_rows_of_differing_lengths():
 @pytest.mark.parametrize("steps", [None, 2])
 def test_a_position_of_a_shuffled_dataset(steps):
     feed = adapt(numbers().shuffle().batch(3), steps=steps)
-    seen = [[b[1].tolist() for b in feed.epoch(e)] for e in range(3)]
+    seen = [[b[1].tolist() for b in feed.epoch(e)] for e in range(2)]
     assert len(seen[0]) == (steps or 5) and seen[0] != seen[1]
-    list(feed.epoch(2))
-    position = feed.position(1, 2)
+    list(feed.epoch(1))
+    position = feed.position(1, 1)
     again = adapt(numbers().shuffle().batch(3), steps=steps)
     again.restore(position)
-    assert [b[1].tolist() for b in again.epoch(2, 1)] == seen[2][1:]
+    assert [b[1].tolist() for b in again.epoch(1, 1)] == seen[1][1:]
 
 
 def test_it_trains_as_its_arrays(tmp_path):

@@ -504,3 +504,50 @@ def test_layers_that_touch_other_variables_by_shape(plan, sizes):
     np.testing.assert_allclose(flat(run("compiled")), flat(run("eager")), 1e-4, 1e-5)
     keras.utils.set_random_seed(1)
     assert np.isfinite(flat(run("predict"))).all()
+
+
+# ---- numbers of learning rates
+
+SCHEDULES = {
+    "ExponentialDecay": {"decay_steps": 4.0, "decay_rate": 0.5},
+    "InverseTimeDecay": {"decay_steps": 4, "decay_rate": 0.5},
+    "PolynomialDecay": {"decay_steps": 4.0, "power": 2.0, "end_learning_rate": 0.1},
+    "CosineDecay": {"decay_steps": 4.5, "alpha": 0.1, "warmup_target": 0.8},
+    "CosineDecayRestarts": {"first_decay_steps": 4, "m_mul": 0.9, "alpha": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_reads_the_variables_that_are_its_numbers(name):
+    plain = {"initial_learning_rate": 0.5, **SCHEDULES[name]}
+    held = {key: keras.Variable(value * 7) for key, value in plain.items()}
+    make = getattr(keras.optimizers.schedules, name)
+    schedule = make(**held)
+    for key, value in plain.items():
+        held[key].assign(value)
+    expected = make(**plain)
+    for step in (0, 3, 9):
+        np.testing.assert_allclose(schedule(step), expected(step), rtol=1e-6)
+    assert schedule.get_config() == pytest.approx(expected.get_config())
+
+
+@pytest.mark.parametrize("kind", ["schedule", "function", "function of a value"])
+def test_a_learning_rate_that_somebody_sets(kind):
+    rate = keras.Variable(1.0)
+    rates = {
+        "schedule": keras.optimizers.schedules.ExponentialDecay(rate, 1, 1.0),
+        "function": lambda: rate,
+        "function of a value": lambda: rate * 1.0,
+    }
+    net = _net(keras.layers.Dense(1), optimizer=keras.optimizers.SGD(rates[kind]))
+    net.fit(X, Y, verbose=0)
+    rate.assign(0.0)
+    before = net.get_weights()
+    net.fit(X, Y, epochs=2, verbose=0)
+    for mine, wanted in zip(net.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, wanted)
+
+
+def test_a_variable_whose_value_alone_would_be_taken_is_refused():
+    with pytest.raises(ValueError, match="learning_rate=lambda: rate"):
+        keras.optimizers.Adam(keras.Variable(0.1))
