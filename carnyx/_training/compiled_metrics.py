@@ -12,7 +12,7 @@ from carnyx._training.outputs import Output, list_outputs, match_targets, spread
 from carnyx.typing import ForOutputs, Tensor
 
 
-class CompiledMetrics:
+class CompiledMetrics(metrics_lib.Metric, register=False):
     """The metrics of all outputs, as one.
 
     Args:
@@ -23,8 +23,6 @@ class CompiledMetrics:
         loss: that of the same outputs, if there is one.
     """
 
-    name = "compile_metrics"
-
     def __init__(
         self,
         metrics: ForOutputs | None = None,
@@ -32,6 +30,7 @@ class CompiledMetrics:
         output_names: Sequence[str] | None = None,
         loss: CompiledLoss | None = None,
     ) -> None:
+        super().__init__(name="compile_metrics")
         self.given, self.given_weighted = metrics, weighted_metrics
         self.output_names = output_names
         self.loss = loss  # knows which outputs need no target

@@ -44,9 +44,10 @@ class Metric(Dtyped):
 
     _direction = None  # "up" if more is better, "down" if less is
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        super().__init_subclass__(**keywords)
-        registry.claim(cls, name=to_snake_case(cls.__name__))
+    def __init_subclass__(cls, register: bool = True, **keywords: Any) -> None:
+        super().__init_subclass__(register=register, **keywords)
+        if register:
+            registry.claim(cls, name=to_snake_case(cls.__name__))
 
     def __post_init__(self) -> None:
         self.name = self.name or auto_name(type(self).__name__)
