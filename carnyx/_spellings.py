@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -58,6 +59,12 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "val_samples": ("validation_steps",),
     "generator": ("x",),
     "period": ("save_freq",),
+}
+# By class: arguments that Keras 3 still takes, and what they are called today, if they
+# do anything.
+_STILL_TAKEN: dict[str, dict[str, str | None]] = {
+    "LeakyReLU": {"alpha": "negative_slope"},
+    "Embedding": {"input_length": None},
 }
 _WITHOUT_NAME = {
     "decay": (
@@ -137,6 +144,29 @@ def hint(name: str, known: Iterable[str]) -> str:
     if name in _WITHOUT_NAME:
         return f" {_WITHOUT_NAME[name]}"
     return nearest(name, known)
+
+
+def with_names_of_today(kind: str, arguments: dict[str, Any]) -> None:
+    """Rename those of a class's arguments that have an older name; that is warned of.
+
+    >>> import warnings
+    >>> warnings.simplefilter("ignore")
+    >>> with_names_of_today("LeakyReLU", given := {"alpha": 0.1})
+    >>> given
+    {'negative_slope': 0.1}
+    """
+    for old, today in _STILL_TAKEN.get(kind, {}).items():
+        if old not in arguments:
+            continue
+        value = arguments.pop(old)
+        if today is not None:
+            arguments[today] = value
+        instead = f"It is called {today!r} today." if today else "Leave it out."
+        warnings.warn(
+            f"{kind}({old}=...) is of older versions. {instead}",
+            DeprecationWarning,
+            stacklevel=5,
+        )
 
 
 def hint_for_missing(name: str, given: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ import numpy as np
 
 from carnyx import _reads, dtype_policies, registry
 from carnyx._numbers import REFUSED, as_integer, as_number, is_plain, plain
-from carnyx._spellings import hint, hint_for_missing
+from carnyx._spellings import hint, hint_for_missing, with_names_of_today
 from carnyx.errors import ArgumentError, ArgumentTypeError, UnknownArgumentError
 
 REQUIRED: Any = inspect.Parameter.empty
@@ -248,7 +248,25 @@ class Configurable:
         if declared is not None:
             value = declared.settled(self, value)
         _reads.note_set(self, name, value)
-        object.__setattr__(self, name, value)
+        try:
+            object.__setattr__(self, name, value)
+        except AttributeError:
+            if not isinstance(getattr(type(self), name, None), property):
+                raise
+            raise AttributeError(
+                f"{type(self).__name__} has a property {name!r}, which cannot be set. "
+                "Choose another name for an attribute of your own, such as "
+                f"'my_{name}'."
+            ) from None
+
+    def __getattr__(self, name: str) -> Any:
+        if any(declared not in vars(self) for declared in self._fields):
+            raise forgotten_super(self, name)
+        raise AttributeError(
+            f"{type(self).__name__!r} object has no attribute {name!r}",
+            name=name,
+            obj=self,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal object, as plain data."""
@@ -279,6 +297,14 @@ class Configurable:
             "is yours, its get_config() must give what __init__ takes."
         )
         raise wrong
+
+
+def forgotten_super(instance: object, name: str) -> AttributeError:
+    """What is raised where the base class's `__init__` has not run yet."""
+    return AttributeError(
+        f"{type(instance).__name__} has no {name!r} yet: call super().__init__() at "
+        "the start of its __init__()."
+    )
 
 
 class Dtyped(Configurable, register=False):
@@ -402,6 +428,7 @@ def _bind(
             f"{cls.__name__}() takes {len(positional)} positional arguments "
             f"({', '.join(positional)}) but {len(args)} were given."
         )
+    with_names_of_today(cls.__name__, kwargs)
     given = dict(zip(positional, args, strict=False))
     for name, declared in fields.items():
         if name in kwargs:

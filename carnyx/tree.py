@@ -21,11 +21,12 @@ def is_nested(structure: object) -> bool:
     """True for a dict, list, tuple or registered JAX container."""
     if isinstance(structure, dict | list | tuple):
         return True
-    return not jax.tree_util.all_leaves([structure], is_leaf=_is_none)
+    return not jax.tree_util.all_leaves([structure], is_leaf=_is_leaf)
 
 
-def _is_none(x: Any) -> bool:
-    return x is None
+def _is_leaf(x: Any) -> bool:
+    # An iterator is a leaf, too: JAX warns of those unless it is told.
+    return x is None or hasattr(x, "__next__")
 
 
 def flatten(structure: object) -> list[Any]:
@@ -34,12 +35,12 @@ def flatten(structure: object) -> list[Any]:
     >>> flatten({"b": [2, 3], "a": 1})
     [1, 2, 3]
     """
-    return jax.tree_util.tree_leaves(structure, is_leaf=_is_none)
+    return jax.tree_util.tree_leaves(structure, is_leaf=_is_leaf)
 
 
 def flatten_with_path(structure: object) -> list[tuple[tuple[Any, ...], Any]]:
     """Pairs of path and leaf; a path is a tuple of keys and indices."""
-    pairs, _ = jax.tree_util.tree_flatten_with_path(structure, is_leaf=_is_none)
+    pairs, _ = jax.tree_util.tree_flatten_with_path(structure, is_leaf=_is_leaf)
     return [(tuple(_key(k) for k in path), leaf) for path, leaf in pairs]
 
 
@@ -60,7 +61,7 @@ def map_structure(
     """
     if not structures:
         raise ArgumentError("map_structure got no structure; pass at least one.")
-    is_leaf = _is_none if none_is_leaf else None
+    is_leaf = _is_leaf if none_is_leaf else None
     try:
         return jax.tree_util.tree_map(func, *structures, is_leaf=is_leaf)
     except ValueError:
@@ -73,7 +74,7 @@ def map_structure_up_to(
     shallow_structure: object, func: Callable[..., Any], *structures: Any
 ) -> Any:
     """Apply `func` to what stands at the leaves of `shallow_structure`."""
-    definition = jax.tree_util.tree_structure(shallow_structure, is_leaf=_is_none)
+    definition = jax.tree_util.tree_structure(shallow_structure, is_leaf=_is_leaf)
     columns = [definition.flatten_up_to(s) for s in structures]
     results = [func(*row) for row in zip(*columns, strict=True)]
     return jax.tree_util.tree_unflatten(definition, results)
@@ -84,7 +85,7 @@ def assert_same_structure(a: object, b: object) -> None:
 
     >>> assert_same_structure([1, 2], [3, 4])
     """
-    first, second = (jax.tree_util.tree_structure(s, is_leaf=_is_none) for s in (a, b))
+    first, second = (jax.tree_util.tree_structure(s, is_leaf=_is_leaf) for s in (a, b))
     if first != second:
         raise ArgumentError(
             f"Two structures differ: {first} and {second}. "
@@ -105,7 +106,7 @@ def pack_sequence_as(structure: object, flat_sequence: Sequence[Any]) -> Any:
     >>> pack_sequence_as({"a": 0, "b": [0, 0]}, [1, 2, 3])
     {'a': 1, 'b': [2, 3]}
     """
-    definition = jax.tree_util.tree_structure(structure, is_leaf=_is_none)
+    definition = jax.tree_util.tree_structure(structure, is_leaf=_is_leaf)
     flat = list(flat_sequence)
     if len(flat) != definition.num_leaves:
         raise ArgumentError(

@@ -70,6 +70,11 @@ def _refuse_label(
 ) -> None:
     label, classes = y[place], expected.classes
     sample = f"y[{', '.join(map(str, place))}] of {where} is {label:g}"
+    if np.isnan(label):
+        refuse(
+            f"{sample}: a label is missing (NaN or None). Remove such samples, or give "
+            "them some label and sample_weight 0."
+        )
     if label != np.rint(label):
         refuse(
             f"{sample}, but the {expected} takes whole class numbers: a fraction would "

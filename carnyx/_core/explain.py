@@ -43,7 +43,10 @@ _OF_SIZES = (*_OF_CALLS, AssertionError, NotImplementedError, AttributeError)
 _LIBRARIES = ("jax", "jaxlib", "numpy", "opt_einsum")
 _JUDGED = "_carnyx_hopeless"
 # Here functions of others are called: a missing argument is theirs to be told of.
-_CALLERS = ("carnyx._core.", "carnyx.layers.base", "carnyx.layers._building")
+_CALLERS = (
+    "carnyx._core.", "carnyx.layers.base", "carnyx.layers._building",
+    "carnyx.losses.base", "carnyx.metrics.mean", "carnyx._training.compiled",
+)  # fmt: skip
 
 
 # ---- what an error is ----------------------------------------------------------------

@@ -169,6 +169,30 @@ class KerasTensor(Operators):
     def __len__(self) -> int:
         raise self._refuse("asked for its len(); use .shape")
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise NoValueError(
+            f"Symbolic tensor {self!r} cannot be changed in place (x[i] = y). Make "
+            "a new one: ops.slice_update, ops.scatter_update, ops.where."
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        of_op = _OF_ARRAYS.get(name, name)
+        instead = ""
+        if name in _OF_VALUES:
+            instead = " It has no value: call the model on an array first."
+        elif of_op in OPS:
+            instead = f" Use ops.{of_op}(x)."
+        raise AttributeError(
+            f"A symbolic tensor has no attribute {name!r}.{instead}",
+            name=name,
+            obj=self,
+        )
+
+
+_OF_VALUES = frozenset(("numpy", "item", "tolist", "block_until_ready"))
+_OF_ARRAYS = {"astype": "cast", "T": "transpose", "at": "slice_update", "dot": "matmul"}
+"""What methods of arrays are called in `ops`, where the names differ."""
+
 
 def standardize_shape(shape: ShapeLike) -> tuple[int | None, ...]:
     """A tuple of sizes.

@@ -12,6 +12,7 @@ from carnyx import metrics as metrics_lib
 from carnyx import tree
 from carnyx._core.scope import current
 from carnyx._numbers import REFUSED, as_number
+from carnyx._training.named_errors import named
 from carnyx._training.outputs import Output, list_outputs, match_targets, spread
 from carnyx._training.structure_losses import PartLoss, Path, Term, terms_of
 from carnyx.errors import ArgumentError
@@ -184,11 +185,10 @@ class CompiledLoss:
             total = total + (value if scale is None else value * scale)
         for part in self.parts:
             predicted = part.part(y_pred, predictions)
-            value = jnp.asarray(
-                part.loss(
-                    part.part(y_pred, targets), predicted, part.weight_of(weights)
-                )
-            )
+            target = part.part(y_pred, targets)
+            with named(f"the loss {part.loss.name!r}", target, predicted):
+                value = part.loss(target, predicted, part.weight_of(weights))
+            value = jnp.asarray(value)
             if self.means:
                 size = _batch_size(predictions[part.first])
                 next(means).update_state(value, sample_weight=size)
@@ -197,8 +197,10 @@ class CompiledLoss:
 
 
 def _value(loss: Any, output: Output, target: Any, prediction: Any, weight: Any) -> Any:
+    what = f"the loss {loss.name!r} of output {output.name!r}"
     try:
-        return loss(target, prediction, weight)
+        with named(what, target, prediction):
+            return loss(target, prediction, weight)
     except (AttributeError, TypeError, ValueError) as error:
         if target is not None:
             raise

@@ -8,6 +8,7 @@ from typing import Any
 from carnyx import metrics as metrics_lib
 from carnyx import tree
 from carnyx._training.compiled_loss import CompiledLoss, free_name, target_kind
+from carnyx._training.named_errors import named
 from carnyx._training.outputs import Output, list_outputs, match_targets, spread
 from carnyx.typing import ForOutputs, Tensor
 
@@ -99,7 +100,9 @@ class CompiledMetrics(metrics_lib.Metric, register=False):
             if targets[i] is None:
                 continue
             extra = {"sample_weight": weights[i]} if weighted else {}
-            metric.update_state(targets[i], predictions[i], **extra)
+            what = f"the metric {metric.name!r} of output {self.outputs[i].name!r}"
+            with named(what, targets[i], predictions[i]):
+                metric.update_state(targets[i], predictions[i], **extra)
 
     def result(self) -> dict[str, Any]:
         """The value of each metric under its name."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from carnyx.callbacks.base import Callback
 from carnyx.configurable import attribute, field
-from carnyx.errors import ArgumentError
+from carnyx.errors import ArgumentError, nearest
 
 # Names of quantities of which more is better, for metrics that do not say so.
 _MORE_IS_BETTER = ("acc", "accuracy", "auc", "precision", "recall", "iou", "score")
@@ -55,10 +55,13 @@ class Monitor(Callback):
         """The quantity's value; None, with a warning, where the logs have none."""
         value = (logs or {}).get(self.monitor)
         if value is None:
-            names = ", ".join(logs or ()) or "nothing"
+            names = list(logs or ())
+            advice = nearest(self.monitor, names)
+            if not any(name.startswith("val_") for name in names):
+                advice = " For a 'val_' name fit needs validation data."
             warnings.warn(
                 f"{type(self).__name__} watches {self.monitor!r}, but the logs have "
-                f"{names}. For a 'val_' name fit needs validation data.",
+                f"{', '.join(names) or 'nothing'}.{advice}",
                 stacklevel=3,
             )
         return value

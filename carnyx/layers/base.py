@@ -25,6 +25,7 @@ from carnyx._core.symbol import any_symbolic
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._core.variable import Variable
 from carnyx._spellings import hint, hint_for_attribute
+from carnyx.configurable import forgotten_super
 from carnyx.errors import (
     ArgumentError,
     GraphError,
@@ -128,10 +129,7 @@ class Layer(HoldsWeights, AddsLosses, Builds, IsPure, Operation):
 
     def __getattr__(self, name: str) -> Any:
         if "_made" not in self.__dict__:
-            raise AttributeError(
-                f"{type(self).__name__} has no {name!r} yet: call super().__init__() "
-                "at the start of its __init__()."
-            )
+            raise forgotten_super(self, name)
         later = "" if self.built else " It is not built: call it on data first."
         raise AttributeError(
             f"{type(self).__name__} {self.name!r} has no attribute {name!r}."

@@ -101,6 +101,12 @@ def fit_weight(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     shape = tuple(weight.shape)
     ones = (1,) * (len(known) - len(shape)) + shape
     free = tuple(k if s == 1 else s for k, s in zip(known, ones, strict=False))
+    if not known and any(size != 1 for size in given):
+        raise ShapeError(
+            "A loss or metric gave one number for the whole batch, which "
+            f"a sample_weight or mask of shape {given} cannot weigh. Let it give one "
+            "for each sample: take the mean over the last axes only (axis=-1)."
+        )
     if len(shape) > len(known) or not fits(free, known):
         raise ShapeError(
             f"sample_weight or mask has shape {given} for values of shape {known}; "

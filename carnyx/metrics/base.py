@@ -9,7 +9,7 @@ from carnyx import initializers, registry
 from carnyx._core.naming import auto_name, name_scope, to_snake_case
 from carnyx._core.scope import pure, scoped
 from carnyx._core.variable import Variable
-from carnyx.configurable import Dtyped, field
+from carnyx.configurable import Dtyped, field, forgotten_super
 from carnyx.errors import ArgumentError
 from carnyx.initializers import InitializerLike
 from carnyx.typing import DTypeLike, Tensor
@@ -64,6 +64,8 @@ class Metric(Dtyped):
         name: str | None = None,
     ) -> Variable:
         """Make a variable of the metric's state."""
+        if "name" not in vars(self):
+            raise forgotten_super(self, "name")
         # a metric knows its first values by heart, also those of an abstract model's
         with name_scope(self.name.replace("/", ">")), scoped(abstract=False):
             variable = Variable(

@@ -59,6 +59,12 @@ class Model(Trainer, Layer):
                 f"{type(self).__name__} got {args!r}; Model(inputs, outputs) takes "
                 "symbolic tensors, made by carnyx.Input(shape=...)."
             )
+        for given, other in (("inputs", "outputs"), ("outputs", "inputs")):
+            if given in kwargs and registry.is_own(type(self)):
+                raise ArgumentError(
+                    f"Model() got {given} and no {other}. Give both, as "
+                    "Model(inputs, outputs), or neither, for a subclass with a call()."
+                )
         super().__init__(**kwargs)
 
     # ---- looking inside ----------------------------------------------------------

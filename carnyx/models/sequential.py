@@ -38,6 +38,11 @@ def _no_graph(model: Sequential) -> str:
     )
 
 
+def _made_by(tensor: Any) -> Any:
+    """The layer that made a symbolic tensor, or None."""
+    return None if tensor.node is None else tensor.node.operation
+
+
 class Sequential(Model):
     """A stack of layers with one input and one output.
 
@@ -85,15 +90,18 @@ class Sequential(Model):
             ArgumentError: for what is no layer, or a name that is taken.
         """
         self._check_free("add")
-        if is_symbolic(layer) and layer.node is not None:
-            layer = layer.node.operation  # keras.Input(...) stands for its layer
+        if is_symbolic(layer) and isinstance(_made_by(layer), InputLayer):
+            layer = _made_by(layer)  # keras.Input(...) stands for its layer
         if callable(layer) and not isinstance(layer, Layer):
             raise ArgumentError(
                 f"Sequential.add got {layer!r}; expected a layer. Wrap a function in "
                 "layers.Lambda."
             )
         if not isinstance(layer, Layer):
-            raise ArgumentError(f"Sequential.add got {layer!r}; expected a layer.")
+            unused = " Leave the call of it out." if is_symbolic(layer) else ""
+            raise ArgumentError(
+                f"Sequential.add got {layer!r}; expected a layer.{unused}"
+            )
         first = not self._stack
         if isinstance(layer, InputLayer) and not first:
             raise ArgumentError(
