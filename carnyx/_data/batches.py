@@ -69,7 +69,11 @@ def common_size(named: list[tuple[str, Any]]) -> int:
 
 
 def three_parts(item: object) -> tuple[Any, Any, Any]:
-    """`(x, y, sample_weight)` of what a source gave: x, (x,), (x, y) or all three."""
+    """`(x, y, sample_weight)` of what a source or a user gives as a batch.
+
+    >>> three_parts((1, 2)), three_parts({"a": 1})
+    ((1, 2, None), ({'a': 1}, None, None))
+    """
     if not isinstance(item, list | tuple):
         return item, None, None
     if not 1 <= len(item) <= 3:

@@ -20,10 +20,10 @@ from carnyx import tree
 from carnyx._checks.told import on
 from carnyx._core.scope import scoped
 from carnyx._core.watch import Watch
-from carnyx._data import explain_loss
+from carnyx._data import explain_loss, three_parts
 from carnyx._training.dry_run import copied, put_back, step_variables, unchanged
 from carnyx._training.kept import Kept
-from carnyx._training.outputs import trimmed, unpack
+from carnyx._training.outputs import trimmed
 from carnyx._training.stateful_steps import is_simple
 from carnyx.dtype_policies import is_float
 from carnyx.layers.input_spec import label
@@ -136,7 +136,7 @@ def _by_update(model: Any, last: Step | None) -> str:
             "not finite: look at what initialized or loaded them."
         )
     put_back(last.before)
-    x, y, weight = unpack(tree.map_structure(jnp.asarray, last.batch))
+    x, y, weight = three_parts(tree.map_structure(jnp.asarray, last.batch))
     trained = list(model.trainable_variables)
 
     def loss() -> Any:
@@ -159,7 +159,7 @@ def _by_update(model: Any, last: Step | None) -> str:
 
 
 def _by_layer(model: Any, step: Step) -> str:
-    x, y, weight = unpack(tree.map_structure(jnp.asarray, step.batch))
+    x, y, weight = three_parts(tree.map_structure(jnp.asarray, step.batch))
     watch = _Finite(model)
     with scoped(watch=watch):
         y_pred = model(x, training=True)

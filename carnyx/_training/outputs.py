@@ -185,18 +185,3 @@ def trimmed(batch: tuple[Any, Any, Any]) -> tuple[Any, ...]:
     if sample_weight is not None:
         return x, y, sample_weight
     return (x,) if y is None else (x, y)
-
-
-def unpack(data: object) -> tuple[Any, Any, Any]:
-    """`(x, y, sample_weight)` of what a feed or user gives as a batch."""
-    if isinstance(data, list):
-        data = tuple(data)
-    if not isinstance(data, tuple):
-        return data, None, None
-    if not 1 <= len(data) <= 3:
-        raise ArgumentError(
-            f"A batch has {len(data)} parts; expected (x,), (x, y) or "
-            "(x, y, sample_weight)."
-        )
-    x, y, sample_weight, *_ = (*data, None, None)
-    return x, y, sample_weight

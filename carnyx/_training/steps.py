@@ -11,9 +11,9 @@ from carnyx import config, tree
 from carnyx._checks.watched import watched_step
 from carnyx._core.scope import pure
 from carnyx._core.traces import assign_carried, carrying
+from carnyx._data import three_parts
 from carnyx._training import stateful_steps
 from carnyx._training.compile import Compiled
-from carnyx._training.outputs import unpack
 from carnyx._training.overrides import call_override
 from carnyx._training.state import TrainState
 from carnyx.errors import ArgumentError, NotCompiledError, ShapeError
@@ -196,7 +196,7 @@ class Steps:
         self, state: Any, data: Any, apply: Any, update: Any
     ) -> tuple[dict[str, Any], Any]:
         """`train_step` by these two: how gradients are applied, metrics updated."""
-        x, y, sample_weight = unpack(data)
+        x, y, sample_weight = three_parts(data)
         trainable, buffers, slots, metrics = state
         objective = carrying(self.compute_loss_and_updates)
         (_, aux), gradients = jax.value_and_grad(objective, has_aux=True)(
@@ -214,7 +214,7 @@ class Steps:
         `state` is `(trainable_variables, non_trainable_variables,
         metrics_variables)`.
         """
-        x, y, sample_weight = unpack(data)
+        x, y, sample_weight = three_parts(data)
         trainable, buffers, metrics = state
         _, (loss, y_pred, buffers, metrics) = self.compute_loss_and_updates(
             trainable, buffers, metrics, x, y, sample_weight, training=False
@@ -224,7 +224,7 @@ class Steps:
 
     def predict_step(self, state: Any, data: object) -> tuple[Any, Any]:
         """The outputs for a batch: `(outputs, non_trainable_variables)`."""
-        x, _, _ = unpack(data)
+        x, _, _ = three_parts(data)
         parts = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]
         # what layers add to metrics of their own is forgotten, as in Keras
         states = [v for metric in self._layers_metrics() for v in metric.variables]

@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from carnyx._core.global_arrays import is_shared
 from carnyx._core.placement import Placement, current_placement, set_placement
 from carnyx._core.variable import Variable
-from carnyx.distribution.mesh import DeviceMesh, TensorLayout
+from carnyx.distribution.mesh import DeviceMesh, TensorLayout, check_mesh
 from carnyx.distribution.process_shards import ProcessShards
 from carnyx.errors import ArgumentError
 from carnyx.typing import Tensor
@@ -38,11 +38,7 @@ class Distribution(Placement):
         batch_dim_name: str | None = None,
         auto_shard_dataset: bool = True,
     ) -> None:
-        if not isinstance(device_mesh, DeviceMesh):
-            raise ArgumentError(
-                f"{type(self).__name__} got the mesh {device_mesh!r}; expected a "
-                "DeviceMesh."
-            )
+        check_mesh(type(self).__name__, device_mesh)
         names = device_mesh.axis_names
         self.device_mesh = device_mesh
         self.batch_dim_name = batch_dim_name or names[0]

@@ -162,6 +162,12 @@ def _device(name: Any) -> Any:
     return same[0] if same else find_device(name)
 
 
+def check_mesh(owner: str, mesh: object) -> None:
+    """Raise ArgumentError for what is no mesh."""
+    if not isinstance(mesh, DeviceMesh):
+        raise ArgumentError(f"{owner} got the mesh {mesh!r}; expected a DeviceMesh.")
+
+
 class TensorLayout:
     """Along which axes of a mesh the axes of a tensor are split.
 
@@ -194,10 +200,7 @@ class TensorLayout:
                 f"TensorLayout {self.axes} has the mesh {self._device_mesh} already; "
                 "make another layout for another mesh."
             )
-        if not isinstance(mesh, DeviceMesh):
-            raise ArgumentError(
-                f"TensorLayout got the mesh {mesh!r}; expected a DeviceMesh."
-            )
+        check_mesh("TensorLayout", mesh)
         unknown = [a for a in self.axes if a is not None and a not in mesh.axis_names]
         if unknown:
             raise ArgumentError(

@@ -11,7 +11,12 @@ from carnyx._core.variable import Variable
 from carnyx.distribution.auto_layout import split_axis
 from carnyx.distribution.base import Distribution
 from carnyx.distribution.data_parallel import BATCH
-from carnyx.distribution.mesh import DeviceMesh, TensorLayout, get_device_count
+from carnyx.distribution.mesh import (
+    DeviceMesh,
+    TensorLayout,
+    check_mesh,
+    get_device_count,
+)
 from carnyx.errors import ArgumentError
 
 MODEL = "model"
@@ -29,7 +34,8 @@ class LayoutMap(MutableMapping):
     """
 
     def __init__(self, device_mesh: DeviceMesh | None = None) -> None:
-        _check_mesh("LayoutMap", device_mesh)
+        if device_mesh is not None:
+            check_mesh("LayoutMap", device_mesh)
         self.device_mesh = device_mesh
         self._layouts: dict[str, TensorLayout] = {}
         self._patterns: dict[str, re.Pattern[str]] = {}
@@ -91,11 +97,6 @@ def _pattern(key: Any) -> re.Pattern[str]:
             f"LayoutMap got the key {key!r}, which is no regular expression: {error}. "
             "Write a path with such signs in it as re.escape(path)."
         ) from None
-
-
-def _check_mesh(owner: str, mesh: Any) -> None:
-    if mesh is not None and not isinstance(mesh, DeviceMesh):
-        raise ArgumentError(f"{owner} got the mesh {mesh!r}; expected a DeviceMesh.")
 
 
 class ModelParallel(Distribution):
@@ -190,7 +191,8 @@ def _chosen_mesh(
     Raises:
         ArgumentError: where there is none, or they speak of several.
     """
-    _check_mesh("ModelParallel", mesh)
+    if mesh is not None:
+        check_mesh("ModelParallel", mesh)
     own = None if layouts is None else layouts.device_mesh
     if own is not None and mesh is not None and own != mesh:
         raise ArgumentError(

@@ -13,7 +13,7 @@ from carnyx import config
 from carnyx._core.devices import ensure_device
 from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
-from carnyx._numbers import check_narrow
+from carnyx._numbers import check_narrow, integer
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError, DTypeError, ShapeError
 from carnyx.ops._dtypes import as_dtype, given_dtype, result_type, tensor
@@ -223,9 +223,8 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     x = tensor(x)
     if x.ndim != 1:
         raise ShapeError(f"vander got x of shape {x.shape}; expected a vector.")
-    if N is not None and N < 0:
-        raise ArgumentError(f"vander got N={N}; expected a number of columns >= 0.")
     if N is not None:
+        N = integer(N, "vander: N", 0)
         ensure_room((*x.shape, N), x.dtype, "A matrix")
     return jnp.vander(x, N, increasing)
 

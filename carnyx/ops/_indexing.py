@@ -14,7 +14,7 @@ from jax.core import Tracer
 from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
 from carnyx._core.scope import current
-from carnyx._numbers import REFUSED
+from carnyx._numbers import REFUSED, integer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import tensor
 from carnyx.ops._thin import reduction
@@ -266,8 +266,7 @@ def histogram(
     x: Tensor, bins: int = 10, range: tuple[float, float] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Counts of a vector's entries in equal bins, and the `bins + 1` edges."""
-    if not isinstance(bins, int) or bins < 0:
-        raise ArgumentError(f"histogram got bins={bins!r}; expected an integer >= 0.")
+    bins = integer(bins, "histogram: bins", 0)
     if range and (len(range) != 2 or range[1] < range[0]):
         raise ArgumentError(f"histogram got range={range}; expected (low, high).")
     x = tensor(x)

@@ -14,6 +14,7 @@ from jax import lax
 from carnyx import config
 from carnyx._core.op import op
 from carnyx._core.scope import fast_gradients
+from carnyx._numbers import integer
 from carnyx.errors import ArgumentError
 from carnyx.ops._dtypes import result_type, tensor, to_float, to_floats
 from carnyx.ops._thin import axes as hashable
@@ -183,8 +184,7 @@ def normalize(
     >>> normalize([3.0, 4.0]).tolist()
     [0.6000000238418579, 0.800000011920929]
     """
-    if not isinstance(order, int) or order < 1:
-        raise ArgumentError(f"normalize got order={order!r}; expected an integer >= 1.")
+    order = integer(order, "normalize: order", 1)
     x = jnp.atleast_1d(to_float(x))
     epsilon = config.epsilon() if epsilon is None else epsilon
     over = hashable(axis)

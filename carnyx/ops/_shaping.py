@@ -257,10 +257,6 @@ def _sections(given: Any) -> Any:
 @op
 def array_split(x: Tensor, indices_or_sections: int, axis: int = 0) -> list[Tensor]:
     """x cut along `axis` into parts whose sizes differ by 1 at most."""
-    if as_integer(indices_or_sections) in (REFUSED, 0):
-        raise ArgumentError(
-            f"array_split got {indices_or_sections!r}; expected a number of parts >= 1."
-        )
     parts = integer(indices_or_sections, "array_split: indices_or_sections", 1)
     return jnp.array_split(tensor(x), parts, axis)
 

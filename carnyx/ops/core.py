@@ -14,6 +14,7 @@ from jax import lax
 from carnyx._core.op import op
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
+from carnyx._numbers import integer
 from carnyx.config import standardize_dtype
 from carnyx.errors import ArgumentError
 from carnyx.ops._dtypes import as_dtype, given_dtype, tensor, to_float
@@ -96,10 +97,7 @@ def scan(
     >>> int(total), sums.tolist()
     (6, [0, 1, 3, 6])
     """
-    if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
-        raise ArgumentError(
-            f"scan got unroll={unroll!r}; expected a positive integer or a bool."
-        )
+    unroll = unroll if isinstance(unroll, bool) else integer(unroll, "scan: unroll", 1)
     return lax.scan(f, init, xs, length, reverse, unroll)
 
 

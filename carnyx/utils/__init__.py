@@ -6,7 +6,7 @@ from carnyx._core.seed import set_random_seed as set_random_seed
 from carnyx._core.symbol import is_keras_tensor as is_keras_tensor
 from carnyx._data import PyDataset as PyDataset
 from carnyx._data import PyDataset as Sequence
-from carnyx._training.outputs import unpack as unpack_x_y_sample_weight
+from carnyx._data.batches import three_parts as unpack_x_y_sample_weight
 from carnyx.callbacks.progress import Progbar as Progbar
 from carnyx.config import disable_interactive_logging as disable_interactive_logging
 from carnyx.config import enable_interactive_logging as enable_interactive_logging

@@ -13,6 +13,7 @@ import pytest
 
 import carnyx as keras
 from carnyx.configurable import Configurable
+from carnyx.errors import ArgumentError
 from tests.layers.test_contract import CASES
 
 MODULES = [
@@ -133,3 +134,22 @@ def test_kernel_sizes_may_be_arrays():
 def test_wrong_arguments_say_what_was_expected(make, words):
     with pytest.raises(ValueError, match=words.replace("?", r"\?")):
         make()
+
+
+X = np.arange(4.0)
+OF_OPS = {
+    "normalize": lambda n: keras.ops.normalize(X, order=n),
+    "vander": lambda n: keras.ops.vander(X, N=n),
+    "histogram": lambda n: keras.ops.histogram(X, bins=n)[1],
+    "scan": lambda n: keras.ops.scan(lambda c, x: (c + x, c), 0.0, X, unroll=n)[1],
+    "array_split": lambda n: keras.ops.array_split(X, n)[0],
+}
+
+
+@pytest.mark.parametrize("name", OF_OPS)
+def test_ops_take_numbers_of_numpy_too_and_say_what_they_expected(name):
+    call = OF_OPS[name]
+    np.testing.assert_array_equal(call(np.int64(2)), call(2))
+    for wrong in (2.5, "2", -1):
+        with pytest.raises(ArgumentError, match=f"^{name}.*expected an integer"):
+            call(wrong)

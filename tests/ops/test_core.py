@@ -133,7 +133,7 @@ def test_custom_gradient_rules_and_leaves_operators_alone():
 
 
 ERRORS = [
-    ("unroll=0", "scan", (add, V, X), dict(unroll=0)),
+    ("unroll got 0", "scan", (add, V, X), dict(unroll=0)),
     ("reduction='x'", "scatter_update", (X, AT, NEW), dict(reduction="x")),
     ("dense tensors only", "convert_to_tensor", (X,), dict(sparse=True)),
     ("num=3", "unstack", (X, 3, 1), {}),

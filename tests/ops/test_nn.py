@@ -321,7 +321,7 @@ ERRORS = [
     (ValueError, "kernel .* expects 3", "conv_transpose", (IMG, normal(2, 2, 5, 3)), {}),  # noqa: E501
     (ValueError, "at least 1, or 2 of them", "max_pool", (IMG, (2, 2, 2)), {}),
     (ValueError, "axis=2 is not an axis", "softmax", (X, 2), {}),
-    (ValueError, "order=0", "normalize", (X,), dict(order=0)),
+    (ValueError, "order got 0", "normalize", (X,), dict(order=0)),
     (ValueError, "same shape", "binary_crossentropy", (X, T), {}),
     (ValueError, r"expected \(3,\)", "sparse_categorical_crossentropy", (N[:2], X), {}),
     (ValueError, "dense tensors only", "one_hot", (N, 3), dict(sparse=True)),

@@ -10,7 +10,7 @@ from carnyx._core.placement import peek_settled
 from carnyx._core.scope import scoped
 from carnyx._core.traces import Variants
 from carnyx._core.variable import Variable
-from carnyx._training.outputs import unpack
+from carnyx._data import three_parts
 from carnyx._training.stages.arrays import Values, device_puts, moved_to
 from carnyx._training.stages.executor import Executor, Run
 from carnyx._training.stages.loss_stage import LossStage
@@ -106,7 +106,7 @@ class StagedProgram(OnDevicesProgram):
         rest where the loss is; a stack of batches stays where it is."""
         if axis or isinstance(batch, StagedBatch):
             return batch
-        x, y, weights = unpack(batch)
+        x, y, weights = three_parts(batch)
         inputs, last = self.model._flat_inputs(x), self.placement.last
         sizes = self.graph_placement.sizes_of(inputs, self.training)
         rows = zip(*split_columns(inputs, sizes), strict=True)
@@ -189,7 +189,7 @@ def through_stages(model: Any, placement: GraphPlacement) -> Callable[[Any], Any
         executor = placement.executor()
         values = peek_settled(placement, variables)
         known = dict(zip(variables, values, strict=True))
-        inputs = model._flat_inputs(unpack(batch)[0])
+        inputs = model._flat_inputs(three_parts(batch)[0])
         rows = split_columns(inputs, placement.sizes_of(inputs, False))
         passed = Run(executor, known, rows).forward()
         for variable, value in passed.changed.items():
