@@ -26,18 +26,16 @@ from carnyx._training.outputs import trimmed
 from carnyx._training.predicting import PredictProgram
 from carnyx._training.programs import StepProgram, sized
 from carnyx._training.protocols import Program
+from carnyx._training.stages.partition import MayBeGraph
 from carnyx._training.stages.placements import InnerPlacement
 from carnyx._training.stages.plan import Plan
 from carnyx._training.state import HeldState, TrainState, are_identical
 from carnyx._training.steps import Steps
 from carnyx._training.trainable import check_optimizer
-from carnyx.distribution.pipeline import Pipeline
-from carnyx.errors import ArgumentError
-
-Pipeline._plan_of = Plan  # that of a floor above its own
+from carnyx.errors import ArgumentError, GraphError
 
 
-class ModelPrograms(Steps):
+class ModelPrograms(Steps, MayBeGraph):
     """Programs of a model's steps, made when they are first asked for.
 
     Which kind depends on where the model lies: on one device or one mesh, on devices
@@ -75,9 +73,18 @@ class ModelPrograms(Steps):
             "lies: build the model outside of the scopes, or leave the distribution."
         )
 
-    def _calls_graph(self) -> bool:
-        """Whether a call of the model is that of its graph, and nothing else."""
-        return False
+    def _cut_into_stages(
+        self, devices: list[Any], microbatches: int, costs: object, remat: bool
+    ) -> Plan:
+        """What a `Pipeline` of the model is made of."""
+        graph = self._whole_graph()
+        if graph is None:
+            raise GraphError(
+                f"Pipeline got {self.name!r}, which is neither Sequential nor "  # type: ignore[attr-defined]
+                "functional: only a graph of layers can be cut. Write it as "
+                "Model(inputs, outputs)."
+            )
+        return Plan(graph, self, devices, microbatches, costs, remat)
 
     def _device_placement(self) -> Any:
         """How layers lie on devices by the scopes in which they were called: here, of
@@ -86,7 +93,7 @@ class ModelPrograms(Steps):
         if version == structure.version():
             return known
         layers = self._flatten_layers(include_self=False)  # type: ignore[attr-defined]
-        found = [x._graph_placement() for x in layers if hasattr(x, "_graph_placement")]
+        found = [x._graph_placement() for x in layers if isinstance(x, MayBeGraph)]
         found = [p for p in found if p is not None]
         if found != inner:
             known = InnerPlacement(found) if found else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 
@@ -16,7 +16,7 @@ from carnyx.distribution.base import Distribution
 from carnyx.distribution.mesh import list_devices, listed
 from carnyx.distribution.pipeline_report import PipelineReport
 from carnyx.distribution.schedule import balance
-from carnyx.errors import ArgumentError, DeviceError, GraphError, NotBuiltError
+from carnyx.errors import ArgumentError, DeviceError, GraphError
 
 _COSTS = "estimated", "measured"
 
@@ -75,9 +75,6 @@ class Pipeline:
     True
     """
 
-    # Set by _training/stages/plan.py, which stands above this file.
-    _plan_of: ClassVar[Callable[..., Any]]
-
     def __init__(
         self,
         model: Any,
@@ -90,12 +87,9 @@ class Pipeline:
         own = self.__dict__
         own["microbatches"] = _positive("microbatches", microbatches)
         own["devices"] = _chosen(stages, devices)
-        graph = _graph_of(model)
-        _check_free(model)
-        own["_plan"] = type(self)._plan_of(
-            graph, model, self.devices, self.microbatches, _checked(costs), bool(remat)
+        own["_plan"] = _plan_of(
+            model, self.devices, self.microbatches, _checked(costs), bool(remat)
         )
-        graph.pipeline = self._plan.placement
         shared = copy.copy(model)
         shared.name = auto_name(type(model).__name__)
         shared._compiled = shared._predictor = shared.optimizer = None
@@ -200,19 +194,14 @@ def _checked(costs: Any) -> Any:
     return found
 
 
-def _graph_of(model: Any) -> Any:
-    """The graph of a functional model, or of a Sequential one."""
-    name = getattr(model, "name", model)
-    if hasattr(model, "_graph_body"):
-        model = model._graph_body()  # says what to do where it is not built
-    if not hasattr(model, "_graph"):
-        if getattr(model, "built", True) is False:
-            raise NotBuiltError(f"Pipeline got {name!r}, which is not built yet.")
+def _plan_of(model: Any, *options: Any) -> Any:
+    """The stages of a model, which makes them itself: it knows its graph."""
+    if not hasattr(model, "_cut_into_stages"):
         raise GraphError(
-            f"Pipeline got {name!r}, which is neither Sequential nor functional: only "
-            "a graph of layers can be cut. Write it as Model(inputs, outputs)."
+            f"Pipeline got {model!r}; expected a Sequential or functional model."
         )
-    return model._graph
+    _check_free(model)
+    return model._cut_into_stages(*options)
 
 
 def _check_free(model: Any) -> None:

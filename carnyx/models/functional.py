@@ -13,7 +13,8 @@ from carnyx._core.operators import OPS
 from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
 from carnyx._training.stages.calls import call_on_devices
-from carnyx._training.stages.placements import DevicePlacement, is_tagged
+from carnyx._training.stages.partition import is_tagged
+from carnyx._training.stages.placements import DevicePlacement
 from carnyx.dtype_policies import check_real
 from carnyx.errors import ArgumentError, GraphError, ShapeError
 from carnyx.layers import Input
@@ -133,9 +134,8 @@ class Functional(Model):
 
     # ---- devices -----------------------------------------------------------------
 
-    def _scoped_body(self) -> Graph | None:
-        """The graph, if layers in it were called inside device scopes."""
-        return self._graph if self._tagged else None
+    def _whole_graph(self) -> Graph:
+        return self._graph
 
     def _calls_graph(self) -> bool:
         return type(self).call is Functional.call
@@ -144,7 +144,6 @@ class Functional(Model):
         return self._graph_placement() or super()._device_placement()
 
     def _graph_placement(self) -> DevicePlacement | None:
-        """How the layers lie on devices, where they were called inside scopes."""
         if not self._tagged:
             return None
         owner = self._owner or self

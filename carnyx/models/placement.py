@@ -11,6 +11,7 @@ import numpy as np
 
 from carnyx._core.devices import default_device, device_name
 from carnyx._core.variable import Variable
+from carnyx._training.stages.partition import MayBeGraph
 from carnyx._training.stages.placements import GraphPlacement, OnDevices
 from carnyx.layers.base import Layer
 from carnyx.models.summary import readable_size
@@ -166,14 +167,10 @@ def computed_on(model: Layer, layer: Layer) -> list[Any]:
         }
         return sorted(found, key=_order)
     if placement is None or isinstance(placement, OnDevices):
-        inner = [x._graph_placement() for x in inside if _is_graph(x)]
+        inner = [x._graph_placement() for x in inside if isinstance(x, MayBeGraph)]
         found = {d for p in inner if p is not None for d in p.devices.values()}
         return sorted(found, key=_order) or [default_device()]
     return sorted(placement.batch_sharding((1,)).device_set, key=_order)
-
-
-def _is_graph(layer: Any) -> bool:
-    return hasattr(layer, "_graph_placement")
 
 
 def _spread(placement: Any, variable: Variable) -> dict[Any, int]:

@@ -263,8 +263,12 @@ class Sequential(Model):
             inputs = layer(inputs)
         return inputs
 
-    def _scoped_body(self) -> Any:
-        return None if self._body is None else self._body._scoped_body()
+    def _whole_graph(self) -> Any:
+        return None if self._body is None else self._body._graph
+
+    def _cut_into_stages(self, *args: Any) -> Any:
+        self._graph_body()  # says what to do where it is not built
+        return super()._cut_into_stages(*args)
 
     def _calls_graph(self) -> bool:
         return type(self).call is Sequential.call

@@ -26,8 +26,35 @@ class Part(NamedTuple):
     outputs: list[KerasTensor]
 
 
+class MayBeGraph:
+    """What stages ask of a model; one that is no graph answers as here."""
+
+    activity_regularizer: Any
+
+    def _whole_graph(self) -> Graph | None:
+        """The graph between its inputs and outputs."""
+        return None
+
+    def _calls_graph(self) -> bool:
+        """Whether a call of the model is that of its graph, and nothing else."""
+        return False
+
+    def _graph_placement(self) -> Any:
+        """How its layers lie on devices, where they were called inside scopes."""
+        return None
+
+    def _plain_graph(self) -> Graph | None:
+        """The graph, if a call computes that and nothing else."""
+        plain = self._calls_graph() and self.activity_regularizer is None
+        return self._whole_graph() if plain else None
+
+    def _entered(self, value: Any, symbol: KerasTensor) -> Any:
+        """A value for an input as the first layers get it."""
+        raise NotImplementedError
+
+
 class Flat(NamedTuple):
-    """A graph in which tagged models inside are taken apart."""
+    """A graph in which models inside are taken apart."""
 
     inputs: list[KerasTensor]
     outputs: list[KerasTensor]
@@ -110,36 +137,51 @@ class Entry:
 
     variables: tuple = ()
 
-    def __init__(self, enter: Callable[[Any, KerasTensor], Any], symbol: Any) -> None:
-        self.enter, self.symbol = enter, symbol
+    def __init__(self, model: Any, symbol: KerasTensor) -> None:
+        self.model, self.symbol = model, symbol
         self.name = f"{symbol.name}_entry"
 
     def __call__(self, value: Any) -> Any:
-        return self.enter(value, self.symbol)
+        return self.model._entered(value, self.symbol)
 
 
-def flattened(
-    graph: Graph, inside: Callable[[Node], tuple[Graph, Any] | None]
-) -> Graph | Flat:
-    """The graph with the tagged models in it taken apart; itself where none is.
+def is_tagged(graph: Graph) -> bool:
+    """Whether any layer in it was called inside a device scope."""
+    computed = (n for n in graph.nodes if not n.is_input)
+    return any(n.device is not None or _inside(n, True) for n in computed)
+
+
+def _inside(node: Node, tagged: bool) -> Graph | None:
+    """The graph of a model that a node calls, if it can be taken apart.
 
     Args:
-        inside: the graph within a node and how its inputs are entered, or None for a
-            node that stays one.
+        tagged: only if layers in it were called inside device scopes.
     """
-    if not any(inside(n) for n in graph.nodes if not n.is_input):
+    model = node.operation
+    if not isinstance(model, MayBeGraph) or len(node.args) != 1 or node.kwargs:
+        return None
+    body = model._plain_graph()
+    return None if tagged and body is not None and not is_tagged(body) else body
+
+
+def flattened(graph: Graph, tagged: bool) -> Graph | Flat:
+    """The graph with the models in it taken apart; itself where none is.
+
+    Args:
+        tagged: only those with layers that were called inside device scopes.
+    """
+    if not any(_inside(n, tagged) for n in graph.nodes if not n.is_input):
         return graph
     nodes: list[Node] = []
 
     def runner(device: Any) -> Callable[[Node, tuple, dict[str, Any]], Any]:
         def call(node: Node, args: tuple, kwargs: dict[str, Any]) -> Any:
             tag = device if node.device is None else node.device
-            inner = inside(node)
-            if inner is None:
-                return add(node.operation, args, kwargs, node.outputs, tag, node.index)
-            body, enter = inner
+            body, model = _inside(node, tagged), node.operation
+            if body is None:
+                return add(model, args, kwargs, node.outputs, tag, node.index)
             values = [
-                add(Entry(enter, s), (v,), {}, s, tag, 0)
+                add(Entry(model, s), (v,), {}, s, tag, 0)
                 for v, s in zip(tree.flatten(args), body.inputs, strict=True)
             ]
             return body.run(values, runner(tag))

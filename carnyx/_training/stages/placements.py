@@ -178,7 +178,7 @@ class DevicePlacement(GraphPlacement):
     """Layers on the devices of the scopes in which they were called."""
 
     def __init__(self, model: Any, graph: Graph) -> None:
-        flat = flattened(graph, _inside)
+        flat = flattened(graph, tagged=True)
         devices = devices_of(flat.nodes, default_device())
         maker = flat.outputs[0].node
         last = devices.get(maker) if maker is not None else None
@@ -261,22 +261,3 @@ class InnerPlacement(OnDevices):
 
     def stages(self) -> list[Stage]:
         return [stage for placement in self.inner for stage in placement.stages()]
-
-
-# ---- which models are placed -----------------------------------------------------
-
-
-def _inside(node: Node) -> tuple[Graph, Any] | None:
-    """The graph of a tagged model that a node calls, if it can be taken apart."""
-    model = node.operation
-    body = getattr(model, "_scoped_body", lambda: None)()
-    plain = len(node.args) == 1 and not node.kwargs
-    if body is None or not plain or model.activity_regularizer is not None:  # type: ignore[attr-defined]
-        return None
-    return body, model._entered  # type: ignore[attr-defined]
-
-
-def is_tagged(graph: Graph) -> bool:
-    """Whether any layer in it was called inside a device scope."""
-    computed = (n for n in graph.nodes if not n.is_input)
-    return any(n.device is not None or _inside(n) for n in computed)

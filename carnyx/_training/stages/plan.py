@@ -22,7 +22,7 @@ from carnyx._training.stages.node_costs import (
 from carnyx._training.stages.partition import Flat, flattened
 from carnyx._training.stages.placements import PipelinePlacement
 from carnyx._training.stages.stage_values import Given
-from carnyx.distribution.pipeline import Pipeline, cut_by_cost
+from carnyx.distribution.pipeline import cut_by_cost
 from carnyx.distribution.pipeline_report import PipelineReport, StageReport
 from carnyx.distribution.schedule import bubble
 from carnyx.errors import ArgumentError
@@ -51,7 +51,7 @@ class Plan:
         remat: bool,
     ) -> None:
         self.microbatches = microbatches
-        whole = flattened(graph, _inside)
+        whole = flattened(graph, tagged=False)
         nodes = [n for n in whole.nodes if not n.is_input]
         self.calls = [n.operation.name for n in nodes]
         self.costs = self._costs_of(whole, nodes, model, devices[0], costs)
@@ -73,6 +73,7 @@ class Plan:
         self.placement = PipelinePlacement(
             model, whole, self.groups, microbatches, remat
         )
+        graph.pipeline = self.placement
 
     @staticmethod
     def _costs_of(
@@ -177,18 +178,3 @@ def _nbytes(specs: Sequence[Any]) -> int:
         if s is not None
     )
     return sum(sizes)
-
-
-def _inside(node: Node) -> tuple[Graph, Any] | None:
-    """The graph of a model that a node calls, if it can be taken apart."""
-    model: Any = node.operation
-    plain = len(node.args) == 1 and not node.kwargs
-    if not plain or not getattr(model, "_calls_graph", lambda: False)():
-        return None
-    if model.activity_regularizer is not None:
-        return None
-    body = model._graph_body() if hasattr(model, "_graph_body") else model
-    return body._graph, model._entered
-
-
-Pipeline._plan_of = Plan

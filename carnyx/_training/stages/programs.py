@@ -237,7 +237,8 @@ def staged_step(
     op_by_op = not model.jit_compile
     usual = _usual(model, name, "compute_loss_and_updates")
     graph_placement = placement.of_graph()
-    if op_by_op or graph_placement is None or not (usual and _is_plain(model)):
+    plain = usual and model._plain_graph() is not None
+    if op_by_op or graph_placement is None or not plain:
         if usual and name == "train_step" and not op_by_op:
             step = step_in_parts(model, held)
         return WholeStep(model, held, placement, step, op_by_op)
@@ -249,17 +250,12 @@ def staged_prediction(
 ) -> StagedPrediction:
     """The program of `predict_step`."""
     graph_placement = placement.of_graph()
-    usual = _usual(model, "predict_step") and _is_plain(model)
+    usual = _usual(model, "predict_step") and model._plain_graph() is not None
     if op_by_op or graph_placement is None or not usual:
         run = on_one_device(model, placement, step, op_by_op)
     else:
         run = through_stages(model, graph_placement)
     return StagedPrediction(run, placement, op_by_op)
-
-
-def _is_plain(model: Any) -> bool:
-    """Whether a call of the model is that of its graph, and nothing else."""
-    return model._calls_graph() and model.activity_regularizer is None
 
 
 def _usual(model: Any, *names: str) -> bool:
