@@ -12,12 +12,14 @@ from carnyx import dtype_policies as dtype_policies
 from carnyx import errors as errors
 from carnyx import initializers as initializers
 from carnyx import layers as layers
+from carnyx import legacy as legacy
 from carnyx import losses as losses
 from carnyx import metrics as metrics
 from carnyx import mixed_precision as mixed_precision
 from carnyx import models as models
 from carnyx import ops as ops
 from carnyx import optimizers as optimizers
+from carnyx import preprocessing as preprocessing
 from carnyx import random as random
 from carnyx import regularizers as regularizers
 from carnyx import saving as saving

@@ -4,6 +4,7 @@ from typing import Any
 
 from carnyx import registry
 from carnyx.errors import ArgumentError
+from carnyx.optimizers import legacy as legacy
 from carnyx.optimizers import schedules as schedules
 from carnyx.optimizers.adam import Adam as Adam
 from carnyx.optimizers.adam import Adamax as Adamax

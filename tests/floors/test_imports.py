@@ -28,7 +28,7 @@ FLOORS = [
 ]
 FLOOR = {name: floor for floor, row in enumerate(FLOORS) for name in row.split()}
 TOP = {"__init__", "__main__"}
-EDGE = {"legacy", "compat", "cli"}
+EDGE = {"compat", "cli"}
 EVERYWHERE = {"jax", "jaxlib", "numpy", "ml_dtypes"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -179,7 +179,7 @@ def test_no_cycles():
         ("datasets", "utils", True),
         ("utils", "datasets", False),
         ("__init__", "models", True),
-        ("__init__", "legacy", False),
+        ("__init__", "compat", False),
     ],
 )
 def test_the_rule_itself(user, used, allowed):
