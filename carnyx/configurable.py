@@ -260,7 +260,7 @@ class Configurable:
             ) from None
 
     def __getattr__(self, name: str) -> Any:
-        if any(declared not in vars(self) for declared in self._fields):
+        if any(_is_missing(self, declared) for declared in self._fields):
             raise forgotten_super(self, name)
         raise AttributeError(
             f"{type(self).__name__!r} object has no attribute {name!r}",
@@ -297,6 +297,12 @@ class Configurable:
             "is yours, its get_config() must give what __init__ takes."
         )
         raise wrong
+
+
+def _is_missing(instance: object, name: str) -> bool:
+    """Whether a field was not set; some are properties, whose values lie elsewhere."""
+    kept = isinstance(getattr(type(instance), name, None), property)
+    return not kept and name not in vars(instance)
 
 
 def forgotten_super(instance: object, name: str) -> AttributeError:

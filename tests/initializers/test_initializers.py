@@ -10,6 +10,7 @@ import pytest
 import carnyx
 from carnyx import initializers
 from carnyx.errors import ArgumentError, ShapeError, UnknownNameError
+from carnyx.initializers import sampling
 from carnyx.random import SeedGenerator
 
 ROWS = [
@@ -101,7 +102,7 @@ def test_long_weights_have_the_numbers_of_jax(sizes):
 
 
 def test_few_programs_serve_many_shapes():
-    compiled = initializers._draw_compiled
+    compiled = sampling._draw_compiled
     he = initializers.HeNormal(seed=0)
     he((3, 3))
     before = compiled._cache_size()

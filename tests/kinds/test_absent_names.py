@@ -83,7 +83,6 @@ OLD_ARGUMENTS = [
     (lambda: keras.layers.Dense(3, init="zeros"), "It is called 'kernel_initializer'"),
     (lambda: keras.layers.Embedding(3, 2, init="zeros"), "'embeddings_initializer'"),
     (lambda: keras.layers.Dropout(p=0.5), "'rate'. It was given as 'p'"),
-    (lambda: keras.layers.LeakyReLU(alpha=0.1), "It is called 'negative_slope' today"),
     (lambda: keras.layers.Dense(3, activatoin="relu"), "Did you mean 'activation'"),
     (lambda: keras.Model(input=1, output=2), "A model takes inputs and outputs today"),
     (lambda: model().fit(X, X, nb_epoch=2), "fit.* It is called 'epochs' today"),
