@@ -134,6 +134,7 @@ class Context(NamedTuple):
     caller: Any = None  # whose scope the innermost of them is
     layer: Any = None  # the innermost layer being called or built
     born: Any = None  # list of layers, variables and generators made in it
+    remat: Any = None  # what layers made here compute again in the backward pass
     watch: Watch | None = None  # is told of every operation and layer called
 
 

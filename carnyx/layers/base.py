@@ -97,6 +97,7 @@ class Layer(HoldsWeights, AddsLosses, Builds, IsPure, Operation):
         # Ours that make no weights are ready; a user's may make some in call().
         self.built = registry.is_own(type(self)) and type(self).build is Layer.build
         self.input_spec: Any = None
+        self._remat = current().remat  # a RematScope, or None
         self._made: list[Variable] = []
         self._losses: list[Any] = []
         self._path: str | None = None
@@ -236,7 +237,10 @@ class Layer(HoldsWeights, AddsLosses, Builds, IsPure, Operation):
             more["training"] = training
         args, kwargs = call.with_keywords(more)
         with scoped(training=training, autocast=self._autocast):
-            outputs = self.call(*args, **kwargs)
+            if self._remat is None:
+                outputs = self.call(*args, **kwargs)
+            else:
+                outputs = self._remat.wrapped(self.name, self.call)(*args, **kwargs)
         if current().placement is not None:
             outputs = current().placement.output(self.path, outputs)
         watch = current().watch
