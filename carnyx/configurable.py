@@ -262,11 +262,7 @@ class Configurable:
     def __getattr__(self, name: str) -> Any:
         if any(_is_missing(self, declared) for declared in self._fields):
             raise forgotten_super(self, name)
-        raise AttributeError(
-            f"{type(self).__name__!r} object has no attribute {name!r}",
-            name=name,
-            obj=self,
-        )
+        return object.__getattribute__(self, name)  # again, for the words of its error
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal object, as plain data."""
