@@ -120,8 +120,8 @@ class ModelPrograms(Steps, MayBeGraph):
                 stateful_steps.prepare(self, step, trimmed(spec), batch_size)
                 compiled.tried.add(name)
             return
-        x, y, weights = spec
         if not compiled.ready:
+            x, y, weights = self._spec_to_build(spec, batch_size)
             y_pred = self._predicted_spec(x)
             if compiled.loss is not None and not compiled.loss.built:
                 if type(self).compute_loss is Steps.compute_loss:
@@ -168,6 +168,14 @@ class ModelPrograms(Steps, MayBeGraph):
             known = known or expectations_of_inputs(self, spec)
         self.__dict__["_inputs_expected"] = structure.version(), found, known
         return known
+
+    def _spec_to_build(self, spec: Any, batch_size: int | None) -> Any:
+        """Symbols for a batch; with its size, where layers are still to be built that
+        keep a state of every sample."""
+        layers = self._flatten_layers()  # type: ignore[attr-defined]
+        if self.built or not any(getattr(x, "stateful", False) for x in layers):  # type: ignore[attr-defined]
+            return spec
+        return stateful_steps.sized(spec, batch_size)
 
     def _predicted_spec(self, x: Any) -> Any:
         """Symbolic outputs for symbolic inputs; builds the model on the way."""

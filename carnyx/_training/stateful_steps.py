@@ -151,7 +151,7 @@ def prepare(model: Any, step: Step, spec: object, batch_size: int | None) -> Non
     short. The step is repeated until it makes nothing new; only then are the optimizers
     built, on what it gave them.
     """
-    data = tree.map_structure(lambda s: _sized(s, batch_size), spec)
+    data = sized(spec, batch_size)
     while True:
         before = _count(model)
         given, failure = _rehearse(model, step, data)
@@ -187,10 +187,15 @@ def finish(model: Any) -> None:
             optimizer.finalize_variable_values(optimizer._trainable_variables)
 
 
-def _sized(symbol: KerasTensor | None, batch_size: int | None) -> Any:
-    if symbol is None or batch_size is None or symbol.shape[:1] != (None,):
-        return symbol
-    return KerasTensor((batch_size, *symbol.shape[1:]), symbol.dtype)
+def sized(spec: Any, batch_size: int | None) -> Any:
+    """Symbols of a batch, with its size where that is known."""
+
+    def symbol_of(symbol: KerasTensor | None) -> Any:
+        if symbol is None or batch_size is None or symbol.shape[:1] != (None,):
+            return symbol
+        return KerasTensor((batch_size, *symbol.shape[1:]), symbol.dtype)
+
+    return tree.map_structure(symbol_of, spec)
 
 
 def _count(model: Any) -> int:

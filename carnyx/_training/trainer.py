@@ -178,7 +178,8 @@ class Trainer(Compiling):
                 return tree.map_structure(np.array, self.predict_program()((batch,)))
         feed = adapt(x, None, None, batch_size=batch_size, steps=steps, shuffle=False)
         if not self.built:  # type: ignore[attr-defined]
-            self._predicted_spec(feed.spec()[0])
+            x, _, _ = self._spec_to_build(feed.spec(), feed.batch_size)
+            self._predicted_spec(x)
         look_at(feed, self._expected_inputs(lambda: feed.spec()[0]), self.run_eagerly)
         return Prediction(self, feed, callbacks, verbose, steps).run()
 
@@ -241,7 +242,8 @@ class Trainer(Compiling):
         with single_batch("predict_on_batch", self) as settled:
             feed = _whole(x)
             if not self.built:  # type: ignore[attr-defined]
-                self._predicted_spec(feed.spec()[0])
+                x, _, _ = self._spec_to_build(feed.spec(), feed.batch_size)
+                self._predicted_spec(x)
             (x, _, _) = next(iter(feed.epoch(0)))
             self._look_at_inputs(x)
             batch = settled((x,))

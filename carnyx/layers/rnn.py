@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from carnyx import registry, regularizers, tree
@@ -135,11 +136,13 @@ class RNN(Layer):
                 f"{label(self)} got shape {sequences_shape}; stateful=True needs a "
                 "known batch size. Give it in Input(batch_size=...)."
             )
+        with jax.ensure_compile_time_eval():  # a trace may be what builds the layer
+            first = self.get_initial_state(sequences_shape[0])
         self.states = tree.map_structure(
             lambda value: Variable(
                 value, dtype=self.variable_dtype, trainable=False, name="rnn_state"
             ),
-            self.get_initial_state(sequences_shape[0]),
+            first,
         )
 
     def _run_variables(self) -> list[Variable]:

@@ -234,7 +234,8 @@ class Sequential(Model):
             return
         symbol: Any = inputs
         shape = [d if isinstance(d, int) else None for d in symbol.shape]
-        self.build((None, *shape[1:]))
+        fixed = any(getattr(x, "stateful", False) for x in self._flatten_layers())
+        self.build((shape[0] if fixed else None, *shape[1:]))
         self._after_build()
 
     @property
