@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from carnyx.losses import functions
+from carnyx import losses
 from carnyx.losses.base import Loss
 from carnyx.typing import Tensor
 
@@ -13,12 +13,12 @@ SPARSE, CATEGORICAL, BINARY = "sparse", "categorical", "binary"
 DISTRIBUTION = "distribution"  # of which only the predictions are judged
 
 _KINDS: dict[Callable[..., Any], str] = {
-    functions.sparse_categorical_crossentropy: SPARSE,
-    functions.categorical_crossentropy: CATEGORICAL,
-    functions.categorical_focal_crossentropy: CATEGORICAL,
-    functions.binary_crossentropy: BINARY,
-    functions.binary_focal_crossentropy: BINARY,
-    functions.kl_divergence: DISTRIBUTION,
+    losses.sparse_categorical_crossentropy: SPARSE,
+    losses.categorical_crossentropy: CATEGORICAL,
+    losses.categorical_focal_crossentropy: CATEGORICAL,
+    losses.binary_crossentropy: BINARY,
+    losses.binary_focal_crossentropy: BINARY,
+    losses.kl_divergence: DISTRIBUTION,
 }
 
 

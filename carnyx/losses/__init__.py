@@ -36,37 +36,39 @@ from carnyx.losses.classes import (
 )
 from carnyx.losses.classes import SquaredHinge as SquaredHinge
 from carnyx.losses.classes import Tversky as Tversky
-from carnyx.losses.functions import binary_crossentropy as binary_crossentropy
-from carnyx.losses.functions import (
-    binary_focal_crossentropy as binary_focal_crossentropy,
-)
-from carnyx.losses.functions import categorical_crossentropy as categorical_crossentropy
-from carnyx.losses.functions import (
-    categorical_focal_crossentropy as categorical_focal_crossentropy,
-)
-from carnyx.losses.functions import (
-    categorical_generalized_cross_entropy as categorical_generalized_cross_entropy,
-)
-from carnyx.losses.functions import categorical_hinge as categorical_hinge
-from carnyx.losses.functions import circle as circle
-from carnyx.losses.functions import cosine_similarity as cosine_similarity
-from carnyx.losses.functions import ctc as ctc
-from carnyx.losses.functions import dice as dice
-from carnyx.losses.functions import hinge as hinge
-from carnyx.losses.functions import huber as huber
-from carnyx.losses.functions import kl_divergence as kl_divergence
-from carnyx.losses.functions import log_cosh as log_cosh
-from carnyx.losses.functions import mean_absolute_error as mean_absolute_error
-from carnyx.losses.functions import (
+from carnyx.losses.margins import categorical_hinge as categorical_hinge
+from carnyx.losses.margins import hinge as hinge
+from carnyx.losses.margins import squared_hinge as squared_hinge
+from carnyx.losses.numbers import cosine_similarity as cosine_similarity
+from carnyx.losses.numbers import huber as huber
+from carnyx.losses.numbers import log_cosh as log_cosh
+from carnyx.losses.numbers import mean_absolute_error as mean_absolute_error
+from carnyx.losses.numbers import (
     mean_absolute_percentage_error as mean_absolute_percentage_error,
 )
-from carnyx.losses.functions import mean_squared_error as mean_squared_error
-from carnyx.losses.functions import (
+from carnyx.losses.numbers import mean_squared_error as mean_squared_error
+from carnyx.losses.numbers import (
     mean_squared_logarithmic_error as mean_squared_logarithmic_error,
 )
-from carnyx.losses.functions import poisson as poisson
-from carnyx.losses.functions import (
+from carnyx.losses.probabilities import binary_crossentropy as binary_crossentropy
+from carnyx.losses.probabilities import (
+    binary_focal_crossentropy as binary_focal_crossentropy,
+)
+from carnyx.losses.probabilities import (
+    categorical_crossentropy as categorical_crossentropy,
+)
+from carnyx.losses.probabilities import (
+    categorical_focal_crossentropy as categorical_focal_crossentropy,
+)
+from carnyx.losses.probabilities import (
+    categorical_generalized_cross_entropy as categorical_generalized_cross_entropy,
+)
+from carnyx.losses.probabilities import kl_divergence as kl_divergence
+from carnyx.losses.probabilities import poisson as poisson
+from carnyx.losses.probabilities import (
     sparse_categorical_crossentropy as sparse_categorical_crossentropy,
 )
-from carnyx.losses.functions import squared_hinge as squared_hinge
-from carnyx.losses.functions import tversky as tversky
+from carnyx.losses.structures import circle as circle
+from carnyx.losses.structures import ctc as ctc
+from carnyx.losses.structures import dice as dice
+from carnyx.losses.structures import tversky as tversky
