@@ -29,11 +29,13 @@ from carnyx import wrappers as wrappers
 from carnyx._core.abstract import abstract as abstract
 from carnyx._core.abstract import materialize as materialize
 from carnyx._core.devices import device as device
+from carnyx._core.function import Function as Function
 from carnyx._core.naming import name_scope as name_scope
 from carnyx._core.node import Operation as Operation
 from carnyx._core.remat import RematScope as RematScope
 from carnyx._core.remat import remat as remat
 from carnyx._core.scope import StatelessScope as StatelessScope
+from carnyx._core.scope import SymbolicScope as SymbolicScope
 from carnyx._core.scope import pure as pure
 from carnyx._core.startup import prepare_jax as _prepare_jax
 from carnyx._core.symbol import KerasTensor as KerasTensor

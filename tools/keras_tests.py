@@ -32,6 +32,7 @@ import pytest  # noqa: E402
 
 import carnyx  # noqa: E402
 from carnyx._core.op import operands_of  # noqa: E402
+from carnyx._core.scope import in_symbolic_scope  # noqa: E402
 from carnyx._training.trainer import Trainer  # noqa: E402
 from carnyx.layers._children import seed_generators  # noqa: E402
 
@@ -214,6 +215,7 @@ EXTRAS: dict[tuple[str, str], Any] = {
     ("keras.src.utils.traceback_utils", "is_traceback_filtering_enabled"): (
         lambda: False
     ),
+    ("keras.src.ops.function", "Function"): carnyx.Function,
     ("keras.src.backend", "backend"): lambda: "jax",
     ("keras.src.backend.config", "backend"): lambda: "jax",
     ("keras.src.backend", "device"): carnyx.device,
@@ -226,7 +228,7 @@ EXTRAS: dict[tuple[str, str], Any] = {
     ("keras.src.backend", "IS_THREAD_SAFE"): True,
     ("keras.src.backend", "DATA_FORMAT"): "channels_last",
     ("keras.src.backend.common.symbolic_scope", "in_symbolic_scope"): (
-        lambda: carnyx._core.scope.in_program()
+        in_symbolic_scope
     ),
     ("keras.src.backend.jax.trainer", "JAXTrainer"): Trainer,
     ("keras.src.ops", "random"): carnyx.random,

@@ -30,8 +30,8 @@ class Graph:
         found, order = _visit(self.inputs, self.outputs)
         node_depth, self.depth = _depths(found)
         for tensor in self.inputs:  # inputs that nothing uses stand at the end
-            node = _node_of(tensor)
-            if node.is_input and node not in node_depth:
+            node = tensor.node
+            if node is not None and node.is_input and node not in node_depth:
                 node_depth[node] = 0
                 found.append(node)
                 self.depth.setdefault(node.operation, 0)
@@ -66,7 +66,12 @@ class Graph:
         return [known[id(t)] for t in self.outputs]
 
 
-def _node_of(tensor: KerasTensor) -> Node:
+def node_of(tensor: KerasTensor) -> Node:
+    """The call that a tensor came out of.
+
+    Raises:
+        GraphError: where there is none.
+    """
     if tensor.node is None:
         raise GraphError(
             f"{tensor!r} was made by hand, not by Input() or a layer, so it has no "
@@ -89,7 +94,9 @@ def _visit(
         stack = [(output, False)]
         while stack:
             tensor, done = stack.pop()
-            node = _node_of(tensor)
+            if tensor.node is None and id(tensor) in given:
+                continue
+            node = node_of(tensor)
             if done:
                 finished.setdefault(node)
                 continue
@@ -119,7 +126,7 @@ def _depths(found: list[Node]) -> tuple[dict[Node, int], dict[Operation, int]]:
         depth = max(nodes.get(node, 0), operations.get(node.operation, 0))
         operations[node.operation] = nodes[node] = depth
         for tensor in node.inputs:
-            parent = _node_of(tensor)
+            parent = tensor.node
             if parent in present:  # else the tensor is an input of the graph
                 nodes[parent] = max(nodes.get(parent, 0), depth + 1)
     return nodes, operations
@@ -145,7 +152,7 @@ def source_inputs(tensor: KerasTensor) -> list[KerasTensor]:
         if id(t) in seen:
             continue
         seen.add(id(t))
-        node = _node_of(t)
+        node = node_of(t)
         if node.is_input:
             found[id(t)] = t
         stack.extend(reversed(node.inputs))

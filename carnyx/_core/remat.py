@@ -15,7 +15,13 @@ import jax
 import numpy as np
 
 from carnyx._core import masks
-from carnyx._core.scope import State, current, in_program, is_tracer, scoped
+from carnyx._core.scope import (
+    State,
+    in_program,
+    in_symbolic_scope,
+    is_tracer,
+    scoped,
+)
 from carnyx._core.symbol import is_symbolic
 from carnyx._core.variable import Variable
 from carnyx.errors import ArgumentError
@@ -101,8 +107,7 @@ class _Pure:
 
 def _is_differentiated(leaves: list[Any]) -> bool:
     """Whether a gradient may be taken of a call on these."""
-    state = current().state
-    if any(map(is_symbolic, leaves)) or (state is not None and state.shapes_only):
+    if any(map(is_symbolic, leaves)) or in_symbolic_scope():
         return False
     return in_program() or any(map(is_tracer, leaves))
 

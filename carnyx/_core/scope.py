@@ -254,6 +254,33 @@ class StatelessScope:
         self._stack.close()
 
 
+class SymbolicScope:
+    """Within it code runs for the shapes of what it gives, as where a graph is made.
+
+    Abstract variables may be read, and what is assigned stays inside.
+
+    >>> with SymbolicScope():
+    ...     in_symbolic_scope()
+    True
+    """
+
+    def __enter__(self) -> SymbolicScope:
+        state = State(closed=False)
+        state.shapes_only = True
+        self._scope = scoped(state=state)
+        self._scope.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._scope.__exit__(*error)
+
+
+def in_symbolic_scope() -> bool:
+    """Whether code runs for the shapes of what it gives alone."""
+    state = current().state
+    return state is not None and state.shapes_only
+
+
 def _checked_pair(pair: Any) -> tuple[Variable, Any]:
     """A pair of a variable and a value that it could have."""
     variable, value = pair if isinstance(pair, tuple | list) else (pair, None)

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from carnyx import tree
-from carnyx._core.graph import Graph
+from carnyx._core.graph import Graph, node_of
 from carnyx._core.masks import set_mask
 from carnyx._core.node import Node
 from carnyx._core.operators import OPS
@@ -64,6 +64,8 @@ class Functional(Model):
         for what, tensors in (("inputs", inputs), ("outputs", outputs)):
             _check_symbolic(what, tensors)
         warn_of_crossed_names(inputs)
+        for tensor in tree.flatten(inputs):
+            node_of(tensor)  # an error of one that was made by hand
         inputs, outputs = _from_inputs(inputs, outputs)
         self._inputs, self._outputs = inputs, outputs
         self._graph = Graph(tree.flatten(inputs), tree.flatten(outputs))
