@@ -14,6 +14,7 @@
     ├── NotBuiltError       (ValueError)    weights asked for before they exist
     ├── AbstractError       (ValueError)    values asked for of an abstract model
     ├── NotCompiledError    (ValueError)    training before `compile`
+    ├── VocabularyError (RuntimeError, ValueError)  a vocabulary that is not there yet
     ├── DataError           (ValueError)    batches that do not fit the model
     ├── OutOfMemoryError    (MemoryError)   an array larger than what is free
     ├── DeviceError (RuntimeError, ValueError)  a device that is not there
@@ -94,6 +95,10 @@ class AbstractError(CarnyxError, ValueError):
 
 class NotCompiledError(CarnyxError, ValueError):
     """Training or evaluation before `compile`."""
+
+
+class VocabularyError(CarnyxError, RuntimeError, ValueError):
+    """A vocabulary that is not there yet, or cannot have another size any more."""
 
 
 class DataError(CarnyxError, ValueError):

@@ -17,6 +17,7 @@ from carnyx.layers.merging import *
 from carnyx.layers.multi_head_attention import *
 from carnyx.layers.normalization import *
 from carnyx.layers.pooling import *
+from carnyx.layers.preprocessing import *
 from carnyx.layers.records import *
 from carnyx.layers.recurrent import *
 from carnyx.layers.regularization import *

@@ -15,7 +15,9 @@ from carnyx._core.operators import OPS
 from carnyx._core.symbol import KerasTensor
 from carnyx._numbers import check_narrow
 from carnyx.dtype_policies import is_float
+from carnyx.errors import ArgumentError
 from carnyx.layers.input_spec import label
+from carnyx.registry import is_own
 
 
 def converted(layer: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
@@ -27,6 +29,8 @@ def converted(layer: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, d
     def one(x: Any) -> Any:
         if not explain.is_tensor(x) and hasattr(x, "__array__"):
             x = np.asarray(x)  # a scalar of NumPy, a table, another library's
+        if _is_text(x):
+            return checked_text(layer, x)
         if isinstance(x, np.ndarray):
             floating = target and np.issubdtype(x.dtype, np.floating)
             check_narrow(x, f"{label(layer)}: an input")
@@ -39,6 +43,28 @@ def converted(layer: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, d
         return x
 
     return tree.map_structure(one, args), tree.map_structure(one, kwargs)
+
+
+def _is_text(x: Any) -> bool:
+    if isinstance(x, KerasTensor):
+        return x.dtype == "string"
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "OSUT":
+        return False
+    return x.dtype.kind != "O" or (x.size > 0 and isinstance(x.flat[0], str | bytes))
+
+
+def checked_text(layer: Any, x: Any) -> Any:
+    """Texts stay as they are, where the layer may have to do with them.
+
+    Raises:
+        ArgumentError: where it computes with numbers.
+    """
+    if layer.takes_texts or not is_own(type(layer)):
+        return x
+    raise ArgumentError(
+        f"{label(layer)} got texts, but computes with numbers. Number the words first: "
+        "layers.StringLookup, TextVectorization or Hashing."
+    )
 
 
 def _is_ready(x: Any, target: str | None) -> bool:

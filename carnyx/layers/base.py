@@ -68,6 +68,8 @@ class Layer(HoldsWeights, AddsLosses, Builds, IsPure, Operation):
 
     supports_masking = False
     supports_jit = True
+    runs_on_host = False  # on texts, in NumPy: layers/preprocessing/_host.py
+    takes_texts = False
     _needs_tensors = True  # as the first argument of a call
 
     def __init__(

@@ -22,6 +22,8 @@ class InputLayer(Layer):
         optional: whether the model may be called with None here.
     """
 
+    takes_texts = True
+
     def __init__(
         self,
         shape: ShapeLike | None = None,

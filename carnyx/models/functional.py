@@ -212,6 +212,8 @@ class Functional(Model):
                     else ""
                 )
             )
+        if symbol.dtype == "string":
+            return value
         if str(value.dtype) != symbol.dtype:
             name = symbol.node.operation.name if symbol.node else symbol.name
             check_real(value.dtype, symbol.dtype, f"{label(self)}: the input {name!r}")

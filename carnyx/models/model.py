@@ -41,6 +41,7 @@ class Model(Trainer, Layer):
     10
     """
 
+    takes_texts = True  # for its first layers
     # Set by functional.py, which stands above this file.
     _functional: ClassVar[type[Model]]
 

@@ -23,6 +23,7 @@ from carnyx.errors import (
 )
 from carnyx.layers.base import Layer
 from carnyx.saving import hdf5, jsons, shared, walk
+from carnyx.saving.assets import collect_assets, need_no_assets, restore_assets
 from carnyx.saving.by_layer import restore_by_name
 from carnyx.saving.description import ModelDescription
 from carnyx.saving.files import PathLike, as_path, damaged, existing
@@ -74,6 +75,10 @@ def save_model(
             stacklevel=3,
         )
     description = describe(model, by_layer=suffix in _HDF5)
+    if suffix in _HDF5:
+        need_no_assets(model, str(filepath))
+    else:
+        description.assets = collect_assets(model)
     if suffix in _HDF5 and not include_optimizer:
         description.compile_config, description.optimizer = None, {}
     writer = legacy_h5 if suffix in _HDF5 else keras_v3
@@ -171,6 +176,7 @@ def load_model(
             model = fresh_model(description, custom_objects, safe_mode)
             with registry.custom_object_scope(custom_objects):
                 restore(model, description, skip_mismatch=False)
+                restore_assets(model, description)
     return model
 
 

@@ -75,6 +75,7 @@ class ModelDescription:
             (`layers/dense`), or the name of the layer, as `by` says.
         optimizer: the same for the optimizer; its own place is the empty string.
         metadata: the version of the writer, and the like.
+        assets: files of layers that write some, by place, then by name.
     """
 
     source: str
@@ -84,3 +85,4 @@ class ModelDescription:
     optimizer: dict[str, Group] = field(default_factory=dict)
     by: Literal["path", "layer"] = "path"
     metadata: dict[str, Any] = field(default_factory=dict)
+    assets: dict[str, dict[str, bytes]] = field(default_factory=dict)

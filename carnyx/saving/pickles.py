@@ -25,6 +25,7 @@ from carnyx.errors import ArgumentError
 from carnyx.layers.base import Layer
 from carnyx.optimizers import OptaxOptimizer
 from carnyx.saving.api import describe, fresh_model
+from carnyx.saving.assets import collect_assets, restore_assets
 from carnyx.saving.description import Group, ModelDescription
 from carnyx.saving.functions import ByReference
 from carnyx.saving.restore import restore
@@ -37,6 +38,7 @@ def reduced(model: Layer) -> tuple[Any, ...]:
         ArgumentError: for a model with parts that no config can hold.
     """
     description = describe(model)
+    description.assets = collect_assets(model)
     objects = _References(model).name_all(description)
     groups = {place: _on_host(group) for place, group in description.weights.items()}
     state = {p: groups.pop(p) for p in list(groups) if p.split("/")[0] == "optimizer"}
@@ -63,6 +65,7 @@ def _revived(description: ModelDescription, objects: dict[str, Any]) -> Any:
         model = fresh_model(description, objects)
         with registry.custom_object_scope(objects):
             restore(model, description, skip_mismatch=False)
+            restore_assets(model, description)
     return model
 
 

@@ -1,7 +1,8 @@
 """`.keras`, the archive of Keras 3, and `.weights.h5`, the part of it with weights.
 
 The archive holds `config.json` (the model as data), `metadata.json` and
-`model.weights.h5` (HDF5: the weights by path, `optimizer/` among them).
+`model.weights.h5` (HDF5: the weights by path, `optimizer/` among them). Layers that
+write files of their own have them in `assets/`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from carnyx.saving.files import PathLike, damaged, existing, refused, replacing
 from carnyx.saving.zips import Archive
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+ASSETS = "assets/"
 KERAS_VERSION = "3.15.0"  # whose layout this is
 
 
@@ -43,10 +45,21 @@ def read(path: PathLike, weights_only: bool = False) -> Iterator[ModelDescriptio
             rule = "has weights as NumPy archives or pickles, which may hold code"
             remedy = "Save the model again; Keras writes HDF5 unless told otherwise."
             raise refused(file, "the archive", rule, remedy)
+        description.assets = {} if weights_only else _assets(archive)
         data = archive.read(WEIGHTS)
     with hdf5.opened(data, f"{file} ({WEIGHTS})", len(data)) as tree:
         _take_groups(description, tree)
         yield description
+
+
+def _assets(archive: Archive) -> dict[str, dict[str, bytes]]:
+    """`assets/<place>/<file>` as place to files."""
+    found: dict[str, dict[str, bytes]] = {}
+    for member in archive.names():
+        if member.startswith(ASSETS) and not member.endswith("/"):
+            place, _, name = member.removeprefix(ASSETS).rpartition("/")
+            found.setdefault(place, {})[name] = archive.read(member)
+    return found
 
 
 def _object(archive: Archive, member: str) -> dict[str, Any]:
@@ -107,6 +120,10 @@ def write(path: PathLike, description: ModelDescription) -> None:
             archive.writestr(zipfile.ZipInfo(name), json.dumps(value))
         with archive.open(zipfile.ZipInfo(WEIGHTS), "w", force_zip64=True) as member:
             _write_hdf5(member, description)
+        for place, files in description.assets.items():
+            for name, content in files.items():
+                path = "/".join(filter(None, (place, name)))
+                archive.writestr(zipfile.ZipInfo(f"{ASSETS}{path}"), content)
 
 
 def write_weights(path: PathLike, description: ModelDescription) -> None:
