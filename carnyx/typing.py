@@ -18,6 +18,12 @@ TensorIndex: TypeAlias = Any
 ArrayLike: TypeAlias = Any
 """Numbers and arrays that are an op's options: nothing is recorded of them."""
 
+Data: TypeAlias = Any
+"""Arrays or tables, alone or nested, or a source of batches of them."""
+
+Words: TypeAlias = Any
+"""A list or array of texts or integers, or the path of a file with one in each line."""
+
 Shape: TypeAlias = tuple[int | None, ...]
 """A static shape; None is a size that is not known yet."""
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from carnyx.errors import ArgumentError, add_note_once
+from carnyx.layers.base import Layer
 from carnyx.saving.description import ModelDescription
 from carnyx.saving.walk import objects
 
 
-def collect_assets(model: Any) -> dict[str, dict[str, bytes]]:
+def collect_assets(model: Layer) -> dict[str, dict[str, bytes]]:
     """What the parts of a model write, by place and name."""
     found = {}
     for place, item in objects(model):
@@ -29,7 +29,7 @@ def collect_assets(model: Any) -> dict[str, dict[str, bytes]]:
     return found
 
 
-def restore_assets(model: Any, description: ModelDescription) -> None:
+def restore_assets(model: Layer, description: ModelDescription) -> None:
     """Let the parts of a model read what they wrote."""
     for place, item in objects(model):
         files = description.assets.get(place)
@@ -48,7 +48,7 @@ def restore_assets(model: Any, description: ModelDescription) -> None:
                 raise
 
 
-def need_no_assets(model: Any, what: str) -> None:
+def need_no_assets(model: Layer, what: str) -> None:
     """Refuse a format that has no place for them.
 
     Raises:

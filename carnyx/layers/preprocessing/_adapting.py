@@ -11,6 +11,7 @@ import numpy as np
 
 from carnyx.errors import ArgumentError, ArgumentTypeError, DataError
 from carnyx.layers.preprocessing._host import as_numpy
+from carnyx.typing import Data
 
 _ROWS = 1 << 16  # of what is mapped or read from files, at a time
 
@@ -20,7 +21,7 @@ class Adapts:
 
     _lists_are_data = True  # and no batches
 
-    def adapt(self, data: Any, steps: int | None = None) -> None:
+    def adapt(self, data: Data, steps: int | None = None) -> None:
         """Learn the state from data, instead of what was learned before.
 
         Args:
@@ -37,7 +38,7 @@ class Adapts:
             self.update_state(batch)
         self.finalize_state()
 
-    def update_state(self, data: Any) -> None:
+    def update_state(self, data: Data) -> None:
         """Add a batch to what is known."""
         raise NotImplementedError(f"{type(self).__name__} must define update_state.")
 
@@ -49,7 +50,7 @@ class Adapts:
 
 
 def batches(
-    data: Any, steps: int | None, lists_are_data: bool, size: int | None = None
+    data: Data, steps: int | None, lists_are_data: bool, size: int | None = None
 ) -> Iterator[np.ndarray]:
     """The batches of anything that has some, as arrays of NumPy.
 
@@ -78,14 +79,14 @@ def batches(
         raise DataError("adapt got no batches: the source is empty.")
 
 
-def is_array(data: Any) -> bool:
+def is_array(data: Data) -> bool:
     """An array or a table, of any library."""
     return isinstance(data, np.ndarray | jax.Array) or (
         hasattr(data, "__array__") and hasattr(data, "shape")
     )
 
 
-def _parts(data: Any, size: int | None) -> Iterator[np.ndarray]:
+def _parts(data: Data, size: int | None) -> Iterator[np.ndarray]:
     in_memory = isinstance(data, np.ndarray | jax.Array | list | tuple)
     mapped = isinstance(data, np.memmap)
     if hasattr(data, "columns") or (in_memory and not mapped and size is None):
@@ -96,7 +97,7 @@ def _parts(data: Any, size: int | None) -> Iterator[np.ndarray]:
         yield as_numpy(data[first : first + rows])
 
 
-def _items(data: Any) -> Iterator[Any]:
+def _items(data: Data) -> Iterator[Any]:
     """One pass over a source."""
     if hasattr(data, "num_batches") and hasattr(data, "__getitem__"):
         count: Any = data.num_batches
@@ -105,7 +106,7 @@ def _items(data: Any) -> Iterator[Any]:
         yield from data
 
 
-def _inputs_of(item: Any) -> Any:
+def _inputs_of(item: Data) -> Any:
     """x of `(x, y)`; a list of texts or numbers is x itself."""
     several = isinstance(item, tuple) or (
         isinstance(item, list) and item and all(hasattr(v, "shape") for v in item)

@@ -11,6 +11,7 @@ from carnyx.errors import UnsafeModelError
 from carnyx.layers.preprocessing._adapting import Adapts
 from carnyx.layers.preprocessing._host import HostLayer
 from carnyx.layers.preprocessing._vocabulary import read_vocabulary
+from carnyx.typing import PathLike
 
 FILE = "vocabulary.txt"
 
@@ -51,13 +52,13 @@ class HasVocabulary(Adapts, HostLayer, register=False):
         if "idf_weights" in store:
             self._lookup()._idf = np.asarray(store["idf_weights"])
 
-    def save_assets(self, dir_path: Any) -> None:
+    def save_assets(self, dir_path: PathLike) -> None:
         """Write the words into a folder, unless the config has them."""
         if self._lookup().vocabulary is None:
             words = "\n".join(map(str, self._lookup().get_vocabulary()))
             (Path(dir_path) / FILE).write_text(words, "utf-8", newline="\n")
 
-    def load_assets(self, dir_path: Any) -> None:
+    def load_assets(self, dir_path: PathLike) -> None:
         """Read what `save_assets` wrote."""
         if self._lookup().vocabulary is None:
             self._lookup().take_saved(read_vocabulary(Path(dir_path) / FILE))

@@ -22,7 +22,7 @@ from carnyx.errors import ArgumentError
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import label
 from carnyx.layers.preprocessing._pipelines import InPipelines
-from carnyx.typing import DTypeLike, Shape, Tensor
+from carnyx.typing import ArrayLike, DTypeLike, Shape, Tensor
 
 
 class HostLayer(InPipelines, Layer, register=False):
@@ -36,11 +36,11 @@ class HostLayer(InPipelines, Layer, register=False):
     runs_on_host = takes_texts = True
     output_dtype: DTypeLike = "int64"
 
-    def on_host(self, inputs: Any) -> np.ndarray:
+    def on_host(self, inputs: Tensor) -> np.ndarray:
         """The output for arrays of NumPy, as an array of NumPy."""
         raise NotImplementedError(f"{type(self).__name__} must define on_host.")
 
-    def in_feed(self, inputs: Any) -> np.ndarray:
+    def in_feed(self, inputs: Tensor) -> np.ndarray:
         return self.on_host(tree.map_structure(as_numpy, _whole(inputs)))
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class HostLayer(InPipelines, Layer, register=False):
         whole = tuple(tree.map_structure(one, _whole(a)) for a in args)
         return whole, {k: tree.map_structure(one, _whole(v)) for k, v in kwargs.items()}
 
-    def compute_output_spec(self, inputs: Any) -> KerasTensor:
+    def compute_output_spec(self, inputs: Tensor) -> KerasTensor:
         shape = self.compute_output_shape(tree.map_structure(lambda t: t.shape, inputs))
         dtype = self.output_dtype
         if dtype != "string":  # as the result will be
@@ -65,7 +65,7 @@ class HostLayer(InPipelines, Layer, register=False):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def _called_back(self, inputs: Any) -> Tensor:
+    def _called_back(self, inputs: Tensor) -> Tensor:
         """Within a compiled function, on numbers."""
         if self.output_dtype == "string":
             raise ArgumentError(
@@ -85,7 +85,7 @@ class HostLayer(InPipelines, Layer, register=False):
         return jax.pure_callback(run, result, given, vmap_method="sequential")
 
 
-def _whole(inputs: Any) -> Any:
+def _whole(inputs: Tensor) -> Any:
     """A list of texts or numbers as one array; arrays in a tuple or list stay."""
     if not isinstance(inputs, list | tuple):
         return inputs
@@ -97,7 +97,7 @@ def _has_shape(x: Any) -> bool:
     return hasattr(x, "shape") and not isinstance(x, np.generic)
 
 
-def as_numpy(value: Any) -> np.ndarray:
+def as_numpy(value: ArrayLike) -> np.ndarray:
     """An array of NumPy; texts stay objects, so that one long text costs no more."""
     if isinstance(value, np.ndarray):
         return value

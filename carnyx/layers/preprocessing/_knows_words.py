@@ -28,6 +28,7 @@ from carnyx.layers.preprocessing._vocabulary import (
     read_vocabulary,
 )
 from carnyx.layers.preprocessing.hashing import as_salt
+from carnyx.typing import ArrayLike, Data, Words
 
 
 class KnowsWords(HasVocabulary, register=False):
@@ -42,7 +43,7 @@ class KnowsWords(HasVocabulary, register=False):
     mask_token: Any = field(None)
     oov_token: Any = field(None)
     vocabulary: Any = field(None, config=False)
-    idf_weights: Any = field(None, config=False)
+    idf_weights: ArrayLike = field(None, config=False)
     invert: bool = field(False)
     output_mode: str = field("int", modern_mode, check=mode_in(*MODES, "tf_idf"))
     pad_to_max_tokens: bool = field(False)
@@ -92,7 +93,7 @@ class KnowsWords(HasVocabulary, register=False):
                     "'farmhash'."
                 )
 
-    def _new(self, tokens: Any) -> TextVocabulary | NumberVocabulary:
+    def _new(self, tokens: Words) -> TextVocabulary | NumberVocabulary:
         mask = None if self.invert else self.mask_token
         if self._of_texts:
             return TextVocabulary(tokens, mask, getattr(self, "encoding", "utf-8"))
@@ -126,7 +127,7 @@ class KnowsWords(HasVocabulary, register=False):
         special = self._special() if include_special_tokens else []
         return [*special, *self._words.words()]
 
-    def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
+    def set_vocabulary(self, vocabulary: Words, idf_weights: ArrayLike = None) -> None:
         """Take these words instead of what was given or learned.
 
         Args:
@@ -158,7 +159,7 @@ class KnowsWords(HasVocabulary, register=False):
         if idf_weights is not None:
             self._take_weights(np.asarray(idf_weights), len(vocabulary), bool(begins))
 
-    def _check_weights(self, idf_weights: Any) -> None:
+    def _check_weights(self, idf_weights: ArrayLike) -> None:
         wanted = self.output_mode == "tf_idf"
         if wanted and idf_weights is None:
             raise ArgumentError(
@@ -205,12 +206,12 @@ class KnowsWords(HasVocabulary, register=False):
     def reset_state(self) -> None:
         self._counts: Any = _Counts()
 
-    def update_state(self, data: Any) -> None:
+    def update_state(self, data: Data) -> None:
         """Count the words of a batch; each row of it is a document."""
         array = as_numpy(data)
         self.count(array, lambda: array.reshape(1, -1) if array.ndim < 2 else array)
 
-    def count(self, words: Any, documents: Callable[[], Any]) -> None:
+    def count(self, words: Words, documents: Callable[[], Any]) -> None:
         """Count words.
 
         Args:
@@ -244,7 +245,7 @@ class KnowsWords(HasVocabulary, register=False):
         self.reset_state()
         self._fix_size()
 
-    def adapt(self, data: Any, steps: int | None = None) -> None:
+    def adapt(self, data: Data, steps: int | None = None) -> None:
         if isinstance(data, list | tuple):
             data = as_numpy(data)
         if isinstance(data, np.ndarray) and data.ndim == 1:

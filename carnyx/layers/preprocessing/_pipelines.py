@@ -9,6 +9,7 @@ import numpy as np
 
 from carnyx import tree
 from carnyx._core.symbol import KerasTensor
+from carnyx.typing import ArrayLike, Tensor
 
 
 class InPipelines:
@@ -16,7 +17,7 @@ class InPipelines:
 
     compute_output_spec: Any
 
-    def in_feed(self, inputs: Any) -> Any:
+    def in_feed(self, inputs: Tensor) -> Any:
         """As a call, but the result is an array of NumPy: for `Dataset.map`."""
         return tree.map_structure(np.asarray, super().__call__(inputs))  # type: ignore[misc]
 
@@ -26,7 +27,7 @@ class InPipelines:
                 return self._in_tensorflow(args[0])
         return super().__call__(*args, **kwargs)  # type: ignore[misc]
 
-    def _in_tensorflow(self, inputs: Any) -> Any:
+    def _in_tensorflow(self, inputs: Tensor) -> Any:
         """In a graph of TensorFlow, as `tf.data.Dataset.map` makes one."""
         tensorflow = sys.modules["tensorflow"]
         flat = [tensorflow.convert_to_tensor(x) for x in tree.flatten(inputs)]
@@ -34,7 +35,7 @@ class InPipelines:
         out = self.compute_output_spec(tree.map_structure(_as_symbol, given))
         dtype: Any = "object" if out.dtype == "string" else out.dtype
 
-        def run(*values: Any) -> np.ndarray:
+        def run(*values: ArrayLike) -> np.ndarray:
             inside = tree.pack_sequence_as(inputs, list(values))
             return np.asarray(self.in_feed(inside)).astype(dtype)
 

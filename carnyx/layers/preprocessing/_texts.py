@@ -9,6 +9,7 @@ import numpy as np
 
 from carnyx.errors import ArgumentTypeError
 from carnyx.layers.input_spec import label
+from carnyx.typing import ArrayLike
 
 _END = "\x00"
 
@@ -33,7 +34,7 @@ def need_text(array: np.ndarray, layer: Any) -> None:
         )
 
 
-def as_bytes(texts: Any, encoding: str = "utf-8") -> list[bytes]:
+def as_bytes(texts: ArrayLike, encoding: str = "utf-8") -> list[bytes]:
     """Texts of an array, of any shape, or a list, flat.
 
     >>> as_bytes(["å", b"b"])

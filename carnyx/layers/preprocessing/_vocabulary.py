@@ -12,6 +12,7 @@ import numpy as np
 
 from carnyx.errors import ArgumentError, MissingFileError
 from carnyx.layers.preprocessing._texts import as_bytes, as_text
+from carnyx.typing import ArrayLike
 
 UNKNOWN, MASKED = -1, -2
 
@@ -38,19 +39,19 @@ class TextVocabulary:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def find(self, values: Any) -> np.ndarray:
+    def find(self, values: ArrayLike) -> np.ndarray:
         """The number of each text, flat; `UNKNOWN` and `MASKED` are negative."""
         values = self.keys(values)
         found = map(self._numbers.get, values, itertools.repeat(UNKNOWN))
         return np.fromiter(found, np.int64, len(values))
 
-    def keys(self, values: Any) -> list[bytes]:
+    def keys(self, values: ArrayLike) -> list[bytes]:
         """The values as they are looked up and hashed."""
         if isinstance(values, list) and values and isinstance(values[0], bytes):
             return values
         return as_bytes(values, self.encoding)
 
-    def count(self, values: Any) -> Counter:
+    def count(self, values: ArrayLike) -> Counter:
         """How often each occurs."""
         return Counter(self.keys(values))
 
@@ -80,7 +81,7 @@ class NumberVocabulary:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def find(self, values: Any) -> np.ndarray:
+    def find(self, values: ArrayLike) -> np.ndarray:
         values = self.keys(values)
         found = np.full(values.shape, UNKNOWN)
         if len(self.tokens):
@@ -92,10 +93,10 @@ class NumberVocabulary:
             found[values == self._mask] = MASKED
         return found
 
-    def keys(self, values: Any) -> np.ndarray:
+    def keys(self, values: ArrayLike) -> np.ndarray:
         return np.asarray(values).ravel().astype(np.int64)
 
-    def count(self, values: Any) -> Counter:
+    def count(self, values: ArrayLike) -> Counter:
         tokens, counts = np.unique(self.keys(values), return_counts=True)
         return Counter(dict(zip(tokens.tolist(), counts.tolist(), strict=True)))
 

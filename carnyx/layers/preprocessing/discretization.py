@@ -22,10 +22,10 @@ from carnyx.layers.preprocessing._encoding import (
     refuse_sparse,
 )
 from carnyx.layers.preprocessing._pipelines import InPipelines, ShortConfig
-from carnyx.typing import Shape, Tensor
+from carnyx.typing import ArrayLike, Data, Shape, Tensor
 
 
-def _boundaries(given: Any) -> list[float] | None:
+def _boundaries(given: ArrayLike) -> list[float] | None:
     return None if given is None else [float(v) for v in np.asarray(given).ravel()]
 
 
@@ -63,7 +63,7 @@ class Discretization(ShortConfig, InPipelines, Adapts, Layer):
             )
         self.reset_state()
 
-    def update_state(self, data: Any) -> None:
+    def update_state(self, data: Data) -> None:
         if self.num_bins is None:
             raise ArgumentError(
                 f"{label(self)} has its bin_boundaries, so there is nothing to adapt. "
@@ -82,7 +82,7 @@ class Discretization(ShortConfig, InPipelines, Adapts, Layer):
     def reset_state(self) -> None:
         self.summary = np.zeros((2, 0), "float32")
 
-    def adapt(self, data: Any, steps: int | None = None) -> None:
+    def adapt(self, data: Data, steps: int | None = None) -> None:
         if isinstance(data, list | tuple) and np.isscalar(next(iter(data), None)):
             data = np.asarray(data)
         super().adapt(data, steps)
@@ -108,7 +108,7 @@ class Discretization(ShortConfig, InPipelines, Adapts, Layer):
         depth = self.num_bins if known is None else len(known) + 1
         return encoded_shape(input_shape, self.output_mode, depth)
 
-    def compute_output_spec(self, inputs: Any) -> KerasTensor:
+    def compute_output_spec(self, inputs: Tensor) -> KerasTensor:
         return KerasTensor(self.compute_output_shape(inputs.shape), self.output_dtype)
 
     @property

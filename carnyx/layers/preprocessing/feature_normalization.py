@@ -12,7 +12,7 @@ from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import label
 from carnyx.layers.preprocessing._adapting import Adapts
 from carnyx.layers.preprocessing._pipelines import InPipelines
-from carnyx.typing import Shape, Tensor
+from carnyx.typing import ArrayLike, Data, Shape, Tensor
 
 
 class Normalization(InPipelines, Adapts, Layer):
@@ -87,7 +87,7 @@ class Normalization(InPipelines, Adapts, Layer):
         lambda self: self._spread(self.input_variance, "adapt_variance")
     )
 
-    def _spread(self, given: Any, weight: str) -> Any:
+    def _spread(self, given: ArrayLike, weight: str) -> Any:
         """A statistic as it meets the inputs; None before the layer is built."""
         if not self.built:
             return None
@@ -118,7 +118,7 @@ class Normalization(InPipelines, Adapts, Layer):
 
     # ---- learning ----------------------------------------------------------------
 
-    def adapt(self, data: Any, steps: int | None = None) -> None:
+    def adapt(self, data: Data, steps: int | None = None) -> None:
         if self.input_mean is not None:
             raise ArgumentError(
                 f"{label(self)} was given its mean and variance, so there is nothing "
@@ -129,7 +129,7 @@ class Normalization(InPipelines, Adapts, Layer):
     def reset_state(self) -> None:
         self._seen = (0, np.zeros(()), np.zeros(()))
 
-    def update_state(self, data: Any) -> None:
+    def update_state(self, data: Data) -> None:
         """Add a batch; in float64, by the formula of Chan, Golub and LeVeque (1979)."""
         batch = np.asarray(data)
         self._check_batch(batch, data)
@@ -144,7 +144,7 @@ class Normalization(InPipelines, Adapts, Layer):
         variance = variance + share * (1 - share) * step**2
         self._seen = n + new, mean + share * step, variance
 
-    def _check_batch(self, batch: np.ndarray, data: Any) -> None:
+    def _check_batch(self, batch: np.ndarray, data: Data) -> None:
         if batch.dtype == object:
             raise ArgumentError(
                 f"{label(self)} got data of dtype object to adapt to; expected numbers."

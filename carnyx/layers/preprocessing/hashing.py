@@ -22,7 +22,7 @@ from carnyx.layers.preprocessing._encoding import (
 from carnyx.layers.preprocessing._host import HostLayer
 from carnyx.layers.preprocessing._pipelines import ShortConfig
 from carnyx.layers.preprocessing._texts import as_bytes, is_text, number_texts
-from carnyx.typing import Shape
+from carnyx.typing import Shape, Tensor
 
 _CROSSING_KEY = 0xDECAFCAFFE  # TensorFlow's
 
@@ -143,7 +143,7 @@ class HashedCrossing(ShortConfig, _Binned):
     output_mode: str = field("int", modern_mode, check=mode_in("int", "one_hot"))
     sparse: bool = field(False)
 
-    def on_host(self, inputs: Any) -> np.ndarray:
+    def on_host(self, inputs: Tensor) -> np.ndarray:
         self._check(inputs)
         shape = inputs[0].shape
         hashes = np.full(int(np.prod(shape)), _CROSSING_KEY, np.uint64)
@@ -157,7 +157,7 @@ class HashedCrossing(ShortConfig, _Binned):
         bins = (hashes % np.uint64(self.num_bins)).astype(np.int64).reshape(shape)
         return self._encoded(bins)
 
-    def _check(self, inputs: Any) -> None:
+    def _check(self, inputs: Tensor) -> None:
         for feature in inputs:
             if not (is_text(feature) or feature.dtype.kind in "iu"):
                 raise ArgumentError(

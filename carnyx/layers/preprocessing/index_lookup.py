@@ -14,7 +14,7 @@ from carnyx.layers.preprocessing._knows_words import KnowsWords
 from carnyx.layers.preprocessing._texts import need_text, number_texts
 from carnyx.layers.preprocessing._vocabulary import MASKED, UNKNOWN
 from carnyx.layers.preprocessing.hashing import bins_of
-from carnyx.typing import DTypeLike, Shape
+from carnyx.typing import ArrayLike, DTypeLike, Shape
 
 
 class IndexLookup(KnowsWords, register=False):
@@ -40,7 +40,7 @@ class IndexLookup(KnowsWords, register=False):
         encoded = encoded_on_host(numbers, mode, self._depth(), config.floatx())
         return self._weighted(encoded)
 
-    def numbers(self, values: Any) -> np.ndarray:
+    def numbers(self, values: ArrayLike) -> np.ndarray:
         """The number of each word, flat; masked ones are negative where they count for
         nothing."""
         found = self._words.find(values)
@@ -52,7 +52,7 @@ class IndexLookup(KnowsWords, register=False):
             numbers[unknown] = self._first_unknown + self._shared(values, unknown)
         return numbers
 
-    def _shared(self, values: Any, unknown: np.ndarray) -> Any:
+    def _shared(self, values: ArrayLike, unknown: np.ndarray) -> Any:
         """Which of the numbers for unknown words each of them gets."""
         if self.num_oov_indices == 1:
             return 0

@@ -24,28 +24,28 @@ from carnyx.layers.preprocessing._splitting import (
 )
 from carnyx.layers.preprocessing._texts import need_text
 from carnyx.layers.preprocessing.lookups import StringLookup
-from carnyx.typing import DTypeLike, Shape
+from carnyx.typing import ArrayLike, Data, DTypeLike, Shape, Words
 
 
 def _one_of_or_function(*names: str) -> Any:
-    def check(value: Any) -> str | None:
+    def check(value: ArrayLike) -> str | None:
         good = value in names if isinstance(value, str) else callable(value)
         return None if good else f"one of {', '.join(map(repr, names))}, or a function"
 
     return check
 
 
-def _revived(value: Any) -> Any:
+def _revived(value: ArrayLike) -> Any:
     if registry.is_serialized(value):
         return registry.deserialize_keras_object(value)
     return value
 
 
-def _widths(value: Any) -> Any:
+def _widths(value: ArrayLike) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _is_widths(value: Any) -> str | None:
+def _is_widths(value: ArrayLike) -> str | None:
     several = value if isinstance(value, tuple | list) else (value,)
     good = all(isinstance(n, int) and n > 0 for n in several)
     return None if good else "an integer above 0, or a tuple of them"
@@ -89,7 +89,7 @@ class TextVectorization(HasVocabulary):
     output_sequence_length: int | None = field(None)
     pad_to_max_tokens: bool = field(False)
     vocabulary: Any = field(None, config=False)
-    idf_weights: Any = field(None, config=False)
+    idf_weights: ArrayLike = field(None, config=False)
     sparse: bool = field(False)
     ragged: bool = field(False)
     encoding: str = field("utf-8")
@@ -126,7 +126,7 @@ class TextVectorization(HasVocabulary):
     # ---- the vocabulary ----------------------------------------------------------
 
     def adapt(
-        self, data: Any, batch_size: int | None = None, steps: int | None = None
+        self, data: Data, batch_size: int | None = None, steps: int | None = None
     ) -> None:
         """Learn the words of texts, the most frequent first.
 
@@ -138,7 +138,7 @@ class TextVectorization(HasVocabulary):
         """
         self._adapt(batches(data, steps, self._lists_are_data, batch_size or 1 << 14))
 
-    def update_state(self, data: Any) -> None:
+    def update_state(self, data: Data) -> None:
         words = self._preprocess(as_numpy(data))
         if isinstance(words, Rows):
             self._lookup_layer.count(words.words, words.lists)
@@ -155,7 +155,7 @@ class TextVectorization(HasVocabulary):
         """The words in the order of their numbers, as `StringLookup` gives them."""
         return self._lookup_layer.get_vocabulary(include_special_tokens)
 
-    def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
+    def set_vocabulary(self, vocabulary: Words, idf_weights: ArrayLike = None) -> None:
         """Take these words, as `StringLookup` does."""
         self._lookup_layer.set_vocabulary(vocabulary, idf_weights)
 
