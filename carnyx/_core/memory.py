@@ -54,6 +54,11 @@ def ensure_room(
         )
 
 
+def copies_made(initializer: Any) -> int:
+    """How often an array is in memory while an initializer makes it."""
+    return getattr(initializer, "copies_made", 2)
+
+
 def ensure_room_for(outputs: Any, what: str) -> None:
     """`ensure_room` for each of some symbolic outputs, a batch of one sample at least.
 

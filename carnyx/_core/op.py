@@ -13,12 +13,15 @@ from carnyx._core.devices import ensure_device
 from carnyx._core.infer import infer, judge
 from carnyx._core.node import Node, OpCall
 from carnyx._core.operators import OPS
+from carnyx._core.results import ensure_room_for_result
 from carnyx._core.scope import current, is_tracer
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 
 
-def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
+def op(
+    fn: Callable[..., Any] | None = None, *, name: str | None = None, grows: bool = True
+) -> Any:
     """Make a function on arrays an op.
 
     Given arrays it computes; variables are read; given a symbolic tensor, anywhere in
@@ -29,6 +32,7 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
 
     Args:
         name: the public name, where it is not the function's.
+        grows: whether results may have more entries than the largest argument.
 
     >>> import jax.numpy as jnp
     >>> @op
@@ -37,7 +41,7 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
     ([2.0, 2.0], (None, 3))
     """
     if fn is None:
-        return functools.partial(op, name=name)
+        return functools.partial(op, name=name, grows=grows)
     public = name or fn.__name__  # type: ignore[attr-defined]
 
     @functools.wraps(fn)
@@ -49,6 +53,8 @@ def op(fn: Callable[..., Any] | None = None, *, name: str | None = None) -> Any:
             args = tuple(_read(a) for a in args)
             kwargs = {k: _read(v) for k, v in kwargs.items()}
         ensure_device()
+        if grows:
+            ensure_room_for_result(fn, public, args, kwargs)
         try:
             out = fn(*args, **kwargs)
             size = getattr(out, "size", 0)

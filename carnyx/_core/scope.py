@@ -128,6 +128,7 @@ class Context(NamedTuple):
     placement: Any = None  # how the program being traced lies on devices
     platform: str | None = None  # for which to trace, where it is not the one there
     abstract: bool = False  # variables are made without values
+    waiting: Any = None  # list of variables whose first values are drawn together
     device: Any = None  # tag for nodes made inside a device scope
     frozen: Any = None  # what is trainable as of `compile`
     path: tuple[str, ...] = ()  # names of the scopes around

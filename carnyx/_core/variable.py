@@ -13,7 +13,7 @@ from carnyx import _reads, registry
 from carnyx._core import global_arrays, placement, structure
 from carnyx._core.abstract import Spec, refuse, stand_in
 from carnyx._core.devices import ensure_device
-from carnyx._core.memory import ensure_room
+from carnyx._core.memory import copies_made, ensure_room
 from carnyx._core.naming import auto_name, current_path
 from carnyx._core.operators import Operators
 from carnyx._core.scope import current, is_tracer, note_birth, scoped
@@ -69,7 +69,8 @@ class Variable(Operators):
         self._constraint: Any = None
         self._overwrite_with_gradient = False
         self.baked = False  # some program decided something by the value
-        self._pending: Any = None  # the initializer of an abstract variable
+        self._pending: Any = None  # the initializer of a variable without a value
+        self._waits = False  # its value comes as soon as it is asked for
         if isinstance(initializer, str | dict):
             initializer = registry.lookup_callable(
                 initializer, "initializers", kind="initializer"
@@ -83,7 +84,8 @@ class Variable(Operators):
         self.like: Variable | None = None  # whose layout it shares, as slots do
         self._value = placement.place_first(self, value)
         self._home: Any = _ANYWHERE  # for which placement it lies where it has to
-        self._lent = False  # somebody outside holds the array, too
+        # Whether somebody outside holds the array, too: so may who made it.
+        self._lent = callable(initializer) and not registry.is_own(type(initializer))
 
     def _first_value(self, initializer: Any, shape: Any, dtype: Any) -> Any:
         ensure_device()
@@ -97,12 +99,15 @@ class Variable(Operators):
                     )
                 shape = _checked_shape(self.path, shape)
                 dtype = standardize_dtype(dtype)
-                if current().abstract:
-                    self._pending = initializer
-                    return Spec(tuple(shape), jnp.dtype(dtype))
-                copies = getattr(initializer, "copies_made", 2)
-                ensure_room(shape, dtype, f"Weight {self.path!r}", copies)
-                return as_array(initializer(tuple(shape), dtype=dtype), dtype)
+                if not current().abstract:
+                    copies = copies_made(initializer)
+                    ensure_room(shape, dtype, f"Weight {self.path!r}", copies)
+                    if current().waiting is None:
+                        return as_array(initializer(tuple(shape), dtype=dtype), dtype)
+                    current().waiting.append(self)
+                    self._waits = True
+                self._pending = initializer
+                return Spec(tuple(shape), jnp.dtype(dtype))
             if dtype is None and not hasattr(initializer, "dtype"):
                 initializer = np.asarray(initializer)
                 if initializer.dtype.kind == "f":
@@ -117,7 +122,7 @@ class Variable(Operators):
     def read(self) -> Any:
         """The value as it is kept, in no scope and not cast."""
         if self.abstract:
-            refuse([self])
+            self._draw_or_refuse()
         self._lent = True
         return self._value
 
@@ -150,11 +155,23 @@ class Variable(Operators):
         """Whether it has a shape and a dtype, but no value."""
         return self._pending is not None
 
+    @property
+    def pending(self) -> Any:
+        """The initializer, of an abstract variable."""
+        return self._pending
+
     def materialize(self) -> None:
         """Run the initializer, where the variable has no value yet."""
         if self.abstract:
             with scoped(abstract=False), jax.ensure_compile_time_eval():
-                self.assign(self._pending(self.shape, dtype=self.dtype))
+                value = self._pending(self.shape, dtype=self.dtype)
+                self._fill(as_array(value, self.dtype))
+            self.shape = tuple(self._value.shape)
+
+    def _draw_or_refuse(self) -> None:
+        if not self._waits:
+            refuse([self])
+        self.materialize()
 
     @property
     def value(self) -> Any:
@@ -166,7 +183,11 @@ class Variable(Operators):
             if value is None:
                 value = context.state.missing(self)
             if type(value) is Spec:
-                value = stand_in(self, value, context.state)
+                if self._waits and not context.state.shapes_only:
+                    self.materialize()
+                    value = self._value
+                else:
+                    value = stand_in(self, value, context.state)
         if value is None:
             value = self.read()
         if context.autocast and self.autocast and is_float(self.dtype):
@@ -207,6 +228,7 @@ class Variable(Operators):
             _reads.move()
         if self.abstract:
             self._fill(value)
+            self._lent = True  # the caller may hold the array
             return value
         value = placement.place_again(self, value)
         self._value, self._lent = value, True  # the caller may hold the array
@@ -214,7 +236,7 @@ class Variable(Operators):
 
     def _fill(self, value: Any) -> None:
         """The first value of an abstract variable."""
-        self._lent, self._pending = True, None
+        self._pending, self._waits = None, False
         self.move(placement.place_first(self, value))
 
     def assign_add(self, value: object) -> Any:
@@ -235,7 +257,7 @@ class Variable(Operators):
             own = state.trace.number(self)
             kept = kept if own is None else own
         if kept is None and self.abstract:
-            refuse([self])
+            self._draw_or_refuse()
         return np.array(global_arrays.on_host(self.peek() if kept is None else kept))
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 from carnyx import tree
 from carnyx._core import explain
+from carnyx._core.drawing import drawn_together
 from carnyx._core.infer import infer
 from carnyx._core.scope import scoped
 from carnyx._core.seed import SeedGenerator
@@ -152,7 +153,7 @@ def build_once(build: Callable[..., None]) -> Callable[..., None]:
         outermost = "_building" not in self.__dict__  # not a super().build()
         self.__dict__["_building"] = True
         try:
-            with self._path_scope():
+            with self._path_scope(), drawn_together(label(self)):
                 build(self, *args, **kwargs)
         finally:
             if outermost:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
-
-from jax import lax
 
 from carnyx import ops
 from carnyx.configurable import attribute, field
@@ -282,7 +281,11 @@ class Dot(_Merge):
         a, b = self._axes(x.ndim, y.ndim)
         if self.normalize:
             x, y = ops.normalize(x, a), ops.normalize(y, b)
-        z = lax.dot_general(x, y, (([a], [b]), ([0], [0])))
+        # One letter for the batch, and one for what is summed over.
+        left, right = list(ascii_lowercase[: x.ndim]), list(ascii_uppercase[: y.ndim])
+        right[0], right[b] = left[0], left[a]
+        kept = [*left[:a], *left[a + 1 :], *right[1:b], *right[b + 1 :]]
+        z = ops.einsum(f"{''.join(left)},{''.join(right)}->{''.join(kept)}", x, y)
         return z[:, None] if z.ndim == 1 else z
 
     def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:

@@ -123,7 +123,7 @@ class RepeatVector(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         batch, features = inputs.shape
-        return jnp.broadcast_to(inputs[:, None], (batch, self.n, features))
+        return ops.broadcast_to(inputs[:, None], (batch, self.n, features))
 
 
 class _Spatial(Layer):
@@ -263,7 +263,7 @@ class _UpSampling(_Spatial):
     def call(self, inputs: Tensor) -> Tensor:
         each = (self.size,) if self.rank == 1 else self.size
         for axis, times in zip(self.spatial_axes, each):
-            inputs = jnp.repeat(inputs, times, axis)
+            inputs = ops.repeat(inputs, times, axis)
         return inputs
 
 

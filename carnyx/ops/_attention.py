@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from carnyx import config
+from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
-from carnyx._core.scope import current, fast_gradients, platform
+from carnyx._core.scope import current, fast_gradients, is_tracer, platform
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import result_type, tensor
 from carnyx.ops._flash import flash_attention as flash_on_paper
@@ -139,6 +140,11 @@ def _einsums(q, k, v, bias, mask, scale, is_causal: bool, cap) -> jax.Array:
     """Two einsums: as fast as any other form on a CPU."""
     if k.shape[2] != q.shape[2]:  # groups of query heads share a key
         k, v = (jnp.repeat(a, q.shape[2] // k.shape[2], 2) for a in (k, v))
+    if not is_tracer(q):
+        scores = (q.shape[0], q.shape[2], q.shape[1], k.shape[1])
+        ensure_room(
+            scores, jnp.promote_types(q.dtype, jnp.float32), "An array of scores"
+        )
     if is_causal:
         causal = ahead(q.shape[1:2], k.shape[1:2]) >= 0
         mask = causal if mask is None else mask & causal

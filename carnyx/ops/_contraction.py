@@ -26,11 +26,13 @@ __all__ = [
 ]
 # fmt: on
 
-dot = binary(jnp.dot, "Sums over the last axis of x1 and the last but one of x2.")
-vdot = binary(jnp.vdot, "sum(conj(x1) x2) of both flattened.")
-inner = binary(jnp.inner, "Sums of products over the last axes of both.")
-outer = binary(jnp.outer, "x1[i] x2[j] of both flattened.")
-kron = binary(jnp.kron, "Kronecker's product: the matrix of blocks x1[i, j] x2.")
+dot = binary(
+    jnp.dot, "Sums over the last axis of x1 and the last but one of x2.", False
+)
+vdot = binary(jnp.vdot, "sum(conj(x1) x2) of both flattened.", False)
+inner = binary(jnp.inner, "Sums of products over the last axes of both.", False)
+outer = binary(jnp.outer, "x1[i] x2[j] of both flattened.", False)
+kron = binary(jnp.kron, "Kronecker's product: the matrix of blocks x1[i, j] x2.", False)
 
 
 _INT8 = np.dtype("int8")

@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 import jax.numpy as jnp
 
+from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
+from carnyx._core.scope import is_tracer
 from carnyx.ops._dtypes import float_dtype, given_dtype, result_type, tensor, to_float
 from carnyx.ops._once import once
 from carnyx.ops._safe import root
@@ -138,7 +140,10 @@ def corrcoef(x: Tensor) -> Tensor:
 
     Shapes: (variables, observations) -> (variables, variables)
     """
-    return jnp.corrcoef(to_float(x))
+    x = to_float(x)
+    if x.ndim == 2 and not is_tracer(x):
+        ensure_room((x.shape[0], x.shape[0]), x.dtype, "The result of corrcoef")
+    return jnp.corrcoef(x)
 
 
 @op

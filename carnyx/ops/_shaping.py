@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -94,10 +95,7 @@ def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
 @op
 def broadcast_to(x: Tensor, shape: ShapeLike) -> Tensor:
     """x repeated along new axes and those of size 1, to the given shape."""
-    x = tensor(x)
-    if not is_tracer(x):  # a program may never make it
-        ensure_room(shape, x.dtype, "An array")
-    return jnp.broadcast_to(x, tuple(shape))  # type: ignore[arg-type]
+    return jnp.broadcast_to(tensor(x), tuple(shape))  # type: ignore[arg-type]
 
 
 @op
@@ -133,10 +131,7 @@ def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
 def repeat(x: Tensor, repeats: object, axis: int | None = None) -> Tensor:
     """Each entry `repeats` times in a row along `axis` (None: of x flattened)."""
     repeats = repeats if isinstance(repeats, int) else np.asarray(repeats)
-    x = tensor(x)
-    if isinstance(repeats, int) and not is_tracer(x):
-        ensure_room((*x.shape, repeats), x.dtype, "An array")
-    return jnp.repeat(x, repeats, axis)
+    return jnp.repeat(tensor(x), repeats, axis)
 
 
 @op
@@ -144,10 +139,7 @@ def tile(x: Tensor, repeats: object) -> Tensor:
     """x as a whole, `repeats` times along each axis."""
     if any(isinstance(n, int) and n < 0 for n in np.ravel(repeats).tolist()):
         raise ArgumentError(f"tile got repeats={repeats!r}; expected none below 0.")
-    x = tensor(x)
-    if not is_tracer(x):
-        ensure_room((*x.shape, *np.ravel(repeats).tolist()), x.dtype, "An array")
-    return jnp.tile(x, repeats)
+    return jnp.tile(tensor(x), repeats)
 
 
 @op
@@ -282,7 +274,12 @@ class _Diagonal(Protocol):
 
 def _diagonal(fn: Any, doc: str) -> _Diagonal:
     def apply(x: Tensor, k: int = 0) -> Tensor:
-        return fn(tensor(x), k=k)
+        x = tensor(x)
+        grows = fn is jnp.diagflat or (fn is jnp.diag and x.ndim == 1)
+        if grows and not is_tracer(x):
+            side = math.prod(x.shape) + abs(k)
+            ensure_room((side, side), x.dtype, f"The result of {fn.__name__}")
+        return fn(x, k=k)
 
     return named(apply, fn.__name__, doc)
 

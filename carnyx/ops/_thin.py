@@ -39,12 +39,18 @@ def axes(axis: Axis) -> int | tuple[int, ...] | None:
     return axis if axis is None or isinstance(axis, int) else tuple(axis)
 
 
-def named(function: F, name: str, doc: str, module: str = "carnyx.ops.numpy") -> F:
+def named(
+    function: F,
+    name: str,
+    doc: str,
+    module: str = "carnyx.ops.numpy",
+    grows: bool = True,
+) -> F:
     """`function` as the public op `<module>.<name>`."""
     function.__name__ = function.__qualname__ = name
     function.__module__ = module
     function.__doc__ = doc
-    return op(function)
+    return op(function, grows=grows)
 
 
 def operand(x: Tensor) -> Any:
@@ -64,14 +70,16 @@ def unary(
     def apply(x: Tensor) -> Tensor:
         return fn(prepare(x))
 
-    return named(apply, name or fn.__name__, doc, **where)
+    return named(apply, name or fn.__name__, doc, grows=False, **where)
 
 
-def binary(fn: Callable[..., Any], doc: str) -> Binary:
-    """The op `fn(x1, x2)`, broadcasting."""
+def binary(fn: Callable[..., Any], doc: str, broadcasts: bool = True) -> Binary:
+    """The op `fn(x1, x2)`, entry by entry where it broadcasts."""
 
     def apply(x1: Tensor, x2: Tensor) -> Tensor:
         return fn(operand(x1), operand(x2))
+
+    apply.broadcasts = broadcasts  # type: ignore[attr-defined]
 
     return named(apply, fn.__name__, doc)
 
@@ -91,4 +99,4 @@ def reduction(fn: Callable[..., Any], doc: str, prepare=tensor) -> Reduction:
     def apply(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return fn(prepare(x), axis=axes(axis), keepdims=keepdims)
 
-    return named(apply, fn.__name__, doc)
+    return named(apply, fn.__name__, doc, grows=False)

@@ -7,12 +7,19 @@ runs in a process of its own only where it would end it; here none may.
 
 import json
 import time
+from typing import ClassVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import carnyx as keras
+from carnyx._core import drawing, memory
+from carnyx._core.op import op
+from carnyx._core.scope import is_tracer
 from carnyx.errors import CarnyxError, OutOfMemoryError, UnsafeModelError
+from carnyx.initializers import sampling
 from tests.saving import attacks
 
 HUGE = 10**11
@@ -190,28 +197,178 @@ def test_a_graph_has_no_output_that_no_machine_can_hold(make):
         make(keras.Input((3, 3, 1)))
 
 
-TWO = {
-    "outer": lambda a: keras.ops.outer(a, a),
-    "add": lambda a: keras.ops.add(a[:, None], a),
-    "equal": lambda a: keras.ops.equal(a[:, None], a),
-    "matmul": lambda a: keras.ops.matmul(a[:, None], a[None]),
-    "einsum": lambda a: keras.ops.einsum("i,j->ij", a, a),
-    "kron": lambda a: keras.ops.kron(a, a),
-    "tensordot": lambda a: keras.ops.tensordot(a, a, 0),
-    "cdist": lambda a: keras.ops.cdist(a[:, None], a[:, None]),
-    "diag": keras.ops.diag,
+WIDE = keras.ops.ones((1, 10**6))
+TALL = keras.ops.ones((10**6, 1))
+SMALL = np.ones((1, 2, 2, 1), "float32")
+STEPS = np.ones((1, 10**6, 2), "float32")
+
+# Each would have 10^12 entries and is made of few: JAX would say so when they are read.
+RESULTS = {
+    "add": lambda: keras.ops.add(WIDE, TALL),
+    "a variable": lambda: keras.Variable(WIDE) * keras.Variable(TALL),
+    "matmul": lambda: keras.ops.matmul(TALL, WIDE),
+    "outer": lambda: keras.ops.outer(WIDE, TALL),
+    "kron": lambda: keras.ops.kron(WIDE, TALL),
+    "tensordot": lambda: keras.ops.tensordot(WIDE, TALL, axes=0),
+    "einsum": lambda: keras.ops.einsum("ai,jb->ij", WIDE, TALL),
+    "where": lambda: keras.ops.where(WIDE > 0, TALL, 0.0),
+    "meshgrid": lambda: keras.ops.meshgrid(WIDE[0], WIDE[0]),
+    "cdist": lambda: keras.ops.cdist(TALL, TALL),
+    "diag": lambda: keras.ops.diag(WIDE[0]),
+    "diagflat": lambda: keras.ops.diagflat(WIDE),
+    "corrcoef": lambda: keras.ops.corrcoef(TALL),
+    "take": lambda: keras.ops.take(WIDE, np.zeros(10**6, int), axis=0),
+    "repeat by an array": lambda: keras.ops.repeat(TALL, np.array([10**6]), axis=1),
+    "tile by an array": lambda: keras.ops.tile(TALL, np.array([1, 10**6])),
+    "pad": lambda: keras.ops.pad(SMALL, [(0, 0), (10**6, 0), (10**6, 0), (0, 0)]),
+    "resize": lambda: keras.ops.image.resize(SMALL, (10**6, 10**6)),
+    "Add": lambda: L.Add()([WIDE[None], TALL[None]]),
+    "Dot": lambda: L.Dot(2)([STEPS, STEPS]),
+    "Dense": lambda: L.Dense(10**6)(np.ones((10**6, 1), "float32")),
+    "Embedding": lambda: L.Embedding(1, 10**6)(np.zeros((10**6,), int)),
+    "Attention": lambda: L.Attention()([STEPS, STEPS]),
+    "MultiHeadAttention": lambda: L.MultiHeadAttention(1, 2)(STEPS, STEPS),
+    "RepeatVector": lambda: L.RepeatVector(10**12)(SMALL[0, 0]),
+    "UpSampling2D": lambda: L.UpSampling2D(10**6)(SMALL),
+    "ZeroPadding2D": lambda: L.ZeroPadding2D(10**6)(SMALL),
 }
 
 
-@pytest.mark.parametrize("name", TWO)
-def test_a_result_larger_than_its_operands_is_told_where_it_is_made(name):
-    """JAX computes behind one's back, and tells only whoever reads the result."""
-    with pytest.raises(OutOfMemoryError, match=f"{name} got .*bytes"):
-        TWO[name](np.ones(300_000, "float32"))
+@pytest.mark.parametrize("name", RESULTS)
+def test_too_large_a_result_is_an_error_before_it_is_computed(name):
+    words = r"of shape \(.*\) and dtype \w+ takes .*iB.* of memory are free"
+    with pytest.raises(OutOfMemoryError, match=words) as caught:
+        RESULTS[name]()
+    notes = getattr(caught.value, "__notes__", [])
+    assert name in str(caught.value) or name in str(notes) or " " in name
+
+
+def test_the_size_of_a_result_is_inferred_once_for_calls_of_a_kind():
+    traces = []
+
+    @op
+    def squared(x):
+        if is_tracer(jnp.zeros(())):
+            traces.append(x.shape)
+        return x[:, None] * x
+
+    for _ in range(3):
+        assert squared(jnp.ones(9)).shape == (9, 9)
+        big = jnp.ones(2**14)
+        keras.ops.add(big, big)  # equal sizes need no inference at all
+    with_two = op(lambda x, y: squared.__wrapped__(x), name="with_two")
+    for _ in range(3):
+        with_two(big, big)
+    assert traces == [(2**14,)]
 
 
 def test_what_the_device_cannot_allocate_is_told_with_op_and_layer():
-    with pytest.raises(OutOfMemoryError, match="pad got x float32 .1, 1.*bytes"):
-        keras.ops.pad(np.ones((1, 1), "float32"), ((0, 10**8), (0, 10**8)))
-    with pytest.raises(OutOfMemoryError, match="repeat_vector"):
-        L.RepeatVector(10**13)(np.ones((1, 3), "float32"))
+    def refuse(x):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: allocating 800 bytes.")
+
+    with pytest.raises(OutOfMemoryError, match="greedy got x float32 .1, 1.*800 bytes"):
+        op(refuse, name="greedy")(np.ones((1, 1), "float32"))
+    with pytest.raises(OutOfMemoryError, match="'greedy' got .*800 bytes"):
+        L.Lambda(refuse, name="greedy")(np.ones((1, 3), "float32"))
+
+
+# ---- the weights of one layer, together ----
+
+
+class TwoWeights(L.Layer):
+    def build(self, input_shape):
+        self.first = self.add_weight((64, 64), Drawn())
+        self.second = self.add_weight((64, 64), Drawn())
+
+    def call(self, x):
+        return x
+
+
+class Drawn(keras.initializers.Initializer):
+    drawn: ClassVar = []
+
+    def __call__(self, shape, dtype=None):
+        self.drawn.append(shape)
+        return jnp.full(shape, len(self.drawn), dtype)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    monkeypatch.setattr(Drawn, "drawn", [])
+    return Drawn.drawn
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """Room for one weight of 64 x 64 and its copy, and for no second one."""
+    monkeypatch.setattr(memory, "_SMALL", 0)
+    monkeypatch.setattr(drawing, "_SMALL", 0)
+    for module in (memory, drawing):
+        monkeypatch.setattr(module, "free_bytes", lambda: 45_000)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (TwoWeights, (None, 4)),
+        (lambda: L.TimeDistributed(TwoWeights()), (None, 2, 4)),
+        (lambda: keras.Sequential([TwoWeights()]), (None, 4)),
+    ],
+    ids=["layer", "wrapper", "model"],
+)
+def test_weights_that_do_not_fit_together_are_not_drawn(
+    make, shape, drawn, little_memory
+):
+    with pytest.raises(OutOfMemoryError, match=r"2 weights, which take 32.0 KiB toget"):
+        make().build(shape)
+    assert not drawn
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU", "SimpleRNN", "ConvLSTM1D"])
+@pytest.mark.parametrize("wrap", [lambda x: x, L.Bidirectional], ids=["", "both"])
+def test_no_kernel_is_drawn_before_a_recurrent_kernel_is_refused(
+    cell, wrap, monkeypatch
+):
+    monkeypatch.setattr(sampling, "_draw_compiled", lambda *a: pytest.fail("drawn"))
+    more = {"kernel_size": 1} if cell == "ConvLSTM1D" else {}
+    shape = (None, 2, 3, 3) if more else (None, 2, 3)
+    with pytest.raises(OutOfMemoryError, match="recurrent_kernel"):
+        wrap(getattr(L, cell)(10**7, **more)).build(shape)
+
+
+def test_a_weight_that_build_reads_has_its_value_there(drawn):
+    class Reads(L.Layer):
+        def build(self, input_shape):
+            self.first = self.add_weight((2,), Drawn())
+            self.second = self.add_weight((2,), Drawn())
+            self.second.assign(self.first * 3)
+            self.third = self.add_weight((2,), Drawn())
+            self.inner = L.Dense(2, kernel_initializer=Drawn())
+            self.sums = float(self.inner(jnp.ones((1, 2))).sum())
+
+        def call(self, x):
+            return x
+
+    layer = Reads()
+    layer(np.ones((1, 2)))
+    values = [w.numpy().ravel()[0] for w in layer.weights]
+    assert values == [1, 3, 3, 2, 0] and layer.sums == 8
+    layer = Reads()
+    layer(keras.Input((2,)))  # inside the inference of shapes, too
+    assert layer.sums == 20
+
+
+def test_an_array_that_an_initializer_gives_stays_whose_it_is():
+    kept = jnp.ones((3, 3))
+
+    class Given(L.Layer):
+        def build(self, input_shape):
+            self.kernel = self.add_weight((3, 3), lambda shape, dtype: kept)
+
+        def call(self, x):
+            return x @ self.kernel
+
+    model = keras.Sequential([keras.Input((3,)), Given()])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 3)), verbose=0)
+    assert kept.tolist() == np.ones((3, 3)).tolist()
