@@ -46,7 +46,7 @@ class Kept:
         compiled = self.model._need_compiled("fit")
         if began < compiled.keep_again_at or not on():
             return
-        if self.model._placed() is not None:
+        if self.is_shared():
             return
         variables = step_variables(self.model)
         if any(v.abstract for v in variables):
@@ -58,6 +58,11 @@ class Kept:
         self.epoch, self.step = epoch, step
         now = time.perf_counter()
         compiled.keep_again_at = now + (now - began) / _PART
+
+    def is_shared(self) -> bool:
+        """Whether other processes would have to take part in every step."""
+        placement = self.model._placed()
+        return placement is not None and placement.shared
 
     def look_on(self, feed: Feed) -> None:
         """Keep the first batches of what a copy is followed by."""

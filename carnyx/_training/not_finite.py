@@ -7,12 +7,14 @@ as it was.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -34,6 +36,10 @@ _GROWN = 1e6
 _LOOK = (
     "Look there for a log or sqrt of 0 or less, a division by 0, an exp of large "
     "values; add a small number, or clip."
+)
+_OWN_UPDATE = (
+    "Either the model's own train_step has a gradient that is not finite (a sqrt, norm "
+    "or power at 0, a where() whose other branch is not), or its step is too large."
 )
 _SMALLER = (
     "Weights have grown without bound: use a smaller learning rate, or clipnorm=1.0 in "
@@ -63,8 +69,7 @@ def explain(run: Any) -> None:
     if blamed or kept.told or not on() or not isinstance(loss, float):
         kept.told |= blamed
         return
-    placed = model._placed() is not None
-    if np.isfinite(loss) or placed or is_simple(model, "train_step"):
+    if np.isfinite(loss) or kept.is_shared():
         return
     with unchanged(model):
         text = _found(run, kept)
@@ -135,8 +140,14 @@ def _by_update(model: Any, last: Step | None) -> str:
             f"Before the first step {_some([v.path for v in bad])} had values that are "
             "not finite: look at what initialized or loaded them."
         )
+    names = _some([v.path for v in bad])
     put_back(last.before)
-    x, y, weight = three_parts(tree.map_structure(jnp.asarray, last.batch))
+    if is_simple(model, "train_step"):
+        return (
+            f"The update on {last} made {names} not finite. "
+            f"{_size_of_weights(model) or _OWN_UPDATE}"
+        )
+    x, y, weight = three_parts(_on_devices(model, last.batch))
     trained = list(model.trainable_variables)
 
     def loss() -> Any:
@@ -147,8 +158,8 @@ def _by_update(model: Any, last: Step | None) -> str:
     wrong = [v for v, g in zip(trained, gradients, strict=True) if not _finite(g)]
     if not wrong:
         return (
-            f"The optimizer's update on {last} made {_some([v.path for v in bad])} not "
-            f"finite, from finite gradients. {_SMALLER}"
+            f"The optimizer's update on {last} made {names} not finite, from finite "
+            f"gradients. {_SMALLER}"
         )
     return (
         f"On {last} the loss is still {float(value):g}, but the gradient of "
@@ -159,43 +170,74 @@ def _by_update(model: Any, last: Step | None) -> str:
 
 
 def _by_layer(model: Any, step: Step) -> str:
-    x, y, weight = three_parts(tree.map_structure(jnp.asarray, step.batch))
     watch = _Finite(model)
     with scoped(watch=watch):
-        y_pred = model(x, training=True)
-    if watch.text:
-        return f"On {step}: {watch.text} {_size_of_weights(model) or _LOOK}"
-    loss = model._loss(x, y, y_pred, weight, training=True)
+        y_pred, loss = _again(model, _on_devices(model, step.batch))
+    text = watch.found()
+    put_back(step.before)
+    if text:
+        return f"On {step}: {text} {_size_of_weights(model) or _LOOK}"
     if _finite(loss):
         return f"It did on {step}, in the compiled step alone: op by op it is finite."
     ranges = ", ".join(_range(t) for t in tree.flatten(y_pred))
     return (
-        f"On {step} all layers' outputs are finite ({ranges}), and the loss of them is "
-        f"not. {_size_of_weights(model)} Look at the loss function, and at whether the "
-        "last activation gives what it expects."
+        f"On {step} all layers' outputs are finite{f' ({ranges})' * bool(ranges)}, and "
+        f"the loss of them is not. {_size_of_weights(model)} Look at the loss "
+        "function, and at whether the last activation gives what it expects."
     )
 
 
+def _again(model: Any, batch: Any) -> tuple[Any, Any]:
+    """A step's predictions, where the model shows them, and its loss, op by op."""
+    if is_simple(model, "train_step"):
+        return (), model.train_step(batch)["loss"]
+    x, y, weight = three_parts(batch)
+    y_pred = model(x, training=True)
+    return y_pred, model._loss(x, y, y_pred, weight, training=True)
+
+
+def _on_devices(model: Any, batch: Any) -> Any:
+    """A batch, whole on every device of the model's mesh."""
+    placement = model._placed()
+    if placement is None or placement.staged:
+        return tree.map_structure(jnp.asarray, batch, none_is_leaf=False)
+    return jax.device_put(batch, placement.replicated())
+
+
 class _Finite(Watch):
-    """Sees the first layer whose output is not finite."""
+    """Sees the layers whose outputs are not finite; within gradients too, where values
+    are shown by a callback of the device's."""
 
     def __init__(self, model: Any) -> None:
-        self.model, self.text = model, ""
+        self.model, self._texts, self._calls = model, {}, 0
 
     def layer(self, layer: Any, inputs: dict[str, Any], outputs: Any) -> None:
-        bad = [t for t in tree.flatten(outputs) if not _finite(t)]
-        if self.text or not bad:
+        self._calls += 1
+        see = functools.partial(self._see, self._calls, label(layer))
+        values = tree.flatten(outputs), tree.flatten(list(inputs.values()))
+        values = [[v for v in some if hasattr(v, "dtype")] for some in values]
+        if any(isinstance(v, jax.core.Tracer) for some in values for v in some):
+            jax.debug.callback(see, *values)
+        else:
+            see(*values)
+
+    def found(self) -> str:
+        """What is to be said of the first of them; nothing, where there is none."""
+        jax.effects_barrier()
+        return self._texts[min(self._texts)] if self._texts else ""
+
+    def _see(self, call: int, name: str, outputs: list[Any], inputs: list[Any]) -> None:
+        bad = [t for t in outputs if not _finite(t)]
+        if not bad:
             return
-        given = tree.flatten(list(inputs.values()))
-        wrong = [t for t in given if not _finite(t)]
         many = int((~np.isfinite(_array(bad[0]))).sum())
         what = (
-            "its input has such values already"
-            if wrong
-            else f"its inputs are finite ({', '.join(map(_range, given))})"
+            f"its inputs are finite ({', '.join(map(_range, inputs))})"
+            if all(map(_finite, inputs))
+            else "its input has such values already"
         )
-        self.text = (
-            f"the first output that is not finite is that of {label(layer)}, {many} of "
+        self._texts[call] = (
+            f"the first output that is not finite is that of {name}, {many} of "
             f"{bad[0].size} values; {what}."
         )
 
@@ -215,7 +257,7 @@ def _array(x: Any) -> np.ndarray:
 def _finite(x: Any) -> bool:
     if not hasattr(x, "dtype") or not is_float(x.dtype):
         return True
-    return bool(jnp.isfinite(jnp.asarray(x)).all())
+    return bool(np.isfinite(_array(x)).all())
 
 
 def _range(x: Any) -> str:

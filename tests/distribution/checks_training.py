@@ -131,3 +131,30 @@ def test_copies_and_pickles(shard: bool, pickled: bool) -> None:
     np.testing.assert_array_equal(flat(model.get_weights()), flat(before))
     assert model.fit(x, y, batch_size=16, shuffle=False, verbose=0).history == logs
     np.testing.assert_array_equal(flat(twin.get_weights()), flat(model.get_weights()))
+
+
+def _on_two_devices(x: Any) -> Any:
+    with keras.device("cpu:0"):
+        x = keras.layers.Lambda(keras.ops.log, name="ln")(x)
+    with keras.device("cpu:1"):
+        return keras.layers.Dense(1)(x)
+
+
+def _anywhere(x: Any) -> Any:
+    return keras.layers.Dense(1)(keras.layers.Lambda(keras.ops.log, name="ln")(x))
+
+
+@pytest.mark.parametrize("of", [_on_two_devices, _anywhere], ids=["scopes", "mesh"])
+def test_where_a_loss_begins_to_be_nan(of: Any) -> None:
+    """The step is made once more, where its parts lie."""
+    x = np.ones((32, 4), "float32")
+    x[13, 2] = -1
+    keras.distribution.set_distribution(
+        None if of is _on_two_devices else DataParallel()
+    )
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, of(inputs))
+    model.compile("sgd", "mse")
+    said = "On batch 1 of epoch 1: .* 'ln', 1 of 40 values; its inputs are finite"
+    with pytest.warns(UserWarning, match=said):
+        model.fit(x, x[:, :1], batch_size=10, shuffle=False, verbose=0)

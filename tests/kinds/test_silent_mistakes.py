@@ -474,6 +474,53 @@ def test_a_gradient_that_is_not_finite():
     assert "On batch 0" in text and "gradient of" in text and "before/kernel" in text
 
 
+class OwnStep(keras.Model):
+    """Trains by itself, its gradients traced."""
+
+    measured = staticmethod(lambda t, p: keras.ops.mean((t - p) ** 2))
+
+    def train_step(self, data):
+        x, y = data
+        loss, gradients = self.value_and_grad(
+            lambda: self.measured(y, self(x, training=True))
+        )
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": loss}
+
+
+def own_step(*inner, eager=False, rate=0.01):
+    model = keras.Sequential([keras.Input((4,)), *inner])
+    model = OwnStep(model.inputs, model.outputs)
+    model.compile(keras.optimizers.SGD(rate), run_eagerly=eager)
+    return model
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_the_layer_and_batch_of_a_step_of_ones_own(eager):
+    text = said_of(own_step(Log(name="ln"), layers.Dense(1), eager=eager))
+    assert "On batch 2 of epoch 1" in text
+    assert "/ln', 1 of 8 values; its inputs are finite (-1 to" in text
+
+
+def test_the_loss_of_a_step_of_ones_own():
+    model = own_step(layers.Dense(1))
+    model.measured = lambda t, p: keras.ops.mean(keras.ops.log(p - 100))
+    text = said_of(model)
+    assert "On batch 0 of epoch 1 all layers' outputs are finite" in text
+
+
+def test_the_update_of_a_step_of_ones_own():
+    text = said_of(own_step(layers.Dense(2, name="before"), Norm(), layers.Dense(1)))
+    assert "The update on batch 0 of epoch 1 made 'before/kernel'" in text
+    assert "own train_step has a gradient that is not finite" in text
+
+
+def test_weights_that_grow_in_a_step_of_ones_own():
+    model = own_step(layers.Dense(9), layers.Dense(1), rate=1e7)
+    text = said_of(model, epochs=3)
+    assert "smaller learning rate" in text and "kernel' has values of" in text
+
+
 def test_weights_that_grow():
     text = said_of(stack(layers.Dense(9), layers.Dense(1), rate=1e7), epochs=3)
     assert "smaller learning rate" in text and "kernel' has values of" in text
