@@ -27,6 +27,8 @@ from carnyx.utils.arrays import normalize as normalize
 from carnyx.utils.arrays import pack_x_y_sample_weight as pack_x_y_sample_weight
 from carnyx.utils.arrays import pad_sequences as pad_sequences
 from carnyx.utils.arrays import to_categorical as to_categorical
+from carnyx.utils.diagrams import model_to_dot as model_to_dot
+from carnyx.utils.diagrams import plot_model as plot_model
 from carnyx.utils.directories import (
     audio_dataset_from_directory as audio_dataset_from_directory,
 )
@@ -71,9 +73,11 @@ __all__ = [
     "is_interactive_logging_enabled",
     "is_keras_tensor",
     "load_img",
+    "model_to_dot",
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
+    "plot_model",
     "register_keras_serializable",
     "save_img",
     "serialize_keras_object",
