@@ -80,4 +80,60 @@ FEATURES = [
     ),  # fmt: skip
 ]
 
-CASES = FEATURES
+SHORT = {"fft_length": 32, "sequence_stride": 8, "num_mel_bins": 5, "min_freq": 300.0}
+SOUND = [
+    Case(
+        "MelSpectrogram",
+        SHORT | {"sampling_rate": 8000},
+        (None, 90),
+        tolerance=1e-4,
+        wrong=(
+            ({"fft_length": 8, "sequence_length": 9}, "at most fft_length=8"),
+            ({"num_mel_bins": 0}, "num_mel_bins=0; expected an integer above 0"),
+        ),
+    ),
+    Case(
+        "MelSpectrogram",
+        SHORT | {"power_to_db": False, "mag_exp": 1.0, "sequence_length": 20},
+        (None, 90),
+    ),
+    Case(
+        "MelSpectrogram",
+        SHORT | {"window": "hamming", "ref_power": 0.5, "top_db": 9.0},
+        (None, 90),
+        tolerance=1e-4,
+    ),
+    Case(
+        "STFTSpectrogram",
+        {"frame_length": 16},
+        (None, 60, 2),
+        wrong=(
+            ({"mode": "power"}, "expected one of 'log', 'magnitude'"),
+            ({"frame_step": 17}, "at most frame_length=16"),
+            ({"fft_length": 8}, "at least frame_length=16"),
+            ({"window": "blackmagic"}, "a name known to scipy"),
+            ({"scaling": "all"}, "expected one of 'density', 'spectrum'"),
+        ),
+    ),
+    *(
+        Case(
+            "STFTSpectrogram",
+            {"mode": mode, "frame_length": 12, "frame_step": 5, **more},
+            shape,
+            gradients=mode != "angle",
+        )
+        for mode, more, shape in [
+            ("magnitude", {"padding": "same", "expand_dims": True}, (None, 60, 2)),
+            ("psd", {"data_format": "channels_first"}, (None, 2, 60)),
+            ("real", {"scaling": "spectrum"}, (None, 60, 1)),
+            ("imag", {"window": None}, (None, 60, 1)),
+            (
+                "stft", {"data_format": "channels_first", "expand_dims": True},
+                (None, 2, 60),
+            ),
+            ("angle", {"periodic": True}, (None, 60, 1)),
+        ]
+    ),
+]  # fmt: skip
+
+CASES = FEATURES + SOUND
