@@ -1,4 +1,4 @@
-"""The five networks, written once for every library with the Keras API."""
+"""The networks, written once for every library with the Keras API."""
 
 from __future__ import annotations
 
@@ -95,6 +95,22 @@ def transformer(k: Any) -> Any:
     return _compiled(k, model, k.optimizers.Adam(1e-3))
 
 
+def application(name: str) -> Callable[[Any], Any]:
+    """One of the library's own networks, for images of 96 × 96."""
+
+    def build(k: Any) -> Any:
+        make = getattr(k.applications, name)
+        model = make(
+            weights=None,
+            input_shape=(96, 96, 3),
+            classes=10,
+            classifier_activation=None,
+        )
+        return _compiled(k, model, k.optimizers.Adam(1e-3))
+
+    return build
+
+
 def _random(*shape: int, classes: int = 10) -> Callable[[], tuple[Any, Any]]:
     def make() -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(0)
@@ -116,4 +132,8 @@ WORKLOADS = {
     "convnet": Workload(convnet, _random(128 * 8, 28, 28, 1), 128, 8, 0.55),
     "lstm": Workload(lstm, _tokens, 32, 20, 0.85),
     "transformer": Workload(transformer, _random(32 * 3, 128, 256), 32, 3, 0.62),
+    **{
+        name: Workload(application(name), _random(16 * 3, 96, 96, 3), 16, 3, 1.0)
+        for name in ("ResNet50", "MobileNetV2", "EfficientNetB0")
+    },
 }

@@ -1,6 +1,7 @@
 """Carnyx: the Keras API on JAX. `import carnyx as keras`."""
 
 from carnyx import activations as activations
+from carnyx import applications as applications
 from carnyx import backend as backend
 from carnyx import callbacks as callbacks
 from carnyx import config as config

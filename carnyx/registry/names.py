@@ -213,6 +213,9 @@ def find_class(record: dict[str, Any], family: str = "") -> Any:
             found = find_builtin(name, where or family)
             if found is not None:
                 return found
+        beside = _builtin.get((where, name))  # a layer that Keras keeps with a network
+        if beside is not None and getattr(beside, "keras_module", None) == module:
+            return beside
     raise _unknown("class", name, module, registered)
 
 
