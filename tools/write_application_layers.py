@@ -73,6 +73,31 @@ def calls(names: list[str]) -> list[tuple[str, dict[str, Any]]]:
     return [*with_top, *((name, shape) for name in names), *_MORE]
 
 
+class Nothing:
+    """Stands for layers, models and tensors alike: does nothing, at once."""
+
+    shape = (None, 224, 224, 3)
+
+    def __call__(self, *_: Any, **__: Any) -> Nothing:
+        return self
+
+    def __getattr__(self, name: str) -> Nothing:
+        return self
+
+    __add__ = __radd__ = __mul__ = __call__
+
+
+def empty(applications: Any) -> None:
+    """Keras's networks are made of nothing from now on, and download nothing."""
+    made_of = "layers Functional Sequential LayerScale CustomScaleLayer".split()
+    for module in vars(applications).values():
+        for name in made_of if inspect.ismodule(module) else ():
+            if hasattr(module, name):
+                setattr(module, name, Nothing())
+            if hasattr(module, "file_utils"):
+                module.file_utils.get_file = stop
+
+
 def download(make: Any, arguments: dict[str, Any]) -> list[Any]:
     """What a call would download, where `get_file` is `stop`."""
     try:
@@ -127,9 +152,10 @@ def main() -> None:
             model = make(**SMALL[name])
             made["outputs"][name] = outputs(model, model.predict)
         keras.utils.clear_session()
-        made["layers"][name] = recorded(make(weights=None))
+        with keras.StatelessScope(initialize_variables=False):  # no values: less room
+            made["layers"][name] = recorded(make(weights=None))
         print(name, made["layers"][name]["count"], flush=True)
-    keras.src.utils.file_utils.get_file = stop
+    empty(keras.src.applications)
     made["downloads"] = [
         download(getattr(keras.applications, name), arguments)
         for name, arguments in calls(list(made["layers"]))
