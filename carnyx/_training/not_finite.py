@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from carnyx import tree
 from carnyx._checks.told import on
@@ -216,7 +217,7 @@ class _Finite(Watch):
         see = functools.partial(self._see, self._calls, label(layer))
         values = tree.flatten(outputs), tree.flatten(list(inputs.values()))
         values = [[v for v in some if hasattr(v, "dtype")] for some in values]
-        if any(isinstance(v, jax.core.Tracer) for some in values for v in some):
+        if any(isinstance(v, Tracer) for some in values for v in some):
             jax.debug.callback(see, *values)
         else:
             see(*values)

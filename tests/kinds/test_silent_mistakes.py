@@ -511,7 +511,7 @@ def test_the_loss_of_a_step_of_ones_own():
 
 def test_the_update_of_a_step_of_ones_own():
     text = said_of(own_step(layers.Dense(2, name="before"), Norm(), layers.Dense(1)))
-    assert "The update on batch 0 of epoch 1 made 'before/kernel'" in text
+    assert "The update on batch 0 of epoch 1 made '" in text and "before/kernel" in text
     assert "own train_step has a gradient that is not finite" in text
 
 
