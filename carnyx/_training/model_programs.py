@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from carnyx import tree
@@ -33,6 +33,18 @@ from carnyx._training.state import HeldState, TrainState, are_identical
 from carnyx._training.steps import Steps
 from carnyx._training.trainable import check_optimizer
 from carnyx.errors import ArgumentError, GraphError
+from carnyx.layers.base import Layer
+
+
+class _InputsExpected:
+    """What inputs to predict from should be, and for which layers that is known.
+
+    A class of its own: what stood in a tuple would count as the model's layers.
+    """
+
+    version = -1
+    layers: Sequence[Layer] = ()
+    known: Expectations | None = None
 
 
 class ModelPrograms(Steps, MayBeGraph):
@@ -158,16 +170,16 @@ class ModelPrograms(Steps, MayBeGraph):
         """
         if not on():
             return None
-        version, layers, known = self.__dict__.get("_inputs_expected", (-1, [], None))
-        if version == structure.version():
-            return known
+        noted = self.__dict__.setdefault("_inputs_expected", _InputsExpected())
+        if noted.version == structure.version():
+            return noted.known
         found = self._flatten_layers()  # type: ignore[attr-defined]
-        if not are_identical(found, layers):
+        if not are_identical(found, noted.layers):
             compiled = self._compiled
             known = None if compiled is None else compiled.expectations
-            known = known or expectations_of_inputs(self, spec)
-        self.__dict__["_inputs_expected"] = structure.version(), found, known
-        return known
+            noted.known = known or expectations_of_inputs(self, spec)
+        noted.version, noted.layers = structure.version(), found
+        return noted.known
 
     def _spec_to_build(self, spec: Any, batch_size: int | None) -> Any:
         """Symbols for a batch; with its size, where layers are still to be built that
