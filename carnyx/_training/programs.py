@@ -18,10 +18,10 @@ from jax import lax
 
 from carnyx import tree
 from carnyx._core.compilations import compilations
-from carnyx._core.flops import inner_programs, work_of
 from carnyx._core.scope import scoped
 from carnyx._core.traces import Met, Traces, Variants
 from carnyx._core.variable import Variable
+from carnyx._costs.flops import inner_programs, work_of
 from carnyx._training.state import HeldState
 
 Step = Callable[[Any, Any], tuple[dict[str, Any], Any]]

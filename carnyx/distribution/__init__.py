@@ -5,14 +5,14 @@
 True
 """
 
+from carnyx._costs.chips import CHIPS as CHIPS
+from carnyx._costs.chips import Chip as Chip
+from carnyx._costs.report import Estimate as Estimate
 from carnyx.distribution.base import Distribution as Distribution
 from carnyx.distribution.base import distribution as distribution
 from carnyx.distribution.base import set_distribution as set_distribution
-from carnyx.distribution.chips import CHIPS as CHIPS
-from carnyx.distribution.chips import Chip as Chip
 from carnyx.distribution.data_parallel import DataParallel as DataParallel
 from carnyx.distribution.estimate import estimate as estimate
-from carnyx.distribution.estimate_report import Estimate as Estimate
 from carnyx.distribution.hosts import initialize as initialize
 from carnyx.distribution.mesh import DeviceMesh as DeviceMesh
 from carnyx.distribution.mesh import TensorLayout as TensorLayout

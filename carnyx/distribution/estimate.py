@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from carnyx.distribution.chips import Chip, chip_of
-from carnyx.distribution.cost_model import CostModel
-from carnyx.distribution.data_parallel import DataParallel
-from carnyx.distribution.estimate_inputs import (
+from carnyx._costs.chips import Chip, chip_of
+from carnyx._costs.cost_model import CostModel
+from carnyx._costs.inputs import (
     check_model,
     check_overlap,
     counts_of,
     specs_of,
 )
-from carnyx.distribution.estimate_report import Estimate
+from carnyx._costs.report import Estimate
+from carnyx.distribution.data_parallel import DataParallel, split_axis
+from carnyx.distribution.pipeline import Pipeline
 from carnyx.errors import ArgumentError
 
 
@@ -51,6 +52,11 @@ def estimate(
     >>> row.collectives["all-reduce"], row.fits  # the gradients
     (31400.0, True)
     """
+    if isinstance(model, Pipeline):
+        raise ArgumentError(
+            "estimate got a Pipeline; give it a model without one, compiled by itself: "
+            "pipelines are not estimated."
+        )
     check_model(model)
     if scaling not in ("weak", "strong"):
         raise ArgumentError(
@@ -58,7 +64,9 @@ def estimate(
         )
     check_overlap(overlap)
     counts = counts_of(devices)
-    costs = CostModel(model, specs_of(model, batch), chip_of(chip), scaling == "strong")
+    costs = CostModel(
+        model, specs_of(model, batch), chip_of(chip), scaling == "strong", split_axis
+    )
     chosen = _strategy(strategy, costs, counts)
     rows = [costs.row(n, chosen == "fsdp", overlap) for n in counts]
     parameters = sum(v.size for v in model.trainable_variables)

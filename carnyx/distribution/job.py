@@ -21,11 +21,11 @@ import jax
 from carnyx.distribution.coordinator import BEAT, Coordinator
 from carnyx.distribution.exit_hooks import ExitWatcher, code_of, end, is_failure, say
 from carnyx.distribution.line import Line
+from carnyx.distribution.news import GRACE, News
 from carnyx.distribution.rank_zero import RankZero, described
 from carnyx.distribution.stop_barrier import StopBarrier
 from carnyx.errors import ProcessError
 
-GRACE = 8.0  # seconds for the main thread to leave, before the process is ended
 _PATIENCE = 30.0  # seconds until waiting for others is worth a word
 _NEWS = 5.0  # seconds to wait for what made a program fail
 
@@ -58,13 +58,9 @@ class Job:
     """
 
     def __init__(
-        self,
-        index: int,
-        count: int,
-        addresses: list[tuple[str, int]],
-        token: str,
+        self, index: int, count: int, addresses: list[tuple[str, int]], token: str,
         coordinator: Coordinator | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.index, self.count, self._coordinator = index, count, coordinator
         self.word = token[:8]
         self.stops = StopBarrier(
@@ -72,34 +68,27 @@ class Job:
             tell=lambda point: self._send("at", point),
             check=self.check,
         )
-        self._news = threading.Condition()
-        self._got: dict[str, list[Any]] = {}
-        self._broken: dict[str, int] = {}
         self._rank_zero = RankZero(
             index, lambda key, value: self._send("post", key, value), self._await_first
         )
-        self._lost: str | None = None  # why the job is over
-        self._left: dict[int, str] = {}  # calls that another process has left
-        self._ended: dict[int, str] = {}  # processes whose script is over
-        self._told = self._failed = self._leaving = self._ready = self._over = False
+        stops, first = self.stops, self._rank_zero
+        more = {"post": first.hear, "hold": stops.hold, "halt": stops.halt}
+        self.news = News(index, count, more)
+        self._leaving = False
         self._exit = ExitWatcher()
-        self._call = self._depth = self._made = 0
+        self._made = 0
         self._code = ProcessError.exit_code  # unless it has one of its own
-        self._until = time.monotonic()
-        self._names = [f"Process {i} of {count}" for i in range(count)]
         self._line = Line(
-            addresses, index, self._hear, self._end_if_stuck, self._without_coordinator
-        )
+            addresses, index, self.news.hear, self._end_if_stuck,
+            self._without_coordinator,
+        )  # fmt: skip
         self._send("hello", token, index)
         self._line.start()
-        self._wait(lambda: self._ready, "initialize")
+        self._wait(lambda: self.news.ready, "initialize")
         facts = f"host {socket.gethostname()}, pid {os.getpid()}"
         said = self.exchange("facts", facts, "initialize")
-        self._names = [f"{n} ({f})" for n, f in zip(self._names, said, strict=True)]
-
-    def name(self, index: int) -> str:
-        """`Process 2 of 4 (host a, pid 71)`."""
-        return self._names[index]
+        pairs = zip(self.news.names, said, strict=True)
+        self.news.names = [f"{name} ({facts})" for name, facts in pairs]
 
     def exchange(
         self, key: str, value: object, what: str, over: threading.Event | None = None
@@ -112,10 +101,11 @@ class Job:
             over: set by another thread when the answer is needed no more.
         """
         self._send("put", key, value)
-        self._wait(lambda: key in self._got or key in self._broken, what, over)
-        if key in self._broken:
-            raise self._error(self._why(self._broken[key]))
-        return self._got.pop(key, [])
+        news = self.news
+        self._wait(lambda: key in news.got or key in news.broken, what, over)
+        if key in news.broken:
+            raise self._error(news.why(news.broken[key]))
+        return news.got.pop(key, [])
 
     def agree(self, value: object, what: str) -> list[Any]:
         """An exchange by the main thread, which all processes make in one order."""
@@ -125,8 +115,8 @@ class Job:
         """A key that no exchange has had; by the main thread, as `agree`."""
         self._made += 1
         self._rank_zero.pass_by(self._made)
-        within = "in" if self._depth else "after"
-        return f"{self._made}-{within}-{self._call} {what}"
+        within = "in" if self.news.within else "after"
+        return f"{self._made}-{within}-{self.news.call} {what}"
 
     def done_by_first(self, do: Callable[[], None], what: str, name: str = "") -> None:
         """Something that the first process does while the others wait for it.
@@ -138,19 +128,19 @@ class Job:
 
     def _wait(self, done: Any, what: str, over: threading.Event | None = None) -> None:
         since, told = time.monotonic(), False
-        with self._news:
+        with self.news.changed:
             while not done() and not (over is not None and over.is_set()):
                 self.check()
-                self._news.wait(0.2)
+                self.news.changed.wait(0.2)
                 if not told and time.monotonic() - since > _PATIENCE:
                     told = True
                     say(f"carnyx: process {self.index} waits for the others in {what}; "
                         "every process has to make the same calls.")  # fmt: skip
 
     def _await_first(self, done: Callable[[], bool], what: str) -> None:
-        self._wait(lambda: done() or 0 in self._ended, what)
+        self._wait(lambda: done() or 0 in self.news.ended, what)
         if not done():
-            raise self._error(self._ended[0])
+            raise self._error(self.news.ended[0])
 
     # ---- what goes wrong
 
@@ -160,33 +150,34 @@ class Job:
 
         An error in one ends it in all; that another is gone is said by name.
         """
-        if self._depth:  # part of a call, such as validation
+        news = self.news
+        if news.within:  # part of a call, such as validation
             yield
             return
-        self._call, self._depth, self._told = self._call + 1, 1, False
+        news.call, news.within, news.told = news.call + 1, True, False
         self._made = 0
-        self._rank_zero.begin([self._call, 0])
+        self._rank_zero.begin([news.call, 0])
         try:
-            if self._ended:
-                raise self._error(next(iter(self._ended.values())))
+            if news.ended:
+                raise self._error(next(iter(news.ended.values())))
             self.check()
             yield
         except ProcessError:
-            self._told = True
+            news.told = True
             raise
         except BaseException as error:
             text = self._await_news(error)
             if text is not None:
-                self._told = True
+                news.told = True
                 raise self._error(text) from error
             self._exit.note(error)
             if not isinstance(error, SystemExit | KeyboardInterrupt):
-                self._send("left", self._call, described(error))
+                self._send("left", news.call, described(error))
             raise
         finally:
-            self._depth = self._made = 0  # equal again, whoever left where
-            self._rank_zero.begin([self._call, 1])
-            self._got.clear()
+            news.within, self._made = False, 0  # equal again, whoever left where
+            self._rank_zero.begin([news.call, 1])
+            news.got.clear()
 
     def check(self) -> None:
         """Raise where the job, or the call in progress, cannot go on.
@@ -194,12 +185,9 @@ class Job:
         Raises:
             ProcessError: names the process.
         """
-        text = self._gone_wrong()
+        text = self.news.gone_wrong()
         if text is not None:
             raise self._error(text)
-
-    def _gone_wrong(self) -> str | None:
-        return self._lost or (self._left.get(self._call) if self._depth else None)
 
     def _await_news(self, error: BaseException) -> str | None:
         """A program fails a moment before it is known who is gone.
@@ -211,96 +199,36 @@ class Job:
         known = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
         if not known:
             return None
-        with self._news:
-            return self._news.wait_for(self._gone_wrong, _NEWS)
+        with self.news.changed:
+            return self.news.changed.wait_for(self.news.gone_wrong, _NEWS)
 
     def _error(self, text: str) -> ProcessError:
-        if not self._depth:  # else it may be in a thread beside the one that is stuck
-            self._told = True
+        if not self.news.within:  # else perhaps in a thread beside the stuck one
+            self.news.told = True
         return ProcessError(
             f"{text} Start the job again: with backups (fit(resume=folder)) it goes on "
             "where it was."
         )
 
-    def _why(self, index: int) -> str:
-        return self._lost or self._ended.get(index) or f"{self._names[index]} is gone."
+    def _send(self, *message: Any) -> None:
+        self._line.send(*message)
+
+    # ---- the end of this process
 
     def _end_if_stuck(self) -> None:
         """End the process, if its main thread waits in a program for who is gone."""
-        by_itself = self._failed or self._exit.is_begun
-        if self._told or by_itself or time.monotonic() < self._until:
-            return
-        stuck = self._gone_wrong()
+        stuck = None if self._exit.is_begun else self.news.overdue()
         if stuck is not None:
             say(f"carnyx: {stuck} Process {self.index} ends, too.")
             end()
 
-    # ---- what the coordinator says
-
-    def _send(self, *message: Any) -> None:
-        self._line.send(*message)
-
-    def _hear(self, kind: str, *rest: Any) -> None:
-        with self._news:
-            getattr(self, f"_on_{kind}")(*rest)
-            self._news.notify_all()
-
     def _without_coordinator(self, what: str) -> None:
         """JAX's own service is gone, too: it will not let this process live on."""
-        if self._leaving or self._all_ended():
+        if self._leaving or self.news.all_ended():
             return
-        if self._lost is None:
-            say(f"carnyx: {self._names[0]} {what} Process {self.index} ends, too.")
+        if self.news.lost is None:
+            say(f"carnyx: {self.news.names[0]} {what} Process {self.index} ends, too.")
         end()
-
-    def _on_beat(self) -> None: ...
-
-    def _on_ready(self) -> None:
-        self._ready = True
-
-    def _on_got(self, key: str, values: list[Any]) -> None:
-        self._got[key] = values
-
-    def _on_broken(self, key: str, who: int) -> None:
-        self._broken[key] = who
-
-    def _on_post(self, key: str, value: Any) -> None:
-        self._rank_zero.hear(key, value)
-
-    def _on_hold(self) -> None:
-        self.stops.hold()
-
-    def _on_halt(self, point: int, reason: str) -> None:
-        self.stops.halt(point, reason)
-
-    def _on_left(self, who: int, call: int, why: str) -> None:
-        if who != self.index:
-            self._give_up(call, f"{self._names[who]} stopped with {why}.")
-
-    def _on_gone(self, who: int, how: str, why: str) -> None:
-        if who == self.index:
-            return
-        if how == "followed" and self._over:
-            self._give_up(None, f"{self._names[who]} ended, as another had.")
-        elif how in ("ended", "over", "followed"):
-            self._ended[who] = f"{self._names[who]} has ended: its script is over."
-            if self._depth:
-                self._give_up(self._call, self._ended[who])
-        elif how == "failed":
-            self._give_up(None, f"{self._names[who]} stopped with {why}.")
-        else:
-            self._give_up(None, f"{self._names[who]} {how}: {why}.")
-            if not (self._over or self._failed):
-                say(f"carnyx: {self._lost} Process {self.index} stops.")
-
-    def _give_up(self, call: int | None, text: str) -> None:
-        if call is None and self._lost is None:
-            self._lost, self._told = text, False
-        elif call is not None:
-            self._left.setdefault(call, text)
-        self._until = time.monotonic() + GRACE
-
-    # ---- the end of this process
 
     def watch_exit(self) -> None:
         """Say goodbye when the script is over, and why, where it fails."""
@@ -315,7 +243,7 @@ class Job:
 
     def _fail(self, error: BaseException) -> None:
         """An exception ends the script: tell the others, unless it is their doing."""
-        self._failed, self._code = True, code_of(error)
+        self.news.failed, self._code = True, code_of(error)
         text = self._await_news(error)
         if text is not None:
             say(f"carnyx: {text} Process {self.index} ends, too.")
@@ -328,11 +256,11 @@ class Job:
     def _leave(self) -> None:
         """The script is over; JAX would wait minutes for a process that is gone."""
         error = self._exit.error()
-        if error is not None and is_failure(error) and not self._failed:
+        if error is not None and is_failure(error) and not self.news.failed:
             self._fail(error)
-        if not (self._failed or self._lost):
+        if not (self.news.failed or self.news.lost):
             self._await_end(0 if error is None else code_of(error))
-            if self._all_ended():
+            if self.news.all_ended():
                 self._leaving = True
                 return
         self._leaving = True
@@ -345,32 +273,25 @@ class Job:
 
         Should another fail meanwhile, the job has failed; `code` is this one's own.
         """
-        self._over = self._told = True
+        news = self.news
+        news.over = news.told = True
         self._send("over")
         try:
-            with self._news:
-                while not (self._lost or self._all_ended()):
-                    self._news.wait(0.2)
+            with news.changed:
+                while not (news.lost or news.all_ended()):
+                    news.changed.wait(0.2)
         except KeyboardInterrupt as error:
             return self._fail(error)
-        if self._lost:
+        if news.lost:
             self._code = code or self._code
-            say(f"carnyx: {self._lost} Process {self.index} ends, too.")
+            say(f"carnyx: {news.lost} Process {self.index} ends, too.")
             self._send("followed")
-
-    def _all_ended(self) -> bool:
-        """All scripts are over, and well."""
-        return self._over and not self._lost and len(self._ended) == self.count - 1
 
 
 def join(
-    index: int,
-    count: int,
-    where: list[tuple[str, int]],
-    token: str,
+    index: int, count: int, where: list[tuple[str, int]], token: str,
     coordinator: Coordinator | None,
-) -> None:
+) -> None:  # fmt: skip
     """Connect this process with the others; see `Job`."""
-    job = Job(index, count, where, token, coordinator)
+    _job[0] = job = Job(index, count, where, token, coordinator)
     job.watch_exit()
-    _job[0] = job

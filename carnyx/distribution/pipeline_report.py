@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from carnyx._tables import aligned, html_table
 
 _HEADINGS = "stage", "device", "layers", "cost", "parameters", "optimizer", "residuals"
 
@@ -85,25 +86,13 @@ class PipelineReport:
         )
 
     def __str__(self) -> str:
-        rows = [_HEADINGS, *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))
-            for row in rows
-        ]
         summary = textwrap.fill(self._summary(), 79)
-        return "\n".join([*(line.rstrip() for line in lines), "", summary])
+        return "\n".join([*aligned([_HEADINGS, *self._rows()]), "", summary])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        def row(cells: Sequence[str], tag: str) -> str:
-            inside = "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells)
-            return f"<tr>{inside}</tr>"
-
-        body = "".join(row(cells, "td") for cells in self._rows())
-        caption = f"<caption>{html.escape(self._summary())}</caption>"
-        return f"<table>{caption}{row(_HEADINGS, 'th')}{body}</table>"
+        return html_table(_HEADINGS, self._rows(), self._summary())
 
 
 def _size(count: int) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from carnyx._core.devices import default_device, device_name
 from carnyx._core.variable import Variable
+from carnyx._tables import aligned, html_table
 from carnyx._training.stages.partition import MayBeGraph
 from carnyx._training.stages.placements import GraphPlacement, OnDevices
 from carnyx.layers.base import Layer
@@ -81,28 +82,15 @@ class PlacementTable:
         ]
 
     def __str__(self) -> str:
-        rows = [_HEADINGS, *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if i > 2 else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
-        lines.insert(1, "  ".join("─" * width for width in widths))
+        lines = aligned([_HEADINGS, *self._rows()], left=3)
+        lines.insert(1, "─" * max(map(len, lines)))
         return "\n".join([*lines, "", *self._totals()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        def line(cells: Iterable[str], tag: str) -> str:
-            inner = "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells)
-            return f"<tr>{inner}</tr>"
-
-        body = "".join(line(row, "td") for row in self._rows())
         totals = "<br>".join(map(html.escape, self._totals()))
-        return f"<table>{line(_HEADINGS, 'th')}{body}</table><p>{totals}</p>"
+        return f"{html_table(_HEADINGS, self._rows())}<p>{totals}</p>"
 
 
 def short_names(names: Sequence[str]) -> str:

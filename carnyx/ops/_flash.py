@@ -18,7 +18,7 @@ def _plain(q, k, v, mask, scale: float, is_causal: bool) -> Any:
     )
 
 
-# What is named "fused_…" is counted as one kernel by `_core/fusion_model.py`.
+# What is named "fused_…" is counted as one kernel by `_costs/fusion_model.py`.
 @functools.partial(jax.jit, static_argnums=(4, 5))
 def fused_attention(q, k, v, mask, scale: float, is_causal: bool) -> jax.Array:
     return _plain(q, k, v, mask, scale, is_causal)

@@ -6,6 +6,8 @@ apart into its graph, whether or not its class had a `call` of its own.
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -106,3 +108,90 @@ def test_inside_a_pipeline(make: Any) -> None:
         return kind(inputs, parts[1](parts[0](inputs)))
 
     check_same(trained(inner(), pipeline), trained(Plain(inner())))
+
+
+# ---- what the page says that pipelines refuse ----------------------------------------
+
+
+def small(*last: Any) -> Any:
+    first = [keras.Input((3,)), layers.Dense(2), layers.Dense(1)]
+    return keras.Sequential([*first, *last])
+
+
+class NoGraph(keras.Model):
+    def call(self, x: Any) -> Any:
+        return x
+
+
+def cut(model: Any, stages: int = 2, **options: Any) -> Any:
+    return keras.distribution.Pipeline(model, stages=stages, **options)
+
+
+def without_graph(_: Any) -> None:
+    model = NoGraph()
+    model(X)
+    cut(model)
+
+
+def too_few_samples(_: Any) -> None:
+    pipeline = cut(small(), microbatches=8)
+    pipeline.compile("sgd", "mse")
+    pipeline.fit(X, Y, batch_size=4, verbose=0)
+
+
+def no_axis_of_samples(_: Any) -> None:
+    inputs = keras.Input((3,))
+    total = keras.ops.sum(layers.Dense(4)(layers.Dense(4)(inputs)))
+    pipeline = cut(keras.Model(inputs, total), microbatches=2)
+    pipeline.compile("sgd", lambda y, y_pred: y_pred)
+    pipeline.fit(X, Y, batch_size=4, verbose=0)
+
+
+def under_distribution(_: Any) -> None:
+    with keras.distribution.DataParallel().scope():
+        cut(small())
+
+
+def in_a_job(patch: Any) -> None:
+    patch.setattr(jax, "process_count", lambda: 2)
+    cut(small())
+
+
+REFUSED = {
+    "a model without a graph": [
+        (without_graph, "neither Sequential nor functional"),
+        (lambda _: cut(keras.Sequential([layers.Dense(2)])), "not built"),
+        (lambda _: cut("a name"), "expected a Sequential or functional model"),
+    ],
+    "more stages than devices": [
+        (lambda _: cut(small(), 9), "has 8 devices"),
+        (lambda _: cut(small(layers.Flatten()), 3), "only 2 cost something"),
+    ],
+    "batches in `fit` of fewer": [(too_few_samples, "cut into microbatches=8")],
+    "an output without an axis": [(no_axis_of_samples, "without an axis of samples")],
+    "a distribution in force": [
+        (under_distribution, "to run under DataParallel"),
+        (lambda _: cut(sequential("cpu:0", "cpu:1")), "inside device scopes"),
+        (in_a_job, "this job has 2"),
+    ],
+}
+
+
+def test_the_page_lists_what_is_refused() -> None:
+    page = Path(__file__).parents[2] / "docs" / "scaling.md"
+    _, after = page.read_text(encoding="utf-8").split("What cannot be, and is refused")
+    listed = re.findall(r"^- (.*)", after.split("\n#")[0], re.MULTILINE)
+    assert len(listed) == len(REFUSED)
+    assert all(any(line.startswith(start) for line in listed) for start in REFUSED)
+
+
+@pytest.mark.parametrize("start", REFUSED)
+def test_what_is_refused_is_refused_with_words(
+    start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for do, words in REFUSED[start]:
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(keras.errors.CarnyxError, match=words),
+        ):
+            do(patch)

@@ -52,7 +52,7 @@ def jobs() -> Iterator[list[Job]]:
 def test_an_exchange_gives_all_that_each_gave(jobs: list[Job]) -> None:
     given = in_threads(lambda i: [jobs[i].agree(10 * i, "x") for _ in range(5)])
     assert given == [[[0, 10, 20]] * 5] * COUNT
-    assert "Process 2 of 3 (host " in jobs[0].name(2)
+    assert "Process 2 of 3 (host " in jobs[0].news.names[2]
 
 
 def test_what_the_first_does_the_others_wait_for(jobs: list[Job]) -> None:

@@ -20,6 +20,24 @@ if TYPE_CHECKING:
     from carnyx._training.stages.placements import GraphPlacement
 
 
+def through_stages(
+    placement: GraphPlacement, inputs: Sequence[Any],
+    masks: Sequence[Any] | None = None, training: bool | None = False,
+    fast: bool = False,
+) -> Run:  # fmt: skip
+    """A batch that has gone through all stages; what they assigned is assigned."""
+    executor = placement.executor()
+    sizes = placement.sizes_of(inputs, bool(training))
+    run = Run(
+        executor, _values(placement, executor.variables), split_columns(inputs, sizes),
+        None if masks is None else split_columns(masks, sizes),
+        training=training, fast=fast,
+    ).forward()  # fmt: skip
+    for variable, value in run.changed.items():
+        variable.assign(value)
+    return run
+
+
 def call_on_devices(
     placement: GraphPlacement, values: Sequence[Any]
 ) -> list[Any] | None:
@@ -30,20 +48,15 @@ def call_on_devices(
     """
     if not all(isinstance(v, jax.Array) or v is None for v in values) or in_program():
         return None
-    executor, context = placement.executor(), current()
+    context = current()
     masks = [None if v is None else get_mask(v) for v in values]
-    sizes = placement.sizes_of(values, bool(context.training))
-    run = Run(
-        executor, _values(placement, executor.variables),
-        split_columns(values, sizes), split_columns(masks, sizes),
-        training=context.training, fast=context.fast_gradients,
-    ).forward()  # fmt: skip
-    for variable, value in run.changed.items():
-        variable.assign(value)
+    training = context.training
+    run = through_stages(placement, values, masks, training, context.fast_gradients)
     here = context.device
     if here is None and len(context.path) > 1:
         here = default_device()
-    for layer, loss in run.added(sizes or (1,), here or placement.last):
+    sizes = placement.sizes_of(values, bool(training)) or (1,)
+    for layer, loss in run.added(sizes, here or placement.last):
         layer.add_loss(loss)
     outputs = []
     for value, mask in zip(*run.joined(placement.last), strict=True):

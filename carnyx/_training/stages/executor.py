@@ -55,7 +55,7 @@ class Executor:
         for number, stage in enumerate(self.stages):
             for place, variable in enumerate(stage.buffers):
                 self.holders.setdefault(variable, []).append((number, place))
-        self._zeros = [_zeros_of(stage) for stage in self.stages]
+        self.zero_programs = [_zeros_of(stage) for stage in self.stages]
 
     def _gradient_ways(self) -> tuple[list[bool], list[list[bool]]]:
         maker = {t: i for i, s in enumerate(self.stages) for t in s.outputs}
@@ -76,15 +76,11 @@ class Executor:
     def zeros(self, number: int, microbatches: int) -> list[Any] | None:
         """To what the gradients of a stage's variables are added; one microbatch's are
         the sum already."""
-        return self._zeros[number]() if microbatches > 1 else None
+        return self.zero_programs[number]() if microbatches > 1 else None
 
     def hold(self) -> bool:
         """Whether what was read from attributes is still what it was."""
         return all(stage.traces.hold() for stage in self.stages)
-
-    def programs(self) -> list[Any]:
-        """The compiled functions, so far."""
-        return [*self._zeros, *(p for stage in self.stages for p in stage.programs())]
 
 
 class Gradients(NamedTuple):

@@ -8,17 +8,18 @@ shapes shows; what was found belongs to that form, as another may read others.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from carnyx._core.flops import is_literal
 from carnyx._core.masks import set_mask
 from carnyx._core.scope import State, scoped
-from carnyx._core.traces import Traces, assign_carried, carrying
+from carnyx._core.traces import assign_carried, carrying
 from carnyx._core.variable import Variable
+from carnyx._costs.flops import is_literal
 from carnyx._training.stages.arrays import (
     Values,
     device_puts,
@@ -26,70 +27,57 @@ from carnyx._training.stages.arrays import (
     moved_to,
     spec_of,
 )
-from carnyx._training.stages.executor import Executor, Gradients, Run
-from carnyx._training.stages.loss_values import (
-    Arrivals,
-    Form,
-    Reads,
-    Result,
-    Traced,
-)
+from carnyx._training.stages.executor import Gradients, Run
+from carnyx._training.stages.loss_values import Arrivals, Form, Needs, Result
 from carnyx._training.stages.microbatches import (
     StagedBatch,
     added_losses,
     joined_rows,
     mean_of_parts,
 )
+from carnyx._training.stages.traced import Traced
 from carnyx._training.state import HeldState
 
 
-class LossStage:
+class LossStage(Traced):
     """Loss and metrics of a model as programs.
 
     Args:
-        executor: of the stages before it.
         device: where it runs.
+        training: whether gradients are wanted.
     """
 
     def __init__(
-        self, model: Any, held: HeldState, executor: Executor, device: Any,
-        training: bool,
-    ) -> None:  # fmt: skip
-        self.model, self.device, self.training = model, device, training
-        self.regularized = [s.regularized for s in executor.stages]
+        self, model: Any, held: HeldState, device: Any, training: bool
+    ) -> None:
+        super().__init__(device, "loss")
+        self.model, self.training = model, training
         self.metrics: list[Variable] = held.parts.metrics_variables
         self.others: list[Variable] = held.training_variables
         self.trains = set(held.parts.trainable_variables)
-        self.traces = Traces()
-        self._traced: dict[Any, Traced] = {}
+        self._needs: dict[Any, Needs] = {}
 
     def __call__(self, run: Run, values: Values, batch: StagedBatch) -> Result:
         """Run behind the stages; `values` has the newest value of every variable."""
-        arrivals, adders = self._arrivals(run, batch)
-        leaves, x_form = jax.tree_util.tree_flatten(batch.x)
-        x_specs = tuple((v.shape, v.dtype) for v in leaves)
-        form = Form(adders, batch.sizes, (x_form, x_specs))
-        traced = self._traced_for(arrivals, form, values)
-        x = [v if read else None for v, read in zip(leaves, traced.reads, strict=True)]
-        used = device_puts([values[v] for v in traced.used], self.device)
+        arrivals, form = self._arrivals(run, batch)
+        needs = self._needs_of(arrivals, form, values)
+        leaves = jax.tree_util.tree_leaves(batch.x)
+        x = [v if read else None for v, read in zip(leaves, needs.inputs, strict=True)]
+        used = device_puts([values[v] for v in needs.variables], self.device)
         metrics = device_puts([values[v] for v in self.metrics], self.device)
         arrivals, x = moved_to((arrivals, x), self.device)
-        captured = device_puts(self.traces.values(), self.device)
-        found, assigned = traced.run(captured, used, metrics, arrivals, x)
-        self.traces.keep(assigned)
-        logs, metrics, changed, ends, trained = found
+        logs, metrics, changed, ends, trained = self.run(
+            self._train if self.training else self._test,
+            used, metrics, arrivals, x, options=(needs.variables, form), donate=1,
+        )  # fmt: skip
         new = dict(zip(self.metrics, metrics, strict=True))
-        new |= {traced.used[i]: value for i, value in changed.items()}
-        pairs = zip(traced.used, trained, strict=False)
+        new |= {needs.variables[i]: value for i, value in changed.items()}
+        pairs = zip(needs.variables, trained, strict=False)
         gradients = {v: value for v, value in pairs if value is not None}
         return Result(logs, new, ends, gradients)
 
-    def programs(self) -> list[Any]:
-        """The compiled functions, so far."""
-        return [traced.run for traced in self._traced.values()]
-
     @staticmethod
-    def _arrivals(run: Run, batch: StagedBatch) -> tuple[Arrivals, tuple]:
+    def _arrivals(run: Run, batch: StagedBatch) -> tuple[Arrivals, Form]:
         rows = [microbatch.outcomes for microbatch in run.microbatches]
         ends = [run.outputs(i) for i in range(len(rows))]
         arrivals = Arrivals(
@@ -100,51 +88,51 @@ class LossStage:
             batch.y,
             batch.weights,
         )
-        return arrivals, tuple(tuple(o.adders for o in row) for row in rows)
+        leaves, x_form = jax.tree_util.tree_flatten(batch.x)
+        adders = tuple(tuple(o.adders for o in row) for row in rows)
+        x = x_form, tuple((v.shape, v.dtype) for v in leaves)
+        stages = run.executor.stages
+        form = Form(adders, batch.sizes, x, tuple(s.regularized for s in stages))
+        return arrivals, form
 
-    # ---- tracing -----------------------------------------------------------------
-
-    def _traced_for(self, arrivals: Arrivals, form: Form, values: Values) -> Traced:
+    def _needs_of(self, arrivals: Arrivals, form: Form, values: Values) -> Needs:
         leaves, definition = jax.tree_util.tree_flatten(arrivals)
         key = definition, form, tuple((v.shape, v.dtype) for v in leaves)
-        if key not in self._traced:
+        if key not in self._needs:
             specs = jax.tree_util.tree_map(spec_of, arrivals)
-            self._traced[key] = self.traces.until_known(
-                lambda: self._trace(specs, form, values)
-            )
-        return self._traced[key]
+            look = functools.partial(self._look, specs, form, values)
+            self._needs[key] = self.traces.until_known(look)
+        return self._needs[key]
 
-    def _trace(self, arrivals: Arrivals, form: Form, values: Values) -> Traced:
-        """See what a batch of this form needs."""
-        seen: set[Variable] = set()
+    def _look(self, arrivals: Arrivals, form: Form, values: Values) -> Needs:
+        """See what a batch of this form needs, on shapes."""
 
         def look(others: list, metrics: list, arrivals: Arrivals, x: list) -> Any:
-            state = Reads(zip(self.others, others, strict=True))
+            state = State(zip(self.others, others, strict=True))
             scaled, *rest = self._loss(state, metrics, arrivals, x, form)
-            found = self._after(state, self.others, others, arrivals, x, form, *rest)
-            seen.update(state.seen)
-            return scaled, found
+            after = self._after(state, self.others, others, arrivals, x, form, *rest)
+            return scaled, after
 
-        def run(captured: list, *arrays: Any) -> Any:
-            with scoped(state=None):
-                return self.traces.run(lambda: look(*arrays), (), (), captured)
-
-        shapes = [jax.ShapeDtypeStruct(*spec) for spec in form.x[1]]
-        others = [spec_of(values[v]) for v in self.others]
-        metrics = [spec_of(values[v]) for v in self.metrics]
-        captured = list(map(spec_of, self.traces.captured))
-        jaxpr = jax.make_jaxpr(run)(captured, others, metrics, arrivals, shapes).jaxpr
-        reads = _read_inputs(jaxpr)[len(jaxpr.invars) - len(shapes) :]
-        used = [v for v in self.others if v in seen]
-        step = self._train if self.training else self._test
-
-        def compiled(captured: list, *arrays: Any) -> Any:
-            with scoped(state=None):
-                return self.traces.run(
-                    lambda: step(used, form, *arrays), (), (), captured
-                )
-
-        return Traced(used, reads, jax.jit(compiled, donate_argnums=2))
+        x = [jax.ShapeDtypeStruct(*spec) for spec in form.x[1]]
+        captured, others, metrics = (
+            list(map(spec_of, values))
+            for values in (
+                self.traces.captured,
+                [values[v] for v in self.others],
+                [values[v] for v in self.metrics],
+            )
+        )
+        trace = jax.make_jaxpr(self.traced(look), return_shape=True)
+        closed, found = trace(captured, others, metrics, arrivals, x)
+        (_, (_, _, changed)), _ = found
+        reads = _read_inputs(closed.jaxpr)
+        first = len(captured)
+        used = [
+            variable
+            for i, variable in enumerate(self.others)
+            if reads[first + i] or i in changed
+        ]
+        return Needs(tuple(used), reads[len(reads) - len(x) :])
 
     # ---- what is compiled --------------------------------------------------------
 
@@ -183,23 +171,31 @@ class LossStage:
             for adders, losses in zip(form.adders, arrivals.losses, strict=True)
         ]
         state.losses = added_losses(rows, form.sizes)
-        for number, variables in enumerate(self.regularized):
+        for number, variables in enumerate(form.regularized):
             columns = zip(*(row[number] for row in arrivals.penalties), strict=True)
             for variable, parts in zip(variables, columns, strict=True):
                 state.penalties[variable] = mean_of_parts(parts, form.sizes)
 
+    def _state(self, used: Sequence[Variable], values: Sequence[Any]) -> State:
+        """The values of those that are used; nothing depends on the others'."""
+        known = dict(zip(used, values, strict=True))
+        return State(
+            (v, known[v] if v in known else jnp.zeros(v.shape, v.dtype))
+            for v in self.others
+        )
+
     def _test(
-        self, used: list, form: Form, values: list, metrics: list, arrivals: Arrivals,
-        x: list,
+        self, values: list, metrics: list, arrivals: Arrivals, x: list,
+        used: tuple[Variable, ...], form: Form,
     ) -> tuple:  # fmt: skip
-        state = State(zip(used, values, strict=True))
+        state = self._state(used, values)
         _, *rest = self._loss(state, metrics, arrivals, x, form)
         found = self._after(state, used, values, arrivals, x, form, *rest)
         return *found, [], []
 
     def _train(
-        self, used: list, form: Form, values: list, metrics: list, arrivals: Arrivals,
-        x: list,
+        self, values: list, metrics: list, arrivals: Arrivals, x: list,
+        used: tuple[Variable, ...], form: Form,
     ) -> tuple:  # fmt: skip
         held: list[Any] = []
 
@@ -208,7 +204,7 @@ class LossStage:
                 outputs=list(map(_merged, outs, arrivals.outputs)),
                 losses=losses, penalties=penalties,
             )  # fmt: skip
-            state = State(zip(used, _merged(trained, values), strict=True))
+            state = self._state(used, _merged(trained, values))
             scaled, *rest = self._loss(state, metrics, given, x, form)
             held[:] = state.values
             return scaled, (rest, list(state.values.values()))
@@ -227,8 +223,8 @@ class LossStage:
         return *found, list(map(Gradients, *back)), trained
 
     def _after(
-        self, state: State, used: list, values: list, arrivals: Arrivals, x: list,
-        form: Form, loss: Any, predicted: Any,
+        self, state: State, used: Sequence[Variable], values: list,
+        arrivals: Arrivals, x: list, form: Form, loss: Any, predicted: Any,
     ) -> tuple[dict[str, Any], list[Any], dict[int, Any]]:  # fmt: skip
         """Logs, and the new values of metrics and of what else was assigned."""
         metrics = [state.values[v] for v in self.metrics]

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from carnyx._core.scope import State
 from carnyx._core.variable import Variable
 from carnyx._training.stages.arrays import Values
 from carnyx._training.stages.executor import Gradients
-
-
-class Reads(State):
-    """A state that remembers the variables that were read or written."""
-
-    def __init__(self, values: Any = ()) -> None:
-        super().__init__(values)
-        self.seen: set[Variable] = set()
-
-    def look(self, variable: Variable) -> Any:
-        self.seen.add(variable)
-        return super().look(variable)
-
-    def write(self, variable: Variable, value: Any) -> None:
-        self.seen.add(variable)
-        super().write(variable, value)
 
 
 class Arrivals(NamedTuple):
@@ -51,25 +33,25 @@ class Form(NamedTuple):
         adders: of each microbatch, for each stage, the layers that added losses.
         sizes: of the microbatches.
         x: the tree of the inputs, and the shape and dtype of each.
+        regularized: of each stage the variables that its penalties are of.
     """
 
     adders: tuple[Any, ...]
     sizes: tuple[int, ...]
     x: tuple[Any, tuple]
+    regularized: tuple[tuple[Variable, ...], ...]
 
 
-class Traced(NamedTuple):
-    """The program for one form of batch.
+class Needs(NamedTuple):
+    """What the program for one form of batch looks at.
 
     Attributes:
-        used: the variables that it reads or assigns, metrics apart.
-        reads: for each array of the inputs whether it is looked at.
-        run: the compiled function.
+        variables: that it reads or assigns, metrics apart.
+        inputs: for each array of the model's inputs whether it is read.
     """
 
-    used: list[Variable]
-    reads: list[bool]
-    run: Callable[..., Any]
+    variables: tuple[Variable, ...]
+    inputs: list[bool]
 
 
 class Result(NamedTuple):

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx._core.abstract import refuse
-from carnyx._core.flops import work_of
 from carnyx._core.graph import Graph
 from carnyx._core.node import Node
 from carnyx._core.scope import State, scoped
-from carnyx._training.stages.arrays import device_puts, is_float, spec_of
-from carnyx._training.stages.graph_stages import stages_of_nodes
+from carnyx._core.variable import Variable
+from carnyx._costs.flops import work_of
+from carnyx._training.stages.arrays import is_float, spec_of
+from carnyx._training.stages.graph_stages import stages_of_nodes, walk
 from carnyx._training.stages.partition import Flat
 from carnyx._training.stages.stage import Stage
 from carnyx._training.stages.stage_values import Cotangents, Given, Outcome
@@ -48,8 +49,9 @@ def input_shapes(graph: Graph | Flat, samples: int) -> list[jax.ShapeDtypeStruct
     return found
 
 
-def _computed(graph: Graph | Flat) -> list[Node]:
-    return [node for node in graph.nodes if not node.is_input]
+def _stage_of_each(graph: Graph | Flat, model: Any, device: Any) -> list[Stage]:
+    nodes = [node for node in graph.nodes if not node.is_input]
+    return stages_of_nodes(graph, [(device, [node]) for node in nodes], model)
 
 
 # ---- counted ---------------------------------------------------------------------
@@ -63,28 +65,21 @@ def estimated(
     Each call is traced alone, there and back; gradients are taken of those inputs that
     weights have a part in.
     """
-    nodes = _computed(graph)
-    shapes = input_shapes(graph, samples)
-    known: dict[Any, tuple[Any, Any]] = {
-        tensor: (spec, None) for tensor, spec in zip(graph.inputs, shapes, strict=True)
-    }
     moved: set[Any] = set()  # by weights
-    found = {}
-    for stage in stages_of_nodes(graph, [(device, [node]) for node in nodes], model):
-        found[stage.nodes[0]] = _counted(stage, known, moved)
-    return found
+
+    def visit(stage: Stage, given: Given) -> tuple[Outcome, Cost]:
+        return _counted(stage, given, moved)
+
+    stages = _stage_of_each(graph, model, device)
+    tensors = dict(zip(graph.inputs, input_shapes(graph, samples), strict=True))
+    costs = walk(stages, tensors, spec_of, visit)
+    return {s.nodes[0]: cost for s, cost in zip(stages, costs, strict=True)}
 
 
-def _counted(stage: Stage, known: dict[Any, tuple[Any, Any]], moved: set[Any]) -> Cost:
-    """Operations of a stage; `known` gets the shapes of the outputs, `moved` those of
-    them that weights have a part in."""
-    values, masks = zip(*(known[t] for t in stage.inputs), strict=True)
-    trainable, buffers = (
-        list(map(spec_of, v)) for v in (stage.trainable, stage.buffers)
-    )
-    given = Given(trainable, buffers, list(values), list(masks))
+def _counted(stage: Stage, given: Given, moved: set[Any]) -> tuple[Outcome, Cost]:
+    """Operations of a stage; `moved` gets the outputs that weights have a part in."""
     wanted = [t in moved for t in stage.inputs]
-    learns = bool(trainable) or any(wanted)
+    learns = bool(stage.trainable) or any(wanted)
 
     def there(given: Given) -> tuple[Outcome, Any]:
         if not learns:
@@ -93,14 +88,12 @@ def _counted(stage: Stage, known: dict[Any, tuple[Any, Any]], moved: set[Any]) -
 
     with scoped(state=State(closed=False)):  # which has what the call assigns
         forward, (outcome, residuals) = jax.make_jaxpr(there, return_shape=True)(given)
-    pairs = zip(outcome.outputs, outcome.masks, strict=True)
-    known |= dict(zip(stage.outputs, pairs, strict=True))
     if not learns:
-        return Cost(work_of(forward.eqns).all, 0.0)
+        return outcome, Cost(work_of(forward.eqns).all, 0.0)
     moved |= set(stage.outputs)
     cotangents = Cotangents.like(outcome, spec_of)
     backward = jax.make_jaxpr(stage.backward)(residuals, cotangents)
-    return Cost(work_of(forward.eqns).all, work_of(backward.eqns).all)
+    return outcome, Cost(work_of(forward.eqns).all, work_of(backward.eqns).all)
 
 
 # ---- measured --------------------------------------------------------------------
@@ -114,37 +107,29 @@ def measured(
     empty = [v for v in model.variables if v.abstract]
     if empty:
         refuse(empty)
-    nodes = _computed(graph)
     random = np.random.default_rng(0)
-    known: dict[Any, tuple[Any, Any]] = {}
+    tensors: dict[Any, Any] = {}
     for tensor, spec in zip(graph.inputs, input_shapes(graph, samples), strict=True):
         value = np.ones(spec.shape, spec.dtype)
         if is_float(spec):
             value = random.normal(size=spec.shape).astype(spec.dtype)
-        known[tensor] = device_puts([value], device)[0], None
-    start = _seconds(jax.jit(jnp.negative), device_puts([np.float32(1)], device)[0])
-    found = {}
-    for stage in stages_of_nodes(graph, [(device, [node]) for node in nodes], model):
-        forward, backward = _both_ways(stage, known)
-        found[stage.nodes[0]] = Cost(
-            max(forward - start, 0.0), max(backward - start, 0.0)
-        )
-    return found
+        tensors[tensor] = jax.device_put(value, device)
+    start = _seconds(jax.jit(jnp.negative), jax.device_put(np.float32(1), device))
 
+    def visit(stage: Stage, given: Given) -> tuple[Outcome, Cost]:
+        options = True, [True] * len(given.inputs)
+        outcome, residuals = stage.forward_with_residuals(given, *options)
+        cotangents = Cotangents.like(outcome, jnp.ones_like)
+        forward = _seconds(stage.forward_with_residuals, given, *options)
+        backward = _seconds(stage.backward, residuals, cotangents)
+        return outcome, Cost(max(forward - start, 0.0), max(backward - start, 0.0))
 
-def _both_ways(stage: Stage, known: dict[Any, tuple[Any, Any]]) -> tuple[float, float]:
-    """Seconds forward and backward; `known` gets the outputs."""
-    values = [[v.peek() for v in vs] for vs in (stage.trainable, stage.buffers)]
-    trainable, buffers = (device_puts(vs, stage.device) for vs in values)
-    values, masks = zip(*(known[t] for t in stage.inputs), strict=True)
-    given = Given(trainable, buffers, list(values), list(masks))
-    options = True, [True] * len(values)
-    outcome, residuals = stage.forward_with_residuals(given, *options)
-    pairs = zip(outcome.outputs, outcome.masks, strict=True)
-    known |= dict(zip(stage.outputs, pairs, strict=True))
-    forward = _seconds(stage.forward_with_residuals, given, *options)
-    cotangents = Cotangents.like(outcome, jnp.ones_like)
-    return forward, _seconds(stage.backward, residuals, cotangents)
+    def here(variable: Variable) -> Any:
+        return jax.device_put(variable.peek(), device)
+
+    stages = _stage_of_each(graph, model, device)
+    costs = walk(stages, tensors, here, visit)
+    return {s.nodes[0]: cost for s, cost in zip(stages, costs, strict=True)}
 
 
 def _seconds(run: Callable[..., Any], *arguments: Any) -> float:

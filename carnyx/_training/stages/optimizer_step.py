@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from carnyx._core.flops import is_literal
 from carnyx._core.scope import pure, scoped
 from carnyx._core.traces import Traces
 from carnyx._core.variable import Variable
+from carnyx._costs.flops import is_literal
 from carnyx._training.stages.arrays import (
     Values,
     device_puts,

@@ -154,6 +154,11 @@ class GraphPlacement(OnDevices):
     def stages(self) -> list[Stage]:
         return self.executor().stages
 
+    @property
+    def executors(self) -> list[Executor]:
+        """For attributes as they are and as they were."""
+        return [executor for _, executor in self._executors]
+
     def executor(self) -> Executor:
         """The stages: others, where other variables train than before, or where what
         was read of attributes changed."""

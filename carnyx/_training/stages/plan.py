@@ -12,6 +12,7 @@ from carnyx._core.graph import Graph
 from carnyx._core.node import Node
 from carnyx._training.stages.arrays import spec_of
 from carnyx._training.stages.executor import Executor
+from carnyx._training.stages.graph_stages import walk
 from carnyx._training.stages.microbatches import sizes_of
 from carnyx._training.stages.node_costs import (
     Cost,
@@ -21,7 +22,8 @@ from carnyx._training.stages.node_costs import (
 )
 from carnyx._training.stages.partition import Flat, flattened
 from carnyx._training.stages.placements import PipelinePlacement
-from carnyx._training.stages.stage_values import Given
+from carnyx._training.stages.stage import Stage
+from carnyx._training.stages.stage_values import Given, Outcome
 from carnyx.distribution.pipeline import cut_by_cost
 from carnyx.distribution.pipeline_report import PipelineReport, StageReport
 from carnyx.distribution.schedule import bubble
@@ -147,28 +149,19 @@ def residual_bytes(executor: Executor, inputs: Sequence[Any]) -> list[Kept]:
     Args:
         inputs: shapes of the graph's inputs, for one microbatch.
     """
-    known = {t: (spec, None) for t, spec in zip(executor.inputs, inputs, strict=True)}
-    found = []
-    for number, stage in enumerate(executor.stages):
-        values, masks = zip(*(known[t] for t in stage.inputs), strict=True)
-        trainable, buffers = map(_specs, (stage.trainable, stage.buffers))
-        given = Given(trainable, buffers, list(values), list(masks))
-        if executor.differentiated[number]:
-            wanted = executor.wanted[number]
-            outcome, inside = stage.residual_specs(given, wanted)
-            entering = [*given.inputs, *given.masks] if stage.remat else []
-            each = _nbytes(entering if stage.remat else inside)
-            found.append(Kept(each, _nbytes(inside) if stage.remat else 0))
-        else:
-            outcome = stage.specs(given)
-            found.append(Kept(0, 0))
-        pairs = zip(outcome.outputs, outcome.masks, strict=True)
-        known |= dict(zip(stage.outputs, pairs, strict=True))
-    return found
+    through = dict(zip(executor.stages, executor.differentiated, strict=True))
+    wanted = dict(zip(executor.stages, executor.wanted, strict=True))
 
+    def visit(stage: Stage, given: Given) -> tuple[Outcome, Kept]:
+        if not through[stage]:
+            return stage.specs(given), Kept(0, 0)
+        outcome, inside = stage.residual_specs(given, wanted[stage])
+        if not stage.remat:
+            return outcome, Kept(_nbytes(inside), 0)
+        return outcome, Kept(_nbytes([*given.inputs, *given.masks]), _nbytes(inside))
 
-def _specs(variables: Sequence[Any]) -> list[Any]:
-    return list(map(spec_of, variables))
+    tensors = dict(zip(executor.inputs, inputs, strict=True))
+    return walk(executor.stages, tensors, spec_of, visit)
 
 
 def _nbytes(specs: Sequence[Any]) -> int:

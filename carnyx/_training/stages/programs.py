@@ -12,6 +12,7 @@ from carnyx._core.traces import Variants
 from carnyx._core.variable import Variable
 from carnyx._data import three_parts
 from carnyx._training.stages.arrays import Values, device_puts, moved_to
+from carnyx._training.stages.calls import through_stages
 from carnyx._training.stages.executor import Executor, Run
 from carnyx._training.stages.loss_stage import LossStage
 from carnyx._training.stages.microbatches import (
@@ -33,53 +34,6 @@ if TYPE_CHECKING:
     from carnyx._training.stages.placements import GraphPlacement, OnDevices
 
 
-class Engine:
-    """What a step is made of, for attributes as they are.
-
-    Attributes:
-        executor: of the stages.
-        loss_stage: behind them.
-        optimizer_step: None in evaluation.
-    """
-
-    def __init__(
-        self, model: Any, held: HeldState, placement: GraphPlacement, training: bool
-    ) -> None:
-        self.executor = placement.executor()
-        ends = self.executor, placement.last, training
-        self.loss_stage = LossStage(model, held, *ends)
-        self.optimizer_step: OptimizerStep | None = None
-        if training:
-            self.optimizer_step = OptimizerStep(
-                model.optimizer, held.parts.trainable_variables,
-                placement.home_of, placement.last,
-            )  # fmt: skip
-
-    @property
-    def traces(self) -> Engine:
-        """What its programs have read; see `Variants`."""
-        return self
-
-    def hold(self) -> bool:
-        """Whether what was read from attributes is still what it was."""
-        step = self.optimizer_step
-        holds = self.executor.hold() and self.loss_stage.traces.hold()
-        return holds and (step is None or step.traces.hold())
-
-    def captured(self) -> list[Variable]:
-        """Variables of nobody that it reads or assigns."""
-        step = self.optimizer_step
-        traces = [stage.traces for stage in self.executor.stages]
-        traces += [self.loss_stage.traces, *([] if step is None else [step.traces])]
-        return [v for one in traces for v in one.captured]
-
-    def programs(self) -> list[Any]:
-        """The compiled functions, so far."""
-        step = self.optimizer_step
-        found = [*self.executor.programs(), *self.loss_stage.programs()]
-        return found + ([] if step is None else step.programs())
-
-
 class StagedProgram(OnDevicesProgram):
     """A step of training or evaluation through stages.
 
@@ -93,13 +47,24 @@ class StagedProgram(OnDevicesProgram):
         super().__init__(model, held, placement)
         self.training, self.graph_placement = training, placement
         self.frozen = model._compiled.frozen
-        with scoped(frozen=self.frozen):
-            self._engines = Variants(lambda: Engine(model, held, placement, training))
+        self._entries = self.executor.entries
+        self._loss_stages = Variants(
+            lambda: LossStage(model, held, placement.last, training)
+        )
+        self._updates = Variants(
+            lambda: OptimizerStep(
+                model.optimizer,
+                held.parts.trainable_variables,
+                placement.home_of,
+                placement.last,
+            )  # fmt: skip
+        )
 
     @property
     def executor(self) -> Executor:
-        """Of the stages, as they were first."""
-        return self._engines.all[0].executor
+        """Of the stages, for attributes as they are."""
+        with scoped(frozen=self.frozen):
+            return self.graph_placement.executor()
 
     def put(self, batch: Any, axis: int = 0) -> Any:
         """A batch in microbatches, each array on the device that reads it first, the
@@ -112,7 +77,7 @@ class StagedProgram(OnDevicesProgram):
         rows = zip(*split_columns(inputs, sizes), strict=True)
         columns = [
             device_puts(column, device or last)
-            for column, device in zip(rows, self.executor.entries, strict=True)
+            for column, device in zip(rows, self._entries, strict=True)
         ]
         parts = [list(row) for row in zip(*columns, strict=True)]
         y, weights = moved_to((y, weights), last)
@@ -121,35 +86,42 @@ class StagedProgram(OnDevicesProgram):
 
     def step_on(self, batch: StagedBatch) -> dict[str, Any]:
         with scoped(frozen=self.frozen):
-            return self._start(self._engines.now(), batch)
+            return self._step_on(batch)
 
-    def _start(self, engine: Engine, batch: StagedBatch) -> dict[str, Any]:
-        store, placement = self.held.store, self.placement
+    def _step_on(self, batch: StagedBatch) -> dict[str, Any]:
+        store, placement = self.held.store, self.graph_placement
         values: Values = dict(zip(store.variables, store.ready(), strict=True))
         run = Run(
-            engine.executor, values, batch.inputs, training=self.training,
+            placement.executor(), values, batch.inputs, training=self.training,
             gradient=self.training,
         ).forward()  # fmt: skip
         values |= run.changed
-        result = engine.loss_stage(run, values, batch)
+        result = self._loss_stages.now()(run, values, batch)
         moved = run.changed | result.values
         values |= {v: placement.place(v, value) for v, value in moved.items()}
-        if engine.optimizer_step is not None:
+        if self.training:
             gradients = run.backward(result.ends)
             for variable, gradient in result.gradients.items():
                 gradients[variable] = (*gradients.get(variable, ()), gradient)
-            new = engine.optimizer_step(values, gradients)
+            new = self._updates.now()(values, gradients)
             for variable in new.keys() - values.keys():  # of nobody
                 variable.assign(new[variable])
             values |= new
         store.take([values[v] for v in store.variables])
         return result.logs
 
+    def _parts(self) -> list[Any]:
+        """All that has programs, and traces of its own."""
+        stages = [s for e in self.graph_placement.executors for s in e.stages]
+        updates = self._updates.all if self.training else []
+        return [*stages, *self._loss_stages.all, *updates]
+
     def captured(self) -> list[Variable]:
-        return [v for engine in self._engines.all for v in engine.captured()]
+        return [v for part in self._parts() for v in part.traces.captured]
 
     def programs(self) -> list[Any]:
-        return [p for engine in self._engines.all for p in engine.programs()]
+        zeros = [z for e in self.graph_placement.executors for z in e.zero_programs]
+        return [*zeros, *(p for part in self._parts() for p in part.programs())]
 
 
 class StagedPrediction:
@@ -179,24 +151,6 @@ class StagedPrediction:
     def compilations(self) -> int:
         """How many programs have been compiled; for tests."""
         return compilations(p for s in self.stages for p in s.programs())
-
-
-def through_stages(model: Any, placement: GraphPlacement) -> Callable[[Any], Any]:
-    """Prediction as a chain of stages."""
-    variables = placement.executor().variables
-
-    def run(batch: Any) -> Any:
-        executor = placement.executor()
-        values = peek_settled(placement, variables)
-        known = dict(zip(variables, values, strict=True))
-        inputs = model._flat_inputs(three_parts(batch)[0])
-        rows = split_columns(inputs, placement.sizes_of(inputs, False))
-        passed = Run(executor, known, rows).forward()
-        for variable, value in passed.changed.items():
-            variable.assign(value)
-        return model._packed(passed.joined(placement.last)[0])
-
-    return run
 
 
 def on_one_device(
@@ -253,9 +207,14 @@ def staged_prediction(
     usual = _usual(model, "predict_step") and model._plain_graph() is not None
     if op_by_op or graph_placement is None or not usual:
         run = on_one_device(model, placement, step, op_by_op)
-    else:
-        run = through_stages(model, graph_placement)
-    return StagedPrediction(run, placement, op_by_op)
+        return StagedPrediction(run, placement, op_by_op)
+
+    def through(batch: Any) -> Any:
+        inputs = model._flat_inputs(three_parts(batch)[0])
+        passed = through_stages(graph_placement, inputs)
+        return model._packed(passed.joined(placement.last)[0])
+
+    return StagedPrediction(through, placement, op_by_op)
 
 
 def _usual(model: Any, *names: str) -> bool:

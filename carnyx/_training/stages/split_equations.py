@@ -10,7 +10,7 @@ from jax import lax
 from jax.core import eval_jaxpr
 from jax.extend.core import Jaxpr
 
-from carnyx._core.flops import is_literal
+from carnyx._costs.flops import is_literal
 
 
 def runner(equation: Any, program: Any) -> Callable[..., Sequence[Any]]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from carnyx._core.flops import Name, inner_programs, is_literal
+from carnyx._costs.flops import Name, inner_programs, is_literal
 from carnyx._training.stages.split_equations import (
     chooser,
     needed_by,

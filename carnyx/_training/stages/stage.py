@@ -13,7 +13,7 @@ with the forward pass.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -23,8 +23,8 @@ from carnyx import tree
 from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.scope import State, scoped
 from carnyx._core.symbol import KerasTensor
-from carnyx._core.traces import Traces, assign_carried, carrying
-from carnyx._training.stages.arrays import Static, device_puts, distinct, is_float
+from carnyx._core.traces import assign_carried, carrying
+from carnyx._training.stages.arrays import Static, distinct, is_float
 from carnyx._training.stages.partition import Part
 from carnyx._training.stages.pull_back import casting_again, pulled_back
 from carnyx._training.stages.stage_values import (
@@ -33,12 +33,13 @@ from carnyx._training.stages.stage_values import (
     Outcome,
     Residuals,
 )
+from carnyx._training.stages.traced import Traced
 from carnyx.layers._children import owned
 from carnyx.layers.base import Layer
 from carnyx.metrics import Metric
 
 
-class Stage:
+class Stage(Traced):
     """Nodes of a graph as one compiled function of values.
 
     Args:
@@ -53,14 +54,14 @@ class Stage:
         device, nodes, inputs, outputs: as in the part.
         trainable, buffers: variables of the layers, in the order of their values.
         regularized: variables whose regularizers this stage computes.
-        traces: what else its programs read: variables of nobody, attributes.
     """
 
     def __init__(
         self, part: Part, model: Any, given: Sequence[KerasTensor], charged: set[Any],
         remat: bool = False,
     ) -> None:  # fmt: skip
-        self.device, self.nodes, self.inputs, self.outputs = part
+        super().__init__(part.device, part.nodes[0].operation.name)
+        _, self.nodes, self.inputs, self.outputs = part
         self.model, self.remat = model, remat
         entering = set(given)
         self._enters = [t in entering for t in self.inputs]
@@ -68,8 +69,6 @@ class Stage:
             n.operation for n in self.nodes if isinstance(n.operation, Layer)
         )
         self._find_variables(charged)
-        self.traces = Traces()
-        self._programs: dict[Any, Any] = {}
         # a cache of its own, so that its programs go when the stage does
         pull = functools.partial(pulled_back)
         self._backward = jax.jit(pull, donate_argnums=0)
@@ -85,9 +84,9 @@ class Stage:
         trainable = set() if frozen else trainable
         self.trainable = [v for v in every if v in trainable]
         self.buffers = [v for v in every if v not in trainable]
-        self.regularized = [
+        self.regularized = tuple(
             v for v in self.trainable if v.regularizer is not None and v not in charged
-        ]
+        )
         charged.update(self.regularized)
 
     # ---- running -----------------------------------------------------------------
@@ -100,7 +99,7 @@ class Stage:
         Args:
             fast: gradient rules that only reverse mode can use are allowed.
         """
-        return self._run(self._program(self._compute, training, fast), given)
+        return self.run(self._compute, given, options=(training, fast))
 
     def forward_with_residuals(
         self, given: Given, training: bool | None, wanted: Sequence[bool]
@@ -113,12 +112,12 @@ class Stage:
         """
         wanted = tuple(wanted)
         if self.remat:
-            captured = self._captured()  # as they are now
+            captured = self.captured()  # as they are now
             outcome = self.forward(given, training, fast=True)
-            kept = given, captured or self._captured(), Static((training, wanted))
+            kept = given, captured or self.captured(), Static((training, wanted))
             return outcome, kept
-        program = self._program(self._with_residuals, training, wanted)
-        outcome, residuals = self._run(program, given)
+        options = training, wanted
+        outcome, residuals = self.run(self._with_residuals, given, options=options)
         return outcome, residuals.filled(given.flat)
 
     def backward(
@@ -132,21 +131,21 @@ class Stage:
         if not self.remat:
             return self._backward(sums, residuals, cotangents)
         given, captured, options = residuals
-        program = self._program(self._computed_again, *options, donate=3)
+        program = self.program(self._computed_again, *options, donate=2)
         return program(captured, given, cotangents, sums)[0]
 
     def specs(self, given: Given) -> Outcome:
         """The outcome of a training step, for shapes alone."""
-        program = self._program(self._compute, True, True)
-        return jax.eval_shape(program, self._captured(), given)[0]
+        program = self.program(self._compute, True, True)
+        return jax.eval_shape(program, self.captured(), given)[0]
 
     def residual_specs(
         self, given: Given, wanted: Sequence[bool]
     ) -> tuple[Outcome, list[Any]]:
         """For shapes alone: the outcome, and what of a training step's inside and of
         its inputs the gradient needs, weights apart."""
-        program = self._program(self._with_residuals, True, tuple(wanted))
-        found, _ = jax.eval_shape(program, self._captured(), given)
+        program = self.program(self._with_residuals, True, tuple(wanted))
+        found, _ = jax.eval_shape(program, self.captured(), given)
         outcome, residuals = found
         weights = len(given.trainable) + len(given.buffers)
         _, places = residuals.form
@@ -154,40 +153,7 @@ class Stage:
         return outcome, [*residuals.leaves, *(given.flat[p] for p in sorted(kept))]
 
     def programs(self) -> list[Any]:
-        """The compiled functions, so far."""
-        return [*self._programs.values(), self._backward]
-
-    def _program(
-        self, make: Callable[..., Any], *options: Any, donate: Any = ()
-    ) -> Any:
-        key = make.__name__, *options
-        if key not in self._programs:
-
-            def run(captured: list[Any], *arrays: Any) -> Any:
-                with scoped(state=None):
-                    return self.traces.run(
-                        lambda: make(*arrays, *options), (), (), captured
-                    )
-
-            run.__name__ = (
-                f"{make.__name__.strip('_')}_of_{self.nodes[0].operation.name}"
-            )
-            self._programs[key] = jax.jit(run, donate_argnums=donate)
-        return self._programs[key]
-
-    def _run(self, program: Any, given: Given) -> Any:
-        """Call a program, traced until it is known what it reads."""
-        call = functools.partial(self._call, program, given)
-        found, changed = self.traces.until_known(call)
-        self.traces.keep(changed)
-        return found
-
-    def _call(self, program: Any, given: Given) -> Any:
-        return program(self._captured(), given)
-
-    def _captured(self) -> list[Any]:
-        values = self.traces.values()
-        return device_puts(values, self.device) if values else values
+        return [*super().programs(), self._backward]
 
     # ---- what is compiled --------------------------------------------------------
 

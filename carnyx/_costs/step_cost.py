@@ -10,14 +10,14 @@ import numpy as np
 
 from carnyx import tree
 from carnyx._core.abstract import Spec
-from carnyx._core.flops import nbytes
-from carnyx._core.fusion_model import Kernel, Program
 from carnyx._core.placement import Placement
 from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
-from carnyx.distribution.chips import Chip
-from carnyx.distribution.estimate_inputs import leading_size, leaves_of
+from carnyx._costs.chips import Chip
+from carnyx._costs.flops import nbytes
+from carnyx._costs.fusion_model import Kernel, Program
+from carnyx._costs.inputs import leading_size, leaves_of
 from carnyx.errors import ArgumentError
 
 

@@ -10,17 +10,11 @@ import numpy as np
 
 from carnyx import tree
 from carnyx._core.abstract import Spec
-from carnyx.distribution.pipeline import Pipeline
 from carnyx.errors import ArgumentError, NotBuiltError, NotCompiledError
 
 
 def check_model(model: Any) -> None:
     """Raises for a model of which no step can be traced without computing."""
-    if isinstance(model, Pipeline):
-        raise ArgumentError(
-            "estimate got a Pipeline; give it a model without one, compiled by itself: "
-            "pipelines are not estimated."
-        )
     if not getattr(model, "compiled", False):
         raise NotCompiledError(
             "estimate got a model that is not compiled; call model.compile(optimizer, "

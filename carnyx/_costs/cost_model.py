@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from carnyx._core.flops import nbytes
 from carnyx._core.variable import Variable
-from carnyx.distribution.chips import Chip
-from carnyx.distribution.data_parallel import split_axis
-from carnyx.distribution.estimate_inputs import leading_size, resized
-from carnyx.distribution.estimate_report import BUCKET, KINDS, USABLE, Row
-from carnyx.distribution.step_cost import Step
+from carnyx._costs.chips import Chip
+from carnyx._costs.flops import nbytes
+from carnyx._costs.inputs import leading_size, resized
+from carnyx._costs.report import BUCKET, KINDS, USABLE, Row
+from carnyx._costs.step_cost import Step
 from carnyx.errors import ArgumentError
 
 
 class CostModel:
-    """Steps of a model on paper, by the samples that a device gets."""
+    """Steps of a model on paper, by the samples that a device gets.
 
-    def __init__(self, model: Any, batch: Any, chip: Chip, strong: bool) -> None:
+    Args:
+        split_axis: along which axis so many devices share a variable, or None.
+    """
+
+    def __init__(
+        self, model: Any, batch: Any, chip: Chip, strong: bool,
+        split_axis: Callable[[Variable, int], int | None],
+    ) -> None:  # fmt: skip
+        self._split_axis = split_axis
         self.model, self.batch, self.chip, self.strong = model, batch, chip, strong
         self.given = leading_size(batch)
         self._steps: dict[int, Step] = {}
@@ -37,13 +44,16 @@ class CostModel:
             self._steps[samples] = Step(self.model, batch, self.chip)
         return self._steps[samples]
 
+    def _is_split(self, variable: Variable, devices: int, fsdp: bool) -> bool:
+        axis = self._split_axis(variable, devices) if fsdp and devices > 1 else None
+        return axis is not None
+
     def row(self, devices: int, fsdp: bool, overlap: float) -> Row:
         step, chip = self.step(devices), self.chip
-        parts = [
-            1 / devices if _split(v, devices, fsdp) else 1.0 for v in step.variables
-        ]
+        split = [self._is_split(v, devices, fsdp) for v in step.variables]
+        parts = [1 / devices if one else 1.0 for one in split]
         compute = step.seconds(chip, parts)
-        collectives = _collectives(step, devices, fsdp, chip)
+        collectives = _collectives(step, devices, split, chip)
         statistics = _statistics(self.model) if devices > 1 else []
         collectives["all-reduce"] += sum(statistics)
         sent = {k: _ring(k, devices) * size for k, size in collectives.items()}
@@ -72,14 +82,12 @@ class CostModel:
         )
 
 
-def _split(variable: Variable, devices: int, fsdp: bool) -> bool:
-    return fsdp and devices > 1 and split_axis(variable, devices) is not None
-
-
 # ---- what is sent ----------------------------------------------------------------
 
 
-def _collectives(step: Step, devices: int, fsdp: bool, chip: Chip) -> dict[str, float]:
+def _collectives(
+    step: Step, devices: int, split: list[bool], chip: Chip
+) -> dict[str, float]:
     """Bytes by kind: weights that layers read and gradients, in the layers' dtype."""
     found = dict.fromkeys(KINDS, 0.0)
     if devices == 1:
@@ -91,7 +99,7 @@ def _collectives(step: Step, devices: int, fsdp: bool, chip: Chip) -> dict[str, 
         size = step.read_bytes(number)
         if chip.platform == "cpu":
             size = max(size, 4.0 * variable.size)
-        if _split(variable, devices, fsdp):
+        if split[number]:
             found["all-gather"] += size
             found[scatter] += size
         else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from carnyx._core.flops import (
+from carnyx._costs.flops import (
     LOOPS,
     MATRIX,
     Equation,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from carnyx.distribution.chips import Chip
+from carnyx._costs.chips import Chip
+from carnyx._tables import aligned
 
 USABLE = 0.9  # of a device's memory; the rest is for the runtime and for fragments
 KINDS: tuple[str, ...] = ("all-reduce", "all-gather", "reduce-scatter")
@@ -136,17 +136,9 @@ class Estimate:
         lines = [
             f"{self.model}: {self.parameters / 1e6:,.1f} M parameters, "
             f"{self.strategy}, {self.scaling} scaling, {self.chip.name}",
-            *_aligned(self.steps()),
+            *aligned(self.steps(), left=0),
             "GB of a device:",
-            *_aligned(self.memory()),
+            *aligned(self.memory(), left=0),
             *(f"- {line}" for line in self.assumptions()),
         ]
         return "\n".join(lines)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
-        for row in rows
-    ]
