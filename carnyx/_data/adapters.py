@@ -74,6 +74,8 @@ def adapt(
             stacklevel=2,
         )
     source: Any = x
+    if steps is None:
+        _need_an_end(x)
     own_order = _of_library(x, steps, class_weight)
     if own_order is not None:
         return own_order
@@ -108,6 +110,17 @@ def _of_library(x: Any, steps: Any, class_weight: Any) -> Feed | None:
     if comes_from(x, "torch") and hasattr(x, "batch_sampler"):
         return TorchFeed(x, steps, class_weight)
     return None
+
+
+def _need_an_end(x: Any) -> None:
+    """Refuse what says that it never ends, as a tf.data pipeline after repeat()."""
+    cardinality = getattr(x, "cardinality", None)
+    if comes_from(x, "tensorflow") and callable(cardinality) and cardinality() == -1:
+        raise DataError(
+            f"x is a {type(x).__name__} that never ends (repeat()): an epoch needs a "
+            "number of batches. Give steps_per_epoch (validation_steps, steps), or "
+            "leave repeat() out."
+        )
 
 
 def _need_alone(x: Any, y: Any, sample_weight: Any) -> None:

@@ -66,7 +66,7 @@ def _from_tensorflow(tensor: Any) -> np.ndarray:
 def _from_pandas(frame: Any) -> np.ndarray:
     """A column of numbers becomes one of two axes, as in Keras; NA becomes NaN."""
     values = np.asarray(frame)
-    if values.dtype == object and hasattr(frame, "to_numpy"):
+    if values.dtype == object and not mistakes.dates_of(frame):
         try:
             values = frame.to_numpy(dtype=config.floatx(), na_value=np.nan)
         except (TypeError, ValueError):
@@ -76,6 +76,8 @@ def _from_pandas(frame: Any) -> np.ndarray:
 
 def _from_polars(frame: Any) -> np.ndarray:
     values = np.asarray(frame.to_numpy())
+    if values.dtype != object and mistakes.dates_of(frame):
+        values = values.astype(object)  # beside numbers they would become numbers
     return values[:, None] if values.ndim == 1 else values
 
 
@@ -109,10 +111,13 @@ def as_array(value: object, name: str) -> np.ndarray:
             "samples. A batch of one is x[None]."
         )
     if array.dtype == object:  # a frame of mixed columns
+        dates = mistakes.dates_of(value)
         try:
-            return array.astype(config.floatx())
+            if not dates:
+                return array.astype(config.floatx())
         except (TypeError, ValueError):
-            raise DataError(mistakes.of_objects(name, value, array)) from None
+            pass
+        raise DataError(mistakes.of_objects(name, value, array))
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise DataError(
             f"{name} is a masked array with {np.ma.count_masked(value)} values masked; "

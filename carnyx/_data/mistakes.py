@@ -134,11 +134,39 @@ def of_objects(name: str, value: object, array: np.ndarray) -> str:
 
 def _columns(value: Any) -> list[Any]:
     """The columns of a frame that are no numbers."""
-    dtypes = getattr(value, "dtypes", None)
-    columns = getattr(value, "columns", None)
-    if dtypes is None or columns is None:
+    if not hasattr(value, "columns"):
         return []
-    return [c for c in columns if getattr(value[c].dtype, "kind", "O") in "OSUTMm"]
+    return [name for name, dtype in _dtypes(value).items() if not _is_number(dtype)]
+
+
+def dates_of(value: Any) -> list[Any]:
+    """The columns of a frame, or the name of a series, that are dates or durations.
+
+    Beside columns of numbers, pandas and polars make numbers of them, 1.6e18 for a day.
+    """
+    return [name for name, dtype in _dtypes(value).items() if _is_date(dtype)]
+
+
+def _dtypes(value: Any) -> dict[Any, Any]:
+    """By column, of a frame; of a series, the one; of what is neither, nothing."""
+    columns = getattr(value, "columns", None)
+    if hasattr(value, "dtypes") and columns is not None:
+        return dict(zip(columns, value.dtypes, strict=True))
+    if hasattr(value, "to_numpy") and hasattr(value, "dtype"):
+        return {getattr(value, "name", None): value.dtype}
+    return {}
+
+
+def _is_number(dtype: Any) -> bool:
+    if hasattr(dtype, "is_numeric"):  # of polars
+        return dtype.is_numeric() or str(dtype) == "Boolean"
+    return getattr(dtype, "kind", "O") not in "OSUTMm"
+
+
+def _is_date(dtype: Any) -> bool:
+    if hasattr(dtype, "is_temporal"):  # of polars
+        return dtype.is_temporal()
+    return getattr(dtype, "kind", "O") in "Mm"
 
 
 def of_samples_in_a_list(named: list[tuple[str, Any]]) -> str:
@@ -171,6 +199,9 @@ def of_no_source(x: object) -> str:
             "numpy.load(...), or keras.utils.image_dataset_from_directory(...) for a "
             "folder of images."
         )
+    if hasattr(x, "collect") and hasattr(x, "lazy"):  # of polars
+        kind = type(x).__name__
+        return f"x is a {kind}, of which nothing is computed yet. Call x.collect()."
     if isinstance(x, io.IOBase):
         return (
             "x is an open file; a model takes what is in it as numbers. Read it first "

@@ -27,7 +27,8 @@ def prefetch(
     iterator waits for the batch that is being read, then closes the source.
 
     Args:
-        waiting: keeps the time in which there was no batch, and nothing else to do.
+        waiting: keeps the time in which there was no batch, and nothing else to do;
+            from the second batch on, as before the first one a source starts up.
         idle: whether the device has done what it was given.
     """
     room = threading.Semaphore(depth)
@@ -56,9 +57,11 @@ def prefetch(
         target=context.run, args=(read,), name="carnyx-prefetch", daemon=True
     )
     thread.start()
+    counted: Waiting | None = None
     try:
         while True:
-            kind, value = _next(ready, waiting, idle)
+            kind, value = _next(ready, counted, idle)
+            counted = waiting
             if kind == "error":
                 raise value
             if kind == "end":

@@ -111,12 +111,15 @@ def test_sizes_that_differ_and_nothing_at_all(make, message):
 
 
 def test_waiting_is_what_the_device_waits():
-    waiting, busy_until = Waiting(), time.perf_counter() + 0.3
+    waiting = Waiting()
 
     def source():
+        time.sleep(0.4)  # what a source does before its first batch is not counted
+        yield 1
         time.sleep(0.4)
         yield 1
 
+    busy_until = time.perf_counter() + 0.7
     list(
         prefetch(
             source(), abs, waiting=waiting,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import itertools
 import sys
@@ -325,6 +326,47 @@ def test_columns_that_are_no_numbers_are_named():
     frame = pandas.DataFrame({"age": [1, 2], "city": ["Rome", "Bern"]})
     with pytest.raises(DataError, match=r"dtype object in the columns \['city'\]"):
         adapt(frame)
+
+
+def dates_in_pandas():
+    pandas = pytest.importorskip("pandas")
+    days = pandas.Series(pandas.date_range("2020-01-01", periods=3))
+    for column in (days, days - days[0], days.dt.tz_localize("UTC")):
+        yield pandas.DataFrame({"age": [1.0, 2.0, 3.0], "born": column})
+
+
+def dates_in_polars():
+    polars = pytest.importorskip("polars")
+    day = datetime.datetime(2020, 1, 1)
+    for value in (day, day.date(), datetime.timedelta(1)):
+        for ages in ([1.0, 2.0, 3.0], [1, 2, 3]):
+            yield polars.DataFrame({"age": ages, "born": [value] * 3})
+
+
+@pytest.mark.parametrize("frames", [dates_in_pandas, dates_in_polars])
+def test_dates_beside_numbers_are_no_numbers(frames):
+    # Both libraries give an array in which a day is 1.6e18, or days since 1970.
+    for frame in frames():
+        with pytest.raises(DataError, match=r"columns \['born'\]"):
+            adapt(frame, np.ones(3))
+
+
+def test_text_in_polars_is_named_by_its_column_alone():
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"age": [1.0], "town": ["Bern"], "old": [True]})
+    with pytest.raises(DataError, match=r"columns \['town'\]"):
+        adapt(frame, np.ones(1))
+    with pytest.raises(DataError, match=r"Call x\.collect\(\)"):
+        adapt(frame.lazy())
+
+
+def test_a_pipeline_that_says_it_never_ends_needs_steps():
+    tf = pytest.importorskip("tensorflow")
+    endless = tf.data.Dataset.from_tensors((X, Y)).repeat()
+    with pytest.raises(DataError, match=r"never ends.*steps_per_epoch"):
+        adapt(endless)
+    assert adapt(endless, steps=2).length == 2
+    assert adapt(endless.take(3)).length == 3
 
 
 def test_a_split_of_the_hub_has_to_be_chosen():
