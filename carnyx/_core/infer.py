@@ -96,6 +96,12 @@ def _as_symbol(x: Any) -> Any:
     return _specs(x) if isinstance(x, Tracer) else x
 
 
+def some_size() -> Any:
+    """The size of an axis of a result that depends on values, while shapes are
+    inferred: None in what is recorded."""
+    return _dimensions()[f"d{_MAX_RANK - 1}"]
+
+
 class _Call:
     """A call that can be traced again and again, with other sizes each time."""
 

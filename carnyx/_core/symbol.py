@@ -44,7 +44,6 @@ class KerasTensor(Operators):
         ragged: bool = False,
         record_history: bool = True,
         name: str | None = None,
-        **_keras: Any,
     ) -> None:
         self._shape = standardize_shape(shape)
         self._dtype = standardize_dtype(dtype)

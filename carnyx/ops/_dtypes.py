@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from carnyx import config
+from carnyx._core.scope import in_symbolic_scope
 from carnyx._numbers import check_narrow
 from carnyx.config import standardize_dtype
 from carnyx.typing import DTypeLike, Tensor
@@ -26,6 +27,16 @@ def tensor(x: Tensor) -> jax.Array:
     if isinstance(x, np.ndarray | np.generic):
         check_narrow(x, "An array")
     return jnp.asarray(x)
+
+
+def indices(x: Tensor) -> jax.Array:
+    """`x` as an array of indices.
+
+    A symbolic tensor may be of floats, as `Input` makes them where nothing else is
+    said; floats that have values are refused, where they are used.
+    """
+    x = tensor(x)
+    return x.astype("int32") if x.dtype.kind == "f" and in_symbolic_scope() else x
 
 
 def as_dtype(x: Tensor, dtype: str) -> jax.Array:

@@ -16,6 +16,7 @@ from carnyx._core.op import op
 from carnyx._core.scope import current
 from carnyx._numbers import REFUSED, integer
 from carnyx.errors import ArgumentError, ShapeError
+from carnyx.ops._dtypes import indices as as_indices
 from carnyx.ops._dtypes import tensor
 from carnyx.ops._thin import reduction
 from carnyx.typing import ArrayLike, Tensor, TensorIndex
@@ -96,13 +97,13 @@ def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
 
     Shapes: (…, n, …), indices (i, j) -> (…, i, j, …)
     """
-    return jnp.take(tensor(x), tensor(indices), axis)
+    return jnp.take(tensor(x), as_indices(indices), axis)
 
 
 @op
 def take_along_axis(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
     """x at indices of its own along `axis`, as `argsort` gives them."""
-    return jnp.take_along_axis(tensor(x), tensor(indices), axis)
+    return jnp.take_along_axis(tensor(x), as_indices(indices), axis)
 
 
 @op
@@ -142,7 +143,7 @@ def nonzero(x: Tensor) -> tuple[Tensor, ...]:
 @op
 def unravel_index(indices: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:
     """Positions in an array of the given shape, of positions in it flattened."""
-    return jnp.unravel_index(tensor(indices), tuple(shape))
+    return jnp.unravel_index(as_indices(indices), tuple(shape))
 
 
 # Order

@@ -42,16 +42,21 @@ def ndim(x: Tensor) -> int:
 
 @op
 def reshape(x: Tensor, newshape: ShapeLike | int) -> Tensor:
-    """The entries of x, in order, in another shape; one size may be -1: what is left.
+    """The entries of x, in order, in another shape.
+
+    One size may be -1, None (as `ops.shape` says of what is not known) or computed in
+    a compiled function: it is what is left.
 
     >>> reshape([[1, 2, 3], [4, 5, 6]], (-1, 2)).tolist()
     [[1, 2], [3, 4], [5, 6]]
     """
     shape: Any = tuple(newshape) if np.iterable(newshape) else (newshape,)  # type: ignore
+    shape = [-1 if n is None or is_tracer(n) else n for n in shape]
     sizes = [n for n in shape if isinstance(n, int | np.integer)]  # others: symbolic
     if sizes.count(-1) > 1 or any(n < -1 for n in sizes):
         raise ArgumentError(
-            f"reshape got {newshape}; expected sizes >= 0, and -1 at most once."
+            f"reshape got {newshape}; expected sizes >= 0, of which one may be -1 or "
+            "unknown: inside the call of a layer all are known."
         )
     return jnp.reshape(tensor(x), shape)
 

@@ -11,13 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from carnyx._core.infer import some_size
 from carnyx._core.op import op
+from carnyx._core.scope import in_symbolic_scope, is_tracer
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 from carnyx._numbers import integer
 from carnyx.config import standardize_dtype
-from carnyx.errors import ArgumentError
+from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops._dtypes import as_dtype, given_dtype, tensor, to_float
+from carnyx.ops._dtypes import indices as as_indices
 from carnyx.typing import DTypeLike, ShapeLike, Tensor, Tensors
 
 # fmt: off
@@ -163,7 +166,7 @@ def switch(
     index: Tensor, branches: Sequence[Callable[..., Tensors]], *operands: Tensors
 ) -> Any:
     """`branches[index](*operands)`, the index clamped to what there is."""
-    return lax.switch(index, branches, *operands)
+    return lax.switch(as_indices(index), branches, *operands)
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -277,7 +280,7 @@ def scatter(indices: Tensor, values: Tensor, shape: ShapeLike) -> Tensor:
     Shapes: (n, k), (n, …) -> shape, k being how many axes an index names
     """
     values = tensor(values)
-    place = tuple(jnp.moveaxis(tensor(indices), -1, 0))
+    place = tuple(jnp.moveaxis(as_indices(indices), -1, 0))
     return jnp.zeros(tuple(shape), values.dtype).at[place].add(values)
 
 
@@ -302,7 +305,7 @@ def scatter_update(
             f"{list(_REDUCTIONS)}."
         )
     inputs = tensor(inputs)
-    at = inputs.at[tuple(jnp.moveaxis(tensor(indices), -1, 0))]
+    at = inputs.at[tuple(jnp.moveaxis(as_indices(indices), -1, 0))]
     return getattr(at, _REDUCTIONS[reduction])(tensor(updates).astype(inputs.dtype))
 
 
@@ -311,11 +314,31 @@ def slice(
     inputs: Tensor, start_indices: Sequence[int | Tensor], shape: ShapeLike
 ) -> Tensor:
     """The block of `shape` that begins at `start_indices`; -1: up to the end."""
-    x = tensor(inputs)
-    sizes = [
-        x.shape[i] - start_indices[i] if n == -1 else n for i, n in enumerate(shape)
-    ]
-    return lax.dynamic_slice(x, list(start_indices), sizes)
+    x, starts = tensor(inputs), _starts(start_indices)
+    open_ended = [axis for axis, n in enumerate(shape) if n == -1]
+    sizes: list[Any] = list(shape)
+    for axis in open_ended:
+        sizes[axis] = _left(x.shape[axis], starts[axis], axis)
+    if any(is_tracer(starts[axis]) for axis in open_ended):
+        return jnp.zeros(sizes, x.dtype)  # for its shape alone
+    return lax.dynamic_slice(x, starts, sizes)
+
+
+def _starts(given: Any) -> list[Any]:
+    return list(as_indices(given) if hasattr(given, "shape") else given)
+
+
+def _left(size: Any, start: Any, axis: int) -> Any:
+    """How much of an axis follows `start`."""
+    if not is_tracer(start):
+        return size - start
+    if in_symbolic_scope():
+        return some_size()
+    raise ShapeError(
+        f"slice got -1 for axis {axis}, whose start is computed: while a function is "
+        "compiled the size that is left is not known. Give the size, or the start as a "
+        "number."
+    )
 
 
 @op
@@ -325,7 +348,7 @@ def slice_update(
     """`inputs` with the block `updates` written at `start_indices`."""
     x = tensor(inputs)
     return lax.dynamic_update_slice(
-        x, tensor(updates).astype(x.dtype), list(start_indices)
+        x, tensor(updates).astype(x.dtype), _starts(start_indices)
     )
 
 

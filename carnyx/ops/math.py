@@ -10,13 +10,16 @@ from math import prod
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from carnyx._core.infer import some_size
 from carnyx._core.memory import ensure_room
 from carnyx._core.op import op
-from carnyx._core.scope import is_tracer
+from carnyx._core.scope import in_symbolic_scope, is_tracer
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops import _signal
+from carnyx.ops._dtypes import indices as as_indices
 from carnyx.ops._dtypes import tensor, to_float, to_floats
 from carnyx.ops._once import once
 from carnyx.ops._safe import root
@@ -38,19 +41,28 @@ __all__ = [
 def _segments(
     reduce: Callable, data: Tensor, ids: Tensor, count: int | None, ordered: bool
 ) -> Tensor:
-    data, ids = tensor(data), tensor(ids)
-    if count is None and is_tracer(ids):
-        raise ArgumentError(
-            "num_segments=None: while tracing, the number of segments must be given."
-        )
+    data, known = tensor(data), ids
+    ids = as_indices(ids)
     if ids.ndim != 1 or ids.shape[0] != data.shape[0]:
         raise ShapeError(
             f"segment_ids got shape {ids.shape}; expected ({data.shape[0]},), one for "
             f"each row of data {data.shape}."
         )
-    if count is not None:
-        ensure_room((count, *data.shape[1:]), data.dtype, "An array of segments")
+    if count is None:
+        if is_tracer(known) and in_symbolic_scope():
+            return jnp.zeros((some_size(), *data.shape[1:]), data.dtype)
+        count = _number_of_segments(known)
+    ensure_room((count, *data.shape[1:]), data.dtype, "An array of segments")
     return reduce(data, ids, count, indices_are_sorted=ordered)
+
+
+def _number_of_segments(ids: Tensor) -> int:
+    if is_tracer(ids):
+        raise ArgumentError(
+            "Segments got num_segments=None and ids that are computed: while a "
+            "function is compiled their number is not known. Give num_segments=."
+        )
+    return int(np.max(np.asarray(ids), initial=-1)) + 1
 
 
 @op
@@ -118,7 +130,7 @@ def in_top_k(targets: Tensor, predictions: Tensor, k: int) -> Tensor:
     Shapes: (b,), (b, classes) -> (b,)
     """
     predictions = tensor(predictions)
-    chosen = jnp.take_along_axis(predictions, tensor(targets)[..., None], -1)
+    chosen = jnp.take_along_axis(predictions, as_indices(targets)[..., None], -1)
     chosen = jnp.where(jnp.isnan(chosen), -jnp.inf, chosen)
     return jnp.sum(predictions > chosen, -1) < k
 
