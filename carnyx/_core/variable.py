@@ -1,4 +1,4 @@
-"""`Variable`: a named value that can change, and many as a step takes them."""
+"""`Variable`: a named value that can change."""
 
 from __future__ import annotations
 
@@ -12,18 +12,27 @@ import numpy as np
 from carnyx import _reads, registry
 from carnyx._core import global_arrays, placement, structure
 from carnyx._core.abstract import Spec, refuse, stand_in
+from carnyx._core.array_like import ActsAsArray, as_array
 from carnyx._core.devices import ensure_device
 from carnyx._core.memory import copies_made, ensure_room
 from carnyx._core.naming import auto_name, current_path
-from carnyx._core.operators import Operators
 from carnyx._core.scope import current, is_tracer, note_birth, scoped
-from carnyx._numbers import REFUSED, as_integer, check_narrow
+from carnyx._core.variable_arguments import (
+    AGGREGATIONS,
+    SYNCHRONIZATIONS,
+    callable_or_none,
+    checked_name,
+    checked_shape,
+    one_of,
+)
 from carnyx.dtype_policies import is_float, standardize_dtype
-from carnyx.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
+from carnyx.errors import ArgumentError, DTypeError, ShapeError
 from carnyx.typing import DTypeLike
 
+_ANYWHERE = "anywhere"  # no placement
 
-class Variable(Operators):
+
+class Variable(ActsAsArray):
     """A named, typed value that layers, optimizers and metrics keep.
 
     Args:
@@ -57,12 +66,12 @@ class Variable(Operators):
         note_birth(self)
         if context.state is not None and context.state.trace is not None:
             context.state.trace.born.add(self)
-        self.name = name = _checked_name(name or auto_name(type(self).__name__))
+        self.name = name = checked_name(name or auto_name(type(self).__name__))
         self.path = "/".join(p for p in (current_path(), name) if p)
         self.autocast, self.layout = bool(autocast), layout
-        self.aggregation = _one_of("aggregation", aggregation, _AGGREGATIONS)
-        self.synchronization = _one_of(
-            "synchronization", synchronization, _SYNCHRONIZATIONS
+        self.aggregation = one_of("aggregation", aggregation, AGGREGATIONS)
+        self.synchronization = one_of(
+            "synchronization", synchronization, SYNCHRONIZATIONS
         )
         self._trainable = self.born_trainable = bool(trainable)
         self._regularizer: Any = None
@@ -97,7 +106,7 @@ class Variable(Operators):
                         f"Variable {self.path!r} has an initializer to call but no "
                         "shape; give both, or a value."
                     )
-                shape = _checked_shape(self.path, shape)
+                shape = checked_shape(self.path, shape)
                 dtype = standardize_dtype(dtype)
                 if not current().abstract:
                     copies = copies_made(initializer)
@@ -260,6 +269,14 @@ class Variable(Operators):
             self._draw_or_refuse()
         return np.array(global_arrays.on_host(self.peek() if kept is None else kept))
 
+    def _number(self) -> Any:
+        """The value, for Python to decide by; see `Trace.number`."""
+        value, state = self.value, current().state
+        if state is not None and state.trace is not None:
+            own = state.trace.number(self)
+            value = value if own is None else own
+        return value
+
     @property
     def trainable(self) -> bool:
         """Whether training may change it; in a step, whether it might at `compile`."""
@@ -278,7 +295,7 @@ class Variable(Operators):
 
     @regularizer.setter
     def regularizer(self, value: object) -> None:
-        self._regularizer = _callable_or_none(self, "regularizer", value)
+        self._regularizer = callable_or_none(self, "regularizer", value)
 
     @property
     def constraint(self) -> Any:
@@ -287,7 +304,7 @@ class Variable(Operators):
 
     @constraint.setter
     def constraint(self, value: object) -> None:
-        self._constraint = _callable_or_none(self, "constraint", value)
+        self._constraint = callable_or_none(self, "constraint", value)
 
     @property
     def overwrite_with_gradient(self) -> bool:
@@ -303,182 +320,5 @@ class Variable(Operators):
             )
         self._overwrite_with_gradient = value
 
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of the value."""
-        return self.size * jnp.dtype(self.dtype).itemsize
-
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
-
-    # ---- as an array
-
-    def __jax_array__(self) -> Any:
-        return self.value
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.numpy()
-        return array if dtype is None else array.astype(dtype)
-
-    def __len__(self) -> int:
-        return len(self.value)
-
-    def __iter__(self) -> Any:
-        return iter(self.value)
-
-    def _number(self) -> Any:
-        """The value, for Python to decide by; see `Trace.number`."""
-        value, state = self.value, current().state
-        if state is not None and state.trace is not None:
-            own = state.trace.number(self)
-            value = value if own is None else own
-        return value
-
-    def __float__(self) -> float:
-        return float(self._number())
-
-    def __int__(self) -> int:
-        return int(self._number())
-
-    def __bool__(self) -> bool:
-        if self.shape:
-            raise ArgumentTypeError(
-                f"{self!r} has more than one value, so it cannot be used as True or "
-                "False. Use ops.any or ops.all."
-            )
-        return bool(self._number())
-
-    def __index__(self) -> int:
-        return self._number().__index__()
-
-    def __getattr__(self, name: str) -> Any:
-        # The methods of an array: sum, reshape, T, at, astype, …
-        if name.startswith("_") or "_value" not in self.__dict__:
-            raise AttributeError(name)
-        if self.abstract and not hasattr(jax.Array, name):
-            raise AttributeError(name)
-        return getattr(self.value, name)
-
-
-class Store:
-    """Variables whose values go through a program, donated, and come back.
-
-    Each keeps its value itself, so several stores may have a variable. An array that
-    someone outside has read is lent: before it would be given away a copy takes its
-    place, so that what a user holds stays valid.
-
-    Args:
-        placed: where the program needs the values; None is one device.
-    """
-
-    def __init__(
-        self, variables: Sequence[Variable], placed: placement.Placement | None = None
-    ) -> None:
-        self.variables, self.placed = list(variables), placed
-
-    @property
-    def values(self) -> list[Any]:
-        """The values as they are now."""
-        return [v._value for v in self.variables]
-
-    def settled(self) -> list[Any]:
-        """The values where the program needs them, to look at; specs where abstract."""
-        return [v.settle(self.placed) for v in self.variables]
-
-    def ready(self) -> list[Any]:
-        """The values, safe to donate.
-
-        Raises:
-            AbstractError: where variables have none.
-        """
-        placed = self.placed
-        changed = [v for v in self.variables if v._lent or v._home is not placed]
-        if changed:
-            self._make_ready(changed)
-        return [v._value for v in self.variables]
-
-    def _make_ready(self, changed: list[Variable]) -> None:
-        empty = [v for v in changed if v.abstract]
-        if empty:
-            refuse(empty)
-        for variable in changed:
-            variable.settle(self.placed)
-        lent = [v for v in changed if v._lent]  # jnp.copy would compile once a shape
-        copies = global_arrays.all_copied([v._value for v in lent])
-        for variable, copy in zip(lent, copies, strict=True):
-            variable._value, variable._lent = copy, False
-
-    def take(self, values: Sequence[Any]) -> None:
-        """What a program gave back."""
-        for variable, value in zip(self.variables, values, strict=True):
-            variable._value = value
-
-
-_ANYWHERE = "anywhere"  # no placement
-_AGGREGATIONS = "none", "mean", "sum", "only_first_replica"
-_SYNCHRONIZATIONS = "none", "on_read", "on_write", "auto"
-
-
-def _checked_name(name: Any) -> str:
-    if not isinstance(name, str) or "/" in name:
-        raise ArgumentError(
-            f"A Variable got name={name!r}; expected text without a '/', which joins "
-            "paths."
-        )
-    return name
-
-
-def _one_of(what: str, value: Any, allowed: tuple[str, ...]) -> str:
-    """A choice of Keras's; None is `"none"`."""
-    value = "none" if value is None else value
-    if value not in allowed:
-        raise ArgumentError(
-            f"A Variable got {what}={value!r}; expected one of "
-            f"{', '.join(map(repr, allowed))}."
-        )
-    return value
-
-
-def _checked_shape(path: str, shape: Any) -> tuple[int, ...]:
-    sizes = [as_integer(n) for n in (shape if np.iterable(shape) else (shape,))]
-    if any(n is REFUSED or n < 0 for n in sizes):
-        raise ArgumentError(
-            f"Variable {path!r} got shape={shape!r}; expected a size for each axis, "
-            "all of them known, none below 0."
-        )
-    return tuple(sizes)
-
-
-def _callable_or_none(variable: Variable, what: str, value: Any) -> Any:
-    if value is not None and not callable(value):
-        raise ArgumentError(
-            f"Variable {variable.path!r} got {what}={value!r}; expected a function, an "
-            f"object of carnyx.{what}s, or None."
-        )
-    return value
-
-
-def as_array(
-    value: object, dtype: DTypeLike, copy: bool = False, name: str = "A variable"
-) -> Any:
-    """A JAX array of that dtype; host data is moved without compiling a program."""
-    if isinstance(value, jax.Array) and not copy and value.dtype == dtype:
-        if not getattr(value, "weak_type", False):
-            return value  # as jnp.asarray would, after much longer
-    if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):
-        return jnp.array(value, dtype) if copy else jnp.asarray(value, dtype)
-    value, dtype = np.asarray(value), jnp.dtype(dtype)
-    if dtype.kind in "iu":
-        check_narrow(value, name)
-    # a copy of our own: the move is asynchronous, and the caller may write to `value`
-    return jax.device_put(np.array(value, dtype), may_alias=False)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from carnyx._core.placement import Placement
 from carnyx._core.scope import current
-from carnyx._core.variable import Store, Variable
+from carnyx._core.store import Store
+from carnyx._core.variable import Variable
 
 
 class TrainState(NamedTuple):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import carnyx as keras
 from carnyx._core.naming import auto_name
-from carnyx._core.variable import Store
+from carnyx._core.store import Store
 
 
 def test_assigning_keeps_shape_and_dtype() -> None:
