@@ -14,7 +14,7 @@ from carnyx._core.variable import Variable
 from carnyx.typing import Tensor
 
 # Bookkeeping that also refers to layers or variables, without owning them.
-_NOT_OWNED = frozenset({"_given", "_inbound_nodes", "_losses"})
+_NOT_OWNED = frozenset({"_given", "_inbound_nodes", "_inputs_expected", "_losses"})
 _CONTAINERS = (dict, list, tuple)
 
 
