@@ -19,6 +19,7 @@ from carnyx.errors import ArgumentError
 from carnyx.layers import _call
 from carnyx.layers._call import Call
 from carnyx.layers._children import owned
+from carnyx.layers._known_specs import remembered
 from carnyx.layers.input_spec import label
 from carnyx.typing import ShapeLike, Tensor
 
@@ -132,7 +133,8 @@ class Builds:
                 return self._spec_from_users_shape(call.tensors)
             self._maybe_build(call.tensors)
         with scoped(autocast=self._autocast):
-            return infer(self.call, *args, **kwargs)
+            found = functools.partial(infer, self.call, *args, **kwargs)
+            return remembered(self, args, kwargs, found)
 
     def _spec_from_users_shape(self, tensors: dict[str, Any]) -> Any:
         method = type(self).compute_output_shape
