@@ -21,6 +21,7 @@ from carnyx import models as models
 from carnyx import ops as ops
 from carnyx import optimizers as optimizers
 from carnyx import preprocessing as preprocessing
+from carnyx import quantizers as quantizers
 from carnyx import random as random
 from carnyx import regularizers as regularizers
 from carnyx import saving as saving
@@ -55,6 +56,7 @@ from carnyx.metrics import Metric as Metric
 from carnyx.models import Model as Model
 from carnyx.models import Sequential as Sequential
 from carnyx.optimizers import Optimizer as Optimizer
+from carnyx.quantizers import Quantizer as Quantizer
 from carnyx.regularizers import Regularizer as Regularizer
 
 _prepare_jax()
