@@ -5,7 +5,8 @@
     ├── DTypeError          (TypeError)     a dtype that does not fit
     │   └── UnknownDTypeError (ValueError)  something that names no dtype
     ├── ArgumentError       (ValueError)    an argument outside its range
-    │   └── ArgumentTypeError (TypeError)   an argument of another kind than expected
+    │   ├── ArgumentTypeError (TypeError)   an argument of another kind than expected
+    │   └── UnsupportedError (NotImplementedError)  a value known, but not taken here
     ├── UnknownArgumentError (TypeError, ValueError)  an argument that is not there
     ├── UnknownNameError    (ValueError)    a name that is not registered
     │   └── UnknownKeyError (KeyError)      a key of a dict that nothing has
@@ -61,6 +62,10 @@ class ArgumentError(CarnyxError, ValueError):
 
 class ArgumentTypeError(ArgumentError, TypeError):
     """An argument of another kind than expected, such as a dict for an axis."""
+
+
+class UnsupportedError(ArgumentError, NotImplementedError):
+    """A value that is known, but not taken here."""
 
 
 class UnknownArgumentError(CarnyxError, TypeError, ValueError):

@@ -21,6 +21,7 @@ from jax.core import Tracer
 from carnyx.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from carnyx._core.positions import Position
     from carnyx._core.traces import Trace
     from carnyx._core.variable import Variable
     from carnyx._core.watch import Watch
@@ -137,6 +138,7 @@ class Context(NamedTuple):
     born: Any = None  # list of layers, variables and generators made in it
     remat: Any = None  # what layers made here compute again in the backward pass
     watch: Watch | None = None  # is told of every operation and layer called
+    position: Position | None = None  # of the element of a feed that is being made
 
 
 _context: ContextVar[Context] = ContextVar("carnyx", default=Context())  # noqa: B039

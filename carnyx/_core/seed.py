@@ -12,6 +12,7 @@ import numpy as np
 
 from carnyx import registry
 from carnyx._core.naming import name_scope, on_clear
+from carnyx._core.positions import STATE_NAME
 from carnyx._core.scope import current, is_tracer, note_birth
 from carnyx._core.variable import Variable
 from carnyx._numbers import integer
@@ -63,7 +64,7 @@ class SeedGenerator(Configurable):
                 _seed_state(seed),
                 trainable=False,
                 autocast=False,
-                name="seed_generator_state",
+                name=STATE_NAME,
             )
 
     @property
@@ -72,17 +73,22 @@ class SeedGenerator(Configurable):
         return self._initial_seed
 
     def next(self, ordered: bool = True) -> jax.Array:
-        """A key for `jax.random`; every call gives another."""
-        state = current().state
+        """A key for `jax.random`; every call gives another. While an element of a
+        feed is made, the keys are those of its place."""
+        state, position = current().state, current().position
         if state is not None and not state.gives(self.state):
             if state.trace is None:
                 raise ArgumentError(_UNSEEDED)
             return state.trace.draw(self.state, state)
-        key = self.state.value
+        here = state is None and position is not None
+        key = position.value(self.state) if here else self.state.value
         following = key + jnp.array([0, 1], "uint32")
         if state is None and is_tracer(following):
             raise ArgumentError(_UNSEEDED)
-        self.state.assign(following)
+        if here:
+            position.keep(self.state, following)
+        else:
+            self.state.assign(following)
         return key
 
     def get_config(self) -> dict[str, Any]:
@@ -90,6 +96,17 @@ class SeedGenerator(Configurable):
 
 
 registry.add_builtin(SeedGenerator, "random")
+
+
+class Keys(SeedGenerator, register=False):
+    """Keys made of one key, without a state: for what draws inside a loop."""
+
+    def __init__(self, key: jax.Array) -> None:
+        self._key, self._count = key, 0
+
+    def next(self, ordered: bool = True) -> jax.Array:
+        self._count += 1
+        return jax.random.fold_in(self._key, self._count)
 
 
 SeedLike: TypeAlias = int | SeedGenerator

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from carnyx import tree
+from carnyx._core.positions import Position
+from carnyx._core.scope import scoped
 from carnyx._core.seed import make_default_seed
 from carnyx._data.sequences import SequenceFeed
 from carnyx._data.threads import in_threads
@@ -51,7 +53,7 @@ class Dataset(Transformations):
         self._last_batch: tuple[Dataset, Callable[[Dataset], Dataset]] | None = None
         self._redo: tuple[Dataset, Callable[[Dataset], Dataset]] | None = None
         self._shuffled_from: tuple[Dataset, Callable[[Dataset], Dataset]] | None = None
-        self._passes = 0
+        self._passes = self._maps = 0
         self.workers = os.cpu_count() or 1
         self.ahead = self.workers
         self.class_names: list[str] | None = None
@@ -93,16 +95,21 @@ class Dataset(Transformations):
     def map(self, func: Callable[..., Any], num_parallel_calls: Any = None) -> Dataset:
         """`func` of every element; the parts of a tuple are its arguments.
 
+        Random numbers that it draws, in a layer say, follow from their seeds, the pass
+        and the element's place: threads and a resumed training change none of them.
+
         Args:
             num_parallel_calls: how many threads; by default, one a processor.
         """
-        get = self.get
+        get, depth = self.get, self._maps + 1
 
         def mapped(number: int, index: int) -> Any:
             element = get(number, index)
-            return func(*element) if isinstance(element, tuple) else func(element)
+            with scoped(position=Position(number, index, depth)):
+                return func(*element) if isinstance(element, tuple) else func(element)
 
         new = self._with(self._length, mapped)
+        new._maps = depth
         if num_parallel_calls is not None and num_parallel_calls > 0:
             new.workers = num_parallel_calls
             new.ahead = max(new.ahead, new.workers)

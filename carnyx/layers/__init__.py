@@ -11,6 +11,7 @@ from carnyx.layers.conv import *
 from carnyx.layers.conv_lstm import *
 from carnyx.layers.core import *
 from carnyx.layers.embedding import *
+from carnyx.layers.image_preprocessing import *
 from carnyx.layers.input import *
 from carnyx.layers.input_spec import *
 from carnyx.layers.merging import *

@@ -114,7 +114,7 @@ def affine_transform(
     return _warp(images, yx, data_format, **how)
 
 
-def _homography(start: jax.Array, end: jax.Array) -> jax.Array:
+def homography(start: jax.Array, end: jax.Array) -> jax.Array:
     """The transform (as of `affine_transform`) that takes 4 `end` points to `start`."""
     (x, y), (u, v) = jnp.moveaxis(end, -1, 0), jnp.moveaxis(start, -1, 0)
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
@@ -145,7 +145,7 @@ def perspective_transform(
             f"Got start_points {start.shape} and end_points {end.shape}; expected both "
             "(4, 2) or (b, 4, 2)."
         )
-    p = _homography(start.reshape(-1, 4, 2), end.reshape(-1, 4, 2))
+    p = homography(start.reshape(-1, 4, 2), end.reshape(-1, 4, 2))
     yx = _projected(p, *_grid(images, data_format))
     how = {"order": _ORDERS[interpolation], "mode": "constant", "cval": fill_value}
     return _warp(images, yx, data_format, **how)
@@ -170,11 +170,22 @@ def elastic_transform(
     """
     _one_of("interpolation", interpolation, _ORDERS)
     _one_of("fill_mode", fill_mode, _FILLS)
-    images = tensor(images)
+    size = int(6 * float(sigma)) | 1
+    return moved_by_noise(
+        tensor(images), alpha, sigma, size, draw_seed(seed), interpolation, fill_mode,
+        fill_value, data_format,
+    )  # fmt: skip
+
+
+def moved_by_noise(
+    images: jax.Array, alpha: Any, sigma: Any, size: int, key: jax.Array,
+    interpolation: str, fill_mode: str, fill_value: float, data_format: str | None,
+) -> jax.Array:  # fmt: skip
+    """`elastic_transform` with a kernel of `size`, for an `alpha` and a `sigma` that
+    may be known only later."""
     y, x = _grid(images, data_format)
     batch = images.shape[0] if images.ndim == 4 else 1
-    noise = sigma * jax.random.normal(draw_seed(seed), (batch, *y.shape, 2))
-    size = int(6 * float(sigma)) | 1
+    noise = sigma * jax.random.normal(key, (batch, *y.shape, 2))
     field = _filters.gaussian_blur(noise, (size, size), (sigma, sigma), "channels_last")
     yx = jnp.stack([y, x]) + alpha * jnp.moveaxis(field, -1, 1)
     how = {"order": _ORDERS[interpolation], "mode": fill_mode, "cval": fill_value}

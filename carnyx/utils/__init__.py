@@ -22,6 +22,7 @@ from carnyx.registry import get_registered_name as get_registered_name
 from carnyx.registry import get_registered_object as get_registered_object
 from carnyx.registry import register_keras_serializable as register_keras_serializable
 from carnyx.registry import serialize_keras_object as serialize_keras_object
+from carnyx.utils import bounding_boxes as bounding_boxes
 from carnyx.utils import legacy as legacy
 from carnyx.utils.arrays import normalize as normalize
 from carnyx.utils.arrays import pack_x_y_sample_weight as pack_x_y_sample_weight
@@ -57,6 +58,7 @@ __all__ = [
     "Sequence",
     "array_to_img",
     "audio_dataset_from_directory",
+    "bounding_boxes",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
