@@ -57,6 +57,7 @@ ELSEWHERE = {
     "saving": ["saving", "models"],
     "dtype_policies": ["dtype_policies", "config"],
     "random": ["random", "utils"],
+    "layers": ["utils.bounding_boxes"],
 }
 
 
@@ -216,6 +217,7 @@ EXTRAS: dict[tuple[str, str], Any] = {
         lambda: False
     ),
     ("keras.src.ops.function", "Function"): carnyx.Function,
+    ("keras.src.utils.backend_utils", "convert_tf_tensor"): lambda x, dtype=None: x,
     ("keras.src.backend", "backend"): lambda: "jax",
     ("keras.src.backend.config", "backend"): lambda: "jax",
     ("keras.src.backend", "device"): carnyx.device,

@@ -15,6 +15,7 @@ from carnyx._numbers import integers
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.ops import _filters
 from carnyx.ops._dtypes import tensor, to_float
+from carnyx.ops._sampling import sampled
 from carnyx.ops._spatial import images_axes
 from carnyx.typing import Tensor
 
@@ -25,7 +26,7 @@ __all__ = [
 ]
 # fmt: on
 
-_ORDERS = {"nearest": 0, "bilinear": 1}
+_WAYS = ("nearest", "bilinear")
 _FILLS = ("constant", "nearest", "wrap", "mirror", "reflect")
 _RESIZES = ("bilinear", "nearest", "lanczos3", "lanczos5", "bicubic")
 _METHODS = (
@@ -63,18 +64,6 @@ def map_coordinates(
     return sample(x, list(at), order, fill_mode, fill_value)
 
 
-def _warp(images: jax.Array, yx: jax.Array, data_format: str | None, **how: Any):
-    """Every channel of every image at coordinates (batch or 1, 2, height, width)."""
-    channels = images_axes(images, data_format)[2]
-    batched = images.ndim == 4
-    planes = jnp.moveaxis(images if batched else images[None], channels, 1)  # b c h w
-    one = lambda plane, at: sample(plane, list(at), **how)  # noqa: E731
-    yx = jnp.broadcast_to(yx, (len(planes), *yx.shape[1:]))
-    out = jax.vmap(jax.vmap(one, (0, None)))(planes, yx)
-    out = jnp.moveaxis(out, 1, channels)
-    return (out if batched else out[0]).astype(images.dtype)
-
-
 def _grid(images: jax.Array, data_format: str | None) -> tuple[jax.Array, jax.Array]:
     """The coordinates y and x of every pixel."""
     rows, columns, _ = images_axes(images, data_format)
@@ -104,14 +93,15 @@ def affine_transform(
     k = c0 x + c1 y + 1; `transform` is (a0, a1, a2, b0, b1, b2, c0, c1), or one an
     image.
     """
-    _one_of("interpolation", interpolation, _ORDERS)
+    _one_of("interpolation", interpolation, _WAYS)
     _one_of("fill_mode", fill_mode, _FILLS)
     images, p = tensor(images), to_float(transform)
     if p.ndim not in (1, 2) or p.shape[-1] != 8:
         raise ShapeError(f"transform got shape {p.shape}; expected (8,) or (b, 8).")
     yx = _projected(jnp.atleast_2d(p), *_grid(images, data_format))
-    how = {"order": _ORDERS[interpolation], "mode": fill_mode, "cval": fill_value}
-    return _warp(images, yx, data_format, **how)
+    return sampled(
+        images, yx, interpolation == "bilinear", fill_mode, fill_value, data_format
+    )
 
 
 def homography(start: jax.Array, end: jax.Array) -> jax.Array:
@@ -137,7 +127,7 @@ def perspective_transform(
 
     Shapes: images, (4, 2), (4, 2) or (b, 4, 2) each -> as images
     """
-    _one_of("interpolation", interpolation, _ORDERS)
+    _one_of("interpolation", interpolation, _WAYS)
     images = tensor(images)
     start, end = (jnp.asarray(p, "float32") for p in (start_points, end_points))
     if start.shape != end.shape or start.shape[-2:] != (4, 2) or start.ndim > 3:
@@ -147,8 +137,9 @@ def perspective_transform(
         )
     p = homography(start.reshape(-1, 4, 2), end.reshape(-1, 4, 2))
     yx = _projected(p, *_grid(images, data_format))
-    how = {"order": _ORDERS[interpolation], "mode": "constant", "cval": fill_value}
-    return _warp(images, yx, data_format, **how)
+    return sampled(
+        images, yx, interpolation == "bilinear", "constant", fill_value, data_format
+    )
 
 
 @op
@@ -168,7 +159,7 @@ def elastic_transform(
 
     References: Simard, Steinkraus & Platt 2003, doi:10.1109/ICDAR.2003.1227801
     """
-    _one_of("interpolation", interpolation, _ORDERS)
+    _one_of("interpolation", interpolation, _WAYS)
     _one_of("fill_mode", fill_mode, _FILLS)
     size = int(6 * float(sigma)) | 1
     return moved_by_noise(
@@ -188,8 +179,9 @@ def moved_by_noise(
     noise = sigma * jax.random.normal(key, (batch, *y.shape, 2))
     field = _filters.gaussian_blur(noise, (size, size), (sigma, sigma), "channels_last")
     yx = jnp.stack([y, x]) + alpha * jnp.moveaxis(field, -1, 1)
-    how = {"order": _ORDERS[interpolation], "mode": fill_mode, "cval": fill_value}
-    return _warp(images, yx, data_format, **how)
+    return sampled(
+        images, yx, interpolation == "bilinear", fill_mode, fill_value, data_format
+    )
 
 
 @op

@@ -29,6 +29,8 @@ class Case:
     low: float = -1.0  # the range of float inputs
     high: float = 1.0
     gradients: bool = True
+    draws: bool = False  # Keras's may go on in its random numbers in prediction
+    always: bool = False  # done in prediction, too, which Keras's does in training only
     tolerance: float = 1e-5
     config_only_ours: tuple[str, ...] = ()  # keys that Keras does not have
     wrong: tuple[tuple[dict[str, Any], str], ...] = ()  # in place of its arguments

@@ -109,7 +109,8 @@ def built(library, case, **more):
 
 
 def masks_of(layer, values):
-    out = layer(values)
+    """Its outputs in prediction, and their masks."""
+    out = layer(values, **({"training": False} if takes_training(layer) else {}))
     find = get_mask if isinstance(layer, Layer) else keras.src.backend.get_keras_mask
     return out, [find(t) for t in leaves(out)]
 
@@ -124,6 +125,7 @@ def split(layer):
 def gradients(library, case, layer, training):
     """Outputs, new state, and the gradients of a weighted sum of the outputs."""
 
+    training = training or (case.always and library is not OURS)
     extra = {"training": training} if takes_training(layer) else {}
 
     def objective(trainable, inputs, fixed):
@@ -211,7 +213,8 @@ def test_gradients_under_jit(index):
         (out, state), grads = ours_with_gradients(index, training)
         wanted, their_grads = theirs_with_gradients(index, training)
         assert_close(out, wanted[0], case.tolerance)
-        assert_close(state, wanted[1], case.tolerance, "state")
+        if training or not case.draws:
+            assert_close(state, wanted[1], case.tolerance, "state")
         assert_close(grads, their_grads, 10 * case.tolerance, "gradient")
 
 
@@ -257,12 +260,16 @@ def test_config(index):
     case = CASES[index]
     ours, theirs = case.make(OURS, name="it"), case.make(keras, name="it")
     config = json.loads(json.dumps(ours.get_config()))
+    config = {k: v for k, v in config.items() if k not in case.config_only_ours}
     assert plain(config) == plain(json.loads(json.dumps(theirs.get_config())))
+    config = json.loads(json.dumps(ours.get_config()))
     assert plain(type(ours).from_config(config).get_config()) == plain(config)
+    theirs = type(theirs).from_config(config)  # it knows the keys that it leaves out
     record = json.loads(json.dumps(keras.layers.serialize(theirs)))
     assert plain(layers.deserialize(record).get_config()) == plain(config)
     record = json.loads(json.dumps(layers.serialize(ours)))
     back = keras.layers.deserialize(record)
+    config = {k: v for k, v in config.items() if k not in case.config_only_ours}
     assert plain(json.loads(json.dumps(back.get_config()))) == plain(config)
 
 
@@ -321,20 +328,21 @@ def test_a_file_gives_the_layer_back(index, tmp_path):
     model = carnyx.Model(inputs, case.make(OURS)(front(OURS, case, inputs)))
     model.save(tmp_path / "model.keras")
     again = carnyx.models.load_model(tmp_path / "model.keras")
-    assert_close(again(data(case)), model(data(case)))
+    out = [m(data(case), training=False) for m in (again, model)]
+    assert_close(*out)
 
 
-BASES = {"Layer", "Wrapper", "InputLayer"}
 # On texts, which Keras reads with TensorFlow: tests/layers/preprocessing, and
 # tests/interop/test_text_layers.py, which compares.
 ON_TEXTS = {
     "Hashing", "HashedCrossing", "StringLookup", "IntegerLookup", "TextVectorization",
 }  # fmt: skip
+BASES = {"Layer", "Wrapper", "InputLayer", "BaseImagePreprocessingLayer"}
 # Called with several tensors (test_attention.py, test_recurrent.py), or newer than the
 # Keras to compare with (test_ternary.py).
 ELSEWHERE = {
     "MultiHeadAttention", "GroupedQueryAttention", "SimpleRNNCell", "LSTMCell",
-    "GRUCell", "StackedRNNCells", "TernaryDense",
+    "GRUCell", "StackedRNNCells", "TernaryDense", "Pipeline",
 }  # fmt: skip
 
 

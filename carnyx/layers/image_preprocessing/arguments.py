@@ -54,6 +54,19 @@ def as_range(value: Factor, low: float = -1.0) -> Range:
     return max(-most, low), most
 
 
+def sides(default: object = REQUIRED) -> Any:
+    """A field, kept as it is given: a number, or two, from 0 to 1; or (-a, a), as Keras
+    writes a number into configs."""
+    check = _between(0, 1, overlap=False)
+
+    def of_either(value: object) -> str | None:
+        found = _numbers(value)
+        even = found is not None and found[0] == -found[-1]
+        return check(found[-1] if even else value)
+
+    return field(default, check=of_either)
+
+
 Meaning: TypeAlias = Callable[[float], Range]
 """What a single number says: a range."""
 
@@ -91,7 +104,7 @@ def drawn_from(
     def convert(value: Factor) -> Range:
         found = _numbers(value)
         assert found is not None
-        return number(found[0]) if len(found) == 1 else (min(found), max(found))
+        return number(abs(found[0])) if len(found) == 1 else (min(found), max(found))
 
     return field(default, convert, check=_between(low, high, overlap=not strict))
 

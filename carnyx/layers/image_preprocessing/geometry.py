@@ -17,6 +17,7 @@ from carnyx.layers.image_preprocessing.arguments import (
     as_range,
     both_ways,
     drawn_from,
+    sides,
 )
 from carnyx.layers.image_preprocessing.augmentation import Augmentation
 from carnyx.layers.image_preprocessing.base import Boxes, Transformation
@@ -224,8 +225,8 @@ class RandomShear(Moving):
     Shapes: (h, w, c) or (b, h, w, c) -> the same
     """
 
-    x_factor: Any = drawn_from(0, 1, 0.0, both_ways, strict=True)
-    y_factor: Any = drawn_from(0, 1, 0.0, both_ways, strict=True)
+    x_factor: Any = sides(0.0)
+    y_factor: Any = sides(0.0)
     interpolation: Any = field("bilinear", INTERPOLATION)
     fill_mode: Any = field("reflect", FILL_MODE)
     fill_value: float = field(0.0)
@@ -234,8 +235,8 @@ class RandomShear(Moving):
 
     def _drawn(self, batch: Batch) -> Transformation:
         side = batch.signs(1)
-        y = batch.uniform(*self.y_factor, 1)
-        x = batch.uniform(*self.x_factor, 1)
+        y = batch.uniform(*as_range(self.y_factor), 1)
+        x = batch.uniform(*as_range(self.x_factor), 1)
         factor = ops.concatenate([x, y], 1) * side
         return {"shear_factor": factor, "input_shape": batch.shape}
 

@@ -51,15 +51,15 @@ class _Policy(Augmentation):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in self._names():
-            setattr(self, name, self._made(name))
+            setattr(self, name, self._layer(name))
 
     def _names(self) -> Sequence[str]:
         raise NotImplementedError
 
-    def _layers(self) -> list[Always]:
+    def _choices(self) -> list[Always]:
         return [getattr(self, name) for name in self._names()]
 
-    def _made(self, name: str) -> Always:
+    def _layer(self, name: str) -> Always:
         f = self.factor
         cls, own = {
             "random_shear": (RandomShear, {"x_factor": f, "y_factor": f}),
@@ -119,7 +119,7 @@ class RandAugment(_Policy):
     def _drawn(self, batch: Batch) -> Transformation:
         kinds = len(self._names())
         chosen = random.randint((self.num_ops,), 0, kinds, seed=batch.seed)
-        pairs = zip(self._names(), self._layers(), strict=True)
+        pairs = zip(self._names(), self._choices(), strict=True)
         draws = {
             name: layer.get_random_transformation(batch.images, seed=batch.seed)
             for name, layer in pairs
@@ -129,7 +129,7 @@ class RandAugment(_Policy):
     def _each(self, value: Any, how: Transformation, method: str) -> Any:
         """What the method of each layer that was chosen makes of a value, in turn."""
         draws = how["transforms"]
-        pairs = zip(self._names(), self._layers(), strict=True)
+        pairs = zip(self._names(), self._choices(), strict=True)
         branches = [
             functools.partial(getattr(layer, method), transformation=draws[name])
             for name, layer in pairs
@@ -233,7 +233,7 @@ class AugMix(_Policy):
 
             return changed
 
-        branches = [*map(branch, self._layers()), lambda x, key: x]
+        branches = [*map(branch, self._choices()), lambda x, key: x]
 
         def step(x: Tensor, at: Any) -> Any:
             kind, key = at
