@@ -56,7 +56,9 @@ def sampled(
         out = out + (fill * (1 - inside))[..., None]
     if not jnp.issubdtype(images.dtype, jnp.floating):
         out = _rounded(out)
-    out = jnp.moveaxis(out.astype(images.dtype), -1, channels)
+    # Kept, too: who reads it twice (a mean, and its use) must not have it made twice.
+    out = lax.optimization_barrier(out.astype(images.dtype))
+    out = jnp.moveaxis(out, -1, channels)
     return out if images.ndim == 4 else out[0]
 
 

@@ -24,7 +24,7 @@ def _numbers(value: object, count: int | None = None) -> list[float] | None:
     return found
 
 
-def _between(
+def within(
     low: float, high: float, open_low: bool = False, overlap: bool = True
 ) -> Callable[[Any], str | None]:
     """A check: a number from `low` to `high`, or two of which the range meets that."""
@@ -57,7 +57,7 @@ def as_range(value: Factor, low: float = -1.0) -> Range:
 def sides(default: object = REQUIRED) -> Any:
     """A field, kept as it is given: a number, or two, from 0 to 1; or (-a, a), as Keras
     writes a number into configs."""
-    check = _between(0, 1, overlap=False)
+    check = within(0, 1, overlap=False)
 
     def of_either(value: object) -> str | None:
         found = _numbers(value)
@@ -106,12 +106,12 @@ def drawn_from(
         assert found is not None
         return number(abs(found[0])) if len(found) == 1 else (min(found), max(found))
 
-    return field(default, convert, check=_between(low, high, overlap=not strict))
+    return field(default, convert, check=within(low, high, overlap=not strict))
 
 
 def as_given(low: float, default: object = REQUIRED, open_low: bool = False) -> Any:
     """A field, kept as it is given: a number, or two, from `low` to 1."""
-    return field(default, check=_between(low, 1.0, open_low, overlap=False))
+    return field(default, check=within(low, 1.0, open_low, overlap=False))
 
 
 def pixel_range() -> Any:

@@ -20,7 +20,12 @@ from carnyx.configurable import field
 from carnyx.errors import ArgumentError
 from carnyx.layers.base import Layer
 from carnyx.layers.image_preprocessing import backend
-from carnyx.layers.image_preprocessing.arguments import Factor, Range, as_range
+from carnyx.layers.image_preprocessing.arguments import (
+    Factor,
+    Range,
+    as_range,
+    within,
+)
 from carnyx.layers.image_preprocessing.batch import Batch, images_of, is_batched
 from carnyx.layers.image_preprocessing.ragged import dense_boxes
 from carnyx.ops._boxes import FORMATS
@@ -111,12 +116,10 @@ class BaseImagePreprocessingLayer(DataLayer):
 
     def _set_factor(self, factor: Factor) -> None:
         low, high = self._FACTOR_BOUNDS
-        given = factor if isinstance(factor, list | tuple) else [factor]
-        if min(given) > high or max(given) < low or len(given) not in (1, 2):
-            raise ArgumentError(
-                f"{type(self).__name__} got factor={factor!r}; expected a number, or "
-                f"two, from {low} to {high}."
-            )
+        problem = within(low, high)(factor)
+        if problem:
+            kind = type(self).__name__
+            raise ArgumentError(f"{kind} got factor={factor!r}; expected {problem}.")
         self.factor = as_range(factor, low)
 
     def get_config(self) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from carnyx import registry
 from carnyx.configurable import field
 from carnyx.errors import ArgumentError
+from carnyx.layers._call import signature_of
 from carnyx.layers.base import Layer
 from carnyx.layers.image_preprocessing.base import DataLayer
-from carnyx.typing import Tensors
+from carnyx.typing import Config, Tensors
 
 
 def _layers(given: object) -> list[Layer]:
@@ -44,15 +44,32 @@ class Pipeline(DataLayer):
 
     layers: Sequence[Layer] = field(convert=_layers)
 
-    def _transformed(self, data: Tensors, training: bool = True) -> Tensors:
+    def call(
+        self, inputs: Tensors, training: bool = True, mask: Tensors = None
+    ) -> Tensors:
+        if mask is None:
+            return super().call(inputs, training)
+        return self._transformed(inputs, training, mask)
+
+    def _transformed(
+        self, data: Tensors, training: bool = True, mask: Tensors = None
+    ) -> Tensors:
         for layer in self.layers:
-            data = layer(data, training=training)
+            takes_mask = signature_of(type(layer).call).takes("mask")
+            more = {"mask": mask} if mask is not None and takes_mask else {}
+            data, mask = layer(data, training=training, **more), None
         return data
 
     def _compiles(self) -> bool:
         return all(registry.is_own(type(layer)) for layer in self._flatten_layers())
 
-    def get_config(self) -> dict[str, Any]:
+    @classmethod
+    def from_config(cls, config: Config) -> Pipeline:
+        """Raises ArgumentError where the config has no list of layers."""
+        _layers(config.get("layers"))
+        return super().from_config(config)
+
+    def get_config(self) -> Config:
         made = [registry.serialize_keras_object(layer) for layer in self.layers]
         return {"name": self.name, "layers": made}
 

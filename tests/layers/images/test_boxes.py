@@ -39,7 +39,7 @@ def test_functions_of_boxes():
     turns = [rng.uniform(-20, 20, 2).astype("float32") for _ in range(6)]
     calls = [
         ("compute_iou", (a, b, "xyxy"), {}),
-        ("compute_iou", (a[0], b, "xywh", True, -7), {}),
+        ("compute_iou", (a, b, "xywh", True, -7), {}),
         ("compute_iou", (a / 60, b[1] / 60, "rel_xyxy"), {"image_shape": (H, W, 3)}),
         ("compute_ciou", (a, b, "xyxy"), {}),
         ("crop", (a, 3, 4, 12, 13), {}),

@@ -31,7 +31,7 @@ DRAWS = [
 @pytest.mark.parametrize(
     "name, arguments, key, ends",
     DRAWS,
-    ids=[f"{i}-{r[0]}" for i, r in enumerate(DRAWS)],
+    ids=[r[0] for r in DRAWS],
 )
 def test_ranges(name, arguments, key, ends):
     """Uniform: all within, the ends nearly met, the mean in the middle."""
