@@ -59,7 +59,7 @@ def plain_name(name: str) -> str:
     return name if index is None else f"{kind}:{index}"
 
 
-def device(name: str) -> contextlib.AbstractContextManager[Any]:
+def device(device_name: str) -> contextlib.AbstractContextManager[Any]:
     """Within it, layers that are called on symbolic tensors are placed on a device.
 
     A functional or sequential model whose layers were placed runs them there: each
@@ -73,8 +73,8 @@ def device(name: str) -> contextlib.AbstractContextManager[Any]:
     `call` of a class works where the model is called by itself, and warns in `fit`.
 
     Args:
-        name: `"gpu:1"`, `"/gpu:1"`, `"/device:GPU:1"`, `"cpu:0"`, a JAX device; None
-            ends the scopes around.
+        device_name: `"gpu:1"`, `"/gpu:1"`, `"/device:GPU:1"`, `"cpu:0"`, a JAX device;
+            None ends the scopes around.
 
     Raises:
         DeviceError: where there is no such device, with a list of those that are.
@@ -86,7 +86,7 @@ def device(name: str) -> contextlib.AbstractContextManager[Any]:
     >>> keras.Model(x, y).predict(keras.ops.ones((1, 4)), verbose=0).shape
     (1, 2)
     """
-    return _Scope(name)
+    return _Scope(device_name)
 
 
 class _Scope(contextlib.ContextDecorator):

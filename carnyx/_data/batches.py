@@ -68,20 +68,20 @@ def common_size(named: list[tuple[str, Any]]) -> int:
     return next(iter(sizes.values()))
 
 
-def three_parts(item: object) -> tuple[Any, Any, Any]:
+def three_parts(data: object) -> tuple[Any, Any, Any]:
     """`(x, y, sample_weight)` of what a source or a user gives as a batch.
 
     >>> three_parts((1, 2)), three_parts({"a": 1})
     ((1, 2, None), ({'a': 1}, None, None))
     """
-    if not isinstance(item, list | tuple):
-        return item, None, None
-    if not 1 <= len(item) <= 3:
+    if not isinstance(data, list | tuple):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
         raise DataError(
-            f"A batch has {len(item)} parts; expected (x,), (x, y) or "
+            f"A batch has {len(data)} parts; expected (x,), (x, y) or "
             "(x, y, sample_weight). Several inputs go into one part: ((x1, x2), y)."
         )
-    x, y, weight = (*item, None, None)[:3]
+    x, y, weight = (*data, None, None)[:3]
     return x, y, weight
 
 

@@ -35,7 +35,7 @@ class Configurable:
     def __init_subclass__(cls, register: bool = True, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         own = {n: f for n, f in vars(cls).items() if isinstance(f, Field)}
-        if own:
+        if own or "field_order" in vars(cls):
             declare(cls, own)
         elif "__init__" in vars(cls):
             cls.__init__ = recorded(cls, vars(cls)["__init__"])

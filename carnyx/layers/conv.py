@@ -324,6 +324,11 @@ class Conv3DTranspose(_ConvTranspose, rank=3):
     References: arXiv:1603.07285
     """
 
+    field_order = (  # Keras has these two the other way round for one and two axes
+        "filters", "kernel_size", "strides", "padding", "data_format",
+        "output_padding", ...,
+    )  # fmt: skip
+
 
 __all__ = [
     "Conv1D",
