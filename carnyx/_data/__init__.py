@@ -14,3 +14,5 @@ from carnyx._data.prefetching import prefetch as prefetch
 from carnyx._data.py_dataset import PyDataset as PyDataset
 from carnyx._data.sequences import SequenceFeed as SequenceFeed
 from carnyx._data.streams import StreamFeed as StreamFeed
+from carnyx._data.texts import adapt_texts as adapt_texts
+from carnyx._data.texts import with_text_rows as with_text_rows

@@ -98,6 +98,10 @@ class ArrayFeed(Feed):
         _, first, count = windows.of(epoch)
         return min(count, full - first)
 
+    def source_of_x(self) -> Any:
+        """x as it was given, in its structure."""
+        return jax.tree_util.tree_unflatten(self._form, self._leaves)[0]
+
     def first_samples(self) -> list[np.ndarray]:
         return [
             take(leaf, slice(0, 1 if isinstance(leaf, Rows) else self.batch_size))

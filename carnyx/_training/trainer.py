@@ -12,7 +12,15 @@ from carnyx import tree
 from carnyx._checks.class_weights import judge_class_weight
 from carnyx._checks.first_batches import look_at
 from carnyx._core.tracebacks import show_user_lines
-from carnyx._data import Feed, adapt, naming, three_parts, train_validation_split
+from carnyx._data import (
+    Feed,
+    adapt,
+    adapt_texts,
+    naming,
+    three_parts,
+    train_validation_split,
+    with_text_rows,
+)
 from carnyx._data.adapters import holds_arrays
 from carnyx._data.batches import one_batch, spec_of
 from carnyx._data.class_weights import weigh
@@ -86,10 +94,12 @@ class Trainer(Compiling):
             resume,
         )  # fmt: skip
         if options.validation_split and validation_data is None:
+            if self._host_part(x) is not None:
+                x = with_text_rows(x)
             (x, y, sample_weight), validation_data = train_validation_split(
                 (x, y, sample_weight), options.validation_split
             )
-        feed = adapt(
+        feed = self._feed(
             x, y, sample_weight, batch_size=options.batch_size,
             steps=options.steps_per_epoch, shuffle=shuffle, class_weight=class_weight,
         )  # fmt: skip
@@ -117,7 +127,7 @@ class Trainer(Compiling):
             if size is None and holds_arrays(vx):
                 size = options.batch_size
             steps = options.validation_steps
-            feed = adapt(vx, vy, vw, batch_size=size, steps=steps, shuffle=False)
+            feed = self._feed(vx, vy, vw, batch_size=size, steps=steps, shuffle=False)
         if not self._need_compiled("fit").ready:  # a step in the simple style
             self._prepare(feed.spec(), False, feed.batch_size)
         self._look_at(feed)
@@ -138,7 +148,7 @@ class Trainer(Compiling):
         """Loss and metrics on data: a number, a list (loss first), or a dict."""
         self._need_compiled("evaluate")
         batch_size, steps = counts("evaluate", batch_size=batch_size, steps=steps)
-        feed = adapt(
+        feed = self._feed(
             x, y, sample_weight, batch_size=batch_size, steps=steps, shuffle=False
         )
         self._prepare(feed.spec(), training=False, batch_size=feed.batch_size)
@@ -168,7 +178,8 @@ class Trainer(Compiling):
     ) -> Any:
         """The outputs for data, as NumPy arrays, batch by batch."""
         batch_size, steps = counts("predict", batch_size=batch_size, steps=steps)
-        if verbose == 0 and callbacks is None and steps is None and self.built:  # type: ignore[attr-defined]
+        fast = verbose == 0 and callbacks is None and steps is None
+        if fast and self.built and self._host_part(x) is None:  # type: ignore[attr-defined]
             batch = one_batch(x, batch_size or 32)
             placement = self._placed()
             if placement is not None and placement.shared:  # all have to be alike
@@ -176,7 +187,9 @@ class Trainer(Compiling):
             if batch is not None:  # nothing to loop over, nobody to tell
                 self._look_at_inputs(batch)
                 return tree.map_structure(np.array, self.predict_program()((batch,)))
-        feed = adapt(x, None, None, batch_size=batch_size, steps=steps, shuffle=False)
+        feed = self._feed(
+            x, None, None, batch_size=batch_size, steps=steps, shuffle=False
+        )
         if not self.built:  # type: ignore[attr-defined]
             x, _, _ = self._spec_to_build(feed.spec(), feed.batch_size)
             self._predicted_spec(x)
@@ -240,7 +253,7 @@ class Trainer(Compiling):
     def predict_on_batch(self, x: object) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         with single_batch("predict_on_batch", self) as settled:
-            feed = _whole(x)
+            feed = self._whole(x)
             if not self.built:  # type: ignore[attr-defined]
                 x, _, _ = self._spec_to_build(feed.spec(), feed.batch_size)
                 self._predicted_spec(x)
@@ -256,7 +269,7 @@ class Trainer(Compiling):
         self._need_compiled(what)
         training = what == "train_on_batch"
         with single_batch(what, self) as settled:
-            feed = _whole(*data)
+            feed = self._whole(*data)
             self._prepare(feed.spec(), training, feed.batch_size)
             self._look_at(feed, single=True)
             batch = settled(trimmed(next(iter(feed.epoch(0)))))
@@ -265,15 +278,36 @@ class Trainer(Compiling):
             logs = as_floats(program(batch))
         return logs if return_dict else self._as_list(logs)
 
+    def _whole(
+        self, x: Any, y: Any = None, weight: Any = None, class_weight: Any = None
+    ) -> Feed:
+        """A feed of one batch with all samples."""
+        if self._host_part(x) is not None:
+            x = with_text_rows(x)
+        refuse_plain("x", x)
+        leaves = [v for v in tree.flatten(x) if v is not None]
+        if not leaves:
+            raise DataError("x is None, so there is no batch; expected an array.")
+        first = leaves[0]  # a sparse matrix has no length, a list no shape
+        shape = getattr(first, "shape", ()) or (len(first),)
+        size = max(shape[0], 1)
+        weights = weigh(y, weight, class_weight)
+        return self._feed(x, y, weights, batch_size=size, shuffle=False)
 
-def _whole(x: Any, y: Any = None, weight: Any = None, class_weight: Any = None) -> Any:
-    """A feed of one batch with all samples."""
-    refuse_plain("x", x)
-    leaves = [v for v in tree.flatten(x) if v is not None]
-    if not leaves:
-        raise DataError("x is None, so there is no batch; expected an array.")
-    first = leaves[0]  # a sparse matrix has no length, a list no shape
-    shape = getattr(first, "shape", ()) or (len(first),)
-    size = max(shape[0], 1)
-    weights = weigh(y, weight, class_weight)
-    return adapt(x, y, weights, batch_size=size, shuffle=False)
+    # ---- where batches come from -------------------------------------------------
+
+    def _host_part(self, x: object) -> Any:
+        """What of the model runs where batches are made; here nothing does."""
+        return None
+
+    def _feed(self, x: Any, y: Any, weights: Any, **options: Any) -> Feed:
+        """A feed of `x`, with all that runs on the host having run."""
+        part = self._host_part(x)
+        if part is None:
+            return adapt(x, y, weights, **options)
+        run: Any = lambda x: part(self._host_values(x))  # noqa: E731
+        return adapt_texts(x, y, weights, run=run, spec=part.spec, **options)
+
+    def _host_values(self, x: Any) -> list[Any]:
+        """The values for the inputs of the part that runs on the host."""
+        raise NotImplementedError

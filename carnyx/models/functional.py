@@ -27,6 +27,7 @@ from carnyx.models.graph_config import (
     graph_from_config,
     remember_asked,
 )
+from carnyx.models.host_part import HostPart
 from carnyx.models.model import Model
 from carnyx.typing import ShapeLike, Tensor
 
@@ -119,6 +120,9 @@ class Functional(Model):
     def call(
         self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
     ) -> Any:
+        part = self._host_part(None)
+        if part is not None and part.has_run(inputs):
+            return self._packed(part.finish(inputs, _call_placed))
         values = self._in_order(inputs)
         if mask is not None:
             for value, one in zip(values, tree.flatten(mask), strict=False):
@@ -194,11 +198,12 @@ class Functional(Model):
                     "Input(..., optional=True)."
                 )
             return None
+        text = symbol.dtype == "string"  # an array of NumPy, of which no op knows
         rank, wanted = len(value.shape), len(symbol.shape)
         if rank == wanted + 1 and value.shape[-1] == 1:
-            value = OPS["squeeze"](value, -1)
+            value = value[..., 0] if text else OPS["squeeze"](value, -1)
         elif rank == wanted - 1 and symbol.shape[-1] == 1:
-            value = OPS["expand_dims"](value, -1)
+            value = value[..., None] if text else OPS["expand_dims"](value, -1)
         spec = InputSpec(shape=(None, *symbol.shape[1:]) if wanted else ())
         shape = tuple(d if isinstance(d, int) else None for d in value.shape)
         problem = spec.problem(shape)
@@ -212,13 +217,25 @@ class Functional(Model):
                     else ""
                 )
             )
-        if symbol.dtype == "string":
+        if text:
             return value
         if str(value.dtype) != symbol.dtype:
             name = symbol.node.operation.name if symbol.node else symbol.name
             check_real(value.dtype, symbol.dtype, f"{label(self)}: the input {name!r}")
             value = OPS["cast"](value, symbol.dtype)
         return value
+
+    # ---- what runs on the host ---------------------------------------------------
+
+    def _host_part(self, x: object) -> HostPart | None:
+        known = self.__dict__.get("_on_host", self)
+        if known is self:
+            known = self.__dict__["_on_host"] = HostPart.of(self._graph)
+        return known
+
+    def _host_values(self, x: Any) -> list[Any]:
+        pairs = zip(self._flat_inputs(x), self.inputs, strict=True)
+        return [self._fitted(value, symbol) for value, symbol in pairs]
 
     # ---- configs -----------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from carnyx import registry, tree
 from carnyx._core.devices import saved_device, saved_devices
 from carnyx._core.scope import current, scoped
@@ -58,6 +60,7 @@ class Sequential(Model):
     keras_module = "keras"
     _hidden_attributes = ("_body",)
     saved_first = ("layers",)
+    _input_dtype: str | None = None  # where it is known, and not that of numbers
     _fixed_by: str | None = None  # what keeps layers from being added and popped
 
     def __init__(
@@ -189,7 +192,8 @@ class Sequential(Model):
             return
         else:
             shape = tuple(input_shape)
-            first = InputLayer(batch_shape=shape, dtype=self.compute_dtype)
+            dtype = self._input_dtype or self.compute_dtype
+            first = InputLayer(batch_shape=shape, dtype=dtype)
         try:
             outputs = self._chained(first.output, stack)
         except NotImplementedError:
@@ -235,6 +239,8 @@ class Sequential(Model):
         symbol: Any = inputs
         shape = [d if isinstance(d, int) else None for d in symbol.shape]
         fixed = any(getattr(x, "stateful", False) for x in self._flatten_layers())
+        text = getattr(symbol.dtype, "kind", symbol.dtype) in ("string", *"OSUT")
+        self._input_dtype = "string" if text else None
         self.build((shape[0] if fixed else None, *shape[1:]))
         self._after_build()
 
@@ -302,6 +308,16 @@ class Sequential(Model):
         if self._body is None:
             return super()._predicted_spec(x)
         return self._body.output
+
+    def _host_part(self, x: object) -> Any:
+        if self._body is None and x is not None and not self.built:
+            first = next((v for v in tree.flatten(x) if hasattr(v, "shape")), None)
+            if first is not None and any(layer.runs_on_host for layer in self._stack):
+                self._maybe_build({"inputs": np.asarray(first)})
+        return None if self._body is None else self._body._host_part(x)
+
+    def _host_values(self, x: Any) -> list[Any]:
+        return self._graph_body()._host_values(x)
 
     def _graph_body(self) -> Functional:
         if self._body is None:
