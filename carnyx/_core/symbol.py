@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from carnyx._core import masks
 from carnyx._core.naming import auto_name
 from carnyx._core.operators import OPS, Operators
+from carnyx._strangers import asked_by_another_keras
 from carnyx.dtype_policies import standardize_dtype
 from carnyx.errors import GraphError, NoValueError, ShapeError
 from carnyx.typing import DTypeLike, ShapeLike
@@ -128,6 +129,12 @@ class KerasTensor(Operators):
     def __jax_array__(self) -> Any:
         # A property, as JAX only asks whether there is one, and then says what is
         # of no use to who called it.
+        if asked_by_another_keras():
+            raise GraphError(
+                f"Symbolic tensor {self!r} was given to a layer or function of another "
+                "Keras. Import that of the same name from carnyx, everywhere in the "
+                "program."
+            )
         raise self._refuse(
             "given to a function of JAX (take the one of that name in keras.ops: "
             "keras.ops.exp for jnp.exp)",

@@ -12,6 +12,7 @@ from carnyx import metrics as metrics_lib
 from carnyx import tree
 from carnyx._core.scope import current
 from carnyx._numbers import REFUSED, as_number
+from carnyx._strangers import has_weights_of_its_own, stranger
 from carnyx._training.named_errors import named
 from carnyx._training.outputs import Output, list_outputs, match_targets, spread
 from carnyx._training.structure_losses import PartLoss, Path, Term, terms_of
@@ -225,6 +226,7 @@ def _check(what: str, given: Any, fits: Callable[[Any], bool], words: str) -> No
         return
     raise ArgumentError(
         f"compile() got {what}={given!r}; expected {words}, or a list or dict of such."
+        f"{stranger(given)}"
     )
 
 
@@ -234,7 +236,7 @@ def _is_weight(given: Any) -> bool:
 
 def _is_loss(given: Any) -> bool:
     return (
-        callable(given)
+        (callable(given) and not has_weights_of_its_own(given))
         or isinstance(given, str)
         or (isinstance(given, Mapping) and "class_name" in given)
     )

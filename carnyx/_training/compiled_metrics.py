@@ -7,9 +7,11 @@ from typing import Any
 
 from carnyx import metrics as metrics_lib
 from carnyx import tree
+from carnyx._strangers import stranger
 from carnyx._training.compiled_loss import CompiledLoss, free_name, target_kind
 from carnyx._training.named_errors import named
 from carnyx._training.outputs import Output, list_outputs, match_targets, spread
+from carnyx.errors import ArgumentError
 from carnyx.typing import ForOutputs, Tensor
 
 
@@ -160,6 +162,8 @@ def _metric(given: Any, y_true: Any, y_pred: Any) -> Any:
     """The metric object for what was given; a string keeps its spelling as name."""
     if given is None or isinstance(given, metrics_lib.Metric):
         return given
+    if hasattr(given, "update_state") and stranger(given):
+        raise ArgumentError(f"metrics got {given!r}.{stranger(given)}")
     if isinstance(given, str) and given.lower() in _SHORT:
         class_name = _SHORT[given.lower()][target_kind(y_true, y_pred)]
         return getattr(metrics_lib, class_name)(name=given)

@@ -14,6 +14,7 @@ from carnyx._core.masks import get_mask, set_mask
 from carnyx._core.operators import OPS
 from carnyx._core.symbol import KerasTensor
 from carnyx._numbers import check_narrow
+from carnyx._strangers import is_symbol_elsewhere, stranger
 from carnyx.dtype_policies import is_float
 from carnyx.errors import ArgumentError
 from carnyx.layers.input_spec import label
@@ -28,6 +29,10 @@ def converted(layer: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, d
 
     def one(x: Any) -> Any:
         if not explain.is_tensor(x) and hasattr(x, "__array__"):
+            if is_symbol_elsewhere(x):
+                raise ArgumentError(
+                    f"{label(layer)} got a symbolic tensor ({x!r}).{stranger(x)}"
+                )
             x = np.asarray(x)  # a scalar of NumPy, a table, another library's
         if _is_text(x):
             return checked_text(layer, x)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ from carnyx._core.symbol import any_symbolic
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._core.variable import Variable
 from carnyx._spellings import hint, hint_for_attribute
+from carnyx._strangers import has_weights_of_its_own, stranger
 from carnyx.configurable import forgotten_super
 from carnyx.errors import (
     ArgumentError,
@@ -122,6 +124,12 @@ class Layer(HoldsWeights, AddsLosses, Builds, IsPure, Operation):
     def __setattr__(self, name: str, value: Any) -> None:
         before = vars(self).get(name)
         super().__setattr__(name, value)
+        if name not in self._fields and has_weights_of_its_own(value):
+            warnings.warn(
+                f"{type(self).__name__}.{name} is a {type(value).__name__}, whose "
+                f"weights are not trained or saved here.{stranger(value)}",
+                stacklevel=2,
+            )
         may_hold = structure.may_hold(value) or structure.may_hold(before)
         if name == "_trainable" or (may_hold and value is not before):
             structure.touch()

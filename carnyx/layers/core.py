@@ -16,6 +16,7 @@ from carnyx import (
     tree,
 )
 from carnyx._core.symbol import KerasTensor
+from carnyx._strangers import stranger
 from carnyx.configurable import derived, field, positive
 from carnyx.errors import ArgumentError, ShapeError, UnsafeModelError
 from carnyx.layers._output_masks import tell_of_dropped_mask
@@ -219,6 +220,7 @@ class Wrapper(Layer):
         if not isinstance(self.layer, Layer):
             raise ArgumentError(
                 f"{type(self).__name__} got layer={self.layer!r}; expected a layer."
+                f"{stranger(self.layer)}"
             )
 
     def build(self, input_shape: ShapeLike | None = None) -> None:

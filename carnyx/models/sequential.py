@@ -11,6 +11,7 @@ from carnyx import registry, tree
 from carnyx._core.devices import saved_device, saved_devices
 from carnyx._core.scope import current, scoped
 from carnyx._core.symbol import is_symbolic
+from carnyx._strangers import stranger
 from carnyx.errors import ArgumentError, GraphError, NotBuiltError, ShapeError
 from carnyx.layers import InputLayer
 from carnyx.layers._call import signature_of
@@ -96,9 +97,9 @@ class Sequential(Model):
         if is_symbolic(layer) and isinstance(_made_by(layer), InputLayer):
             layer = _made_by(layer)  # keras.Input(...) stands for its layer
         if callable(layer) and not isinstance(layer, Layer):
+            advice = stranger(layer) or " Wrap a function in layers.Lambda."
             raise ArgumentError(
-                f"Sequential.add got {layer!r}; expected a layer. Wrap a function in "
-                "layers.Lambda."
+                f"Sequential.add got {layer!r}; expected a layer.{advice}"
             )
         if not isinstance(layer, Layer):
             unused = " Leave the call of it out." if is_symbolic(layer) else ""

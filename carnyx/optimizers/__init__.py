@@ -3,6 +3,7 @@
 from typing import Any
 
 from carnyx import registry
+from carnyx._strangers import stranger
 from carnyx.errors import ArgumentError
 from carnyx.optimizers import legacy as legacy
 from carnyx.optimizers import schedules as schedules
@@ -48,6 +49,7 @@ def get(identifier: Any) -> Any:
         raise ArgumentError(
             f"Got {identifier!r} as an optimizer; expected a name such as 'adam', an "
             "Optimizer, its config, or an Optax gradient transformation."
+            f"{stranger(identifier)}"
         )
     return found
 

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "carnyx"
 # folder; on the ground, where all names are files of one folder, also from its row.
 FLOORS = [
     """errors config configurable tree registry dtype_policies typing
-    _reads _settings _spellings _tables _version _numbers""",
+    _reads _settings _spellings _strangers _tables _version _numbers""",
     """_core""",
     """_costs""",
     """ops random distribution""",
