@@ -15,6 +15,8 @@ from carnyx.typing import Axis, Config, Tensor
 class Constraint(Configurable):
     """Base of constraints: `constraint(w)` is the nearest allowed `w`."""
 
+    keras_family = "constraints"
+
     def __call__(self, w: Tensor) -> Tensor:
         """The weight, constrained."""
         return w

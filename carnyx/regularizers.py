@@ -17,6 +17,8 @@ from carnyx.typing import Config, Tensor
 class Regularizer(Configurable):
     """Base of penalties: `regularizer(x)` is a number. Subclasses define `__call__`."""
 
+    keras_family = "regularizers"
+
     def __call__(self, x: Tensor) -> Tensor:
         """The penalty."""
         return 0.0

@@ -42,6 +42,8 @@ class SeedGenerator(Configurable):
     True
     """
 
+    keras_family = "random"
+
     keras_module = "keras.random"
 
     def __init__(

@@ -245,6 +245,8 @@ def _is_loss(given: Any) -> bool:
 class SeveralLosses(losses_lib.Loss):
     """The sum of the losses that one output was given in a list."""
 
+    keras_family = ""  # no config names it
+
     def __init__(self, losses: Sequence[Any]) -> None:
         super().__init__(name="_".join(loss.name for loss in losses))
         self.losses = losses

@@ -42,6 +42,7 @@ class CustomScaleLayer(Layer):
     Shapes: [(...), (...)] -> (...)
     """
 
+    keras_family = "applications"
     keras_module = "keras.src.applications.inception_resnet_v2"
     keras_registered_name = "CustomScaleLayer"
     scale: float = field()

@@ -43,6 +43,8 @@ class Callback(Configurable):
     0 0.5
     """
 
+    keras_family = "callbacks"
+
     params: dict[str, Any] | None = attribute(None)
     every_batch = False
     holds_variables = False  # that a model would have to know of

@@ -46,6 +46,8 @@ class Distiller(Model):
     ['distillation_loss', 'loss', 'student_loss', 'total_loss']
     """
 
+    keras_family = "distillation"
+
     def __init__(
         self,
         teacher: Model,

@@ -42,6 +42,8 @@ class DistillationLoss(Configurable):
     1.0
     """
 
+    keras_family = "distillation"
+
     # Which layers are compared; None for what comes out of the models.
     teacher_layer_name: str | None = None
     student_layer_name: str | None = None

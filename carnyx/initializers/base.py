@@ -31,6 +31,8 @@ class Initializer(Configurable):
     [0.5, 0.5]
     """
 
+    keras_family = "initializers"
+
     def __call__(self, shape: Sequence[int], dtype: DTypeLike = None) -> Tensor:
         """An array of that shape; `floatx` if no dtype is given."""
         raise NotImplementedError(

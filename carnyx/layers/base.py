@@ -68,6 +68,8 @@ class Layer(HoldsWeights, AddsLosses, Builds, IsPure, Operation):
     (2, 3)
     """
 
+    keras_family = "layers"
+
     supports_masking = False
     supports_jit = True
     runs_on_host = False  # on texts, in NumPy: layers/preprocessing/_host.py

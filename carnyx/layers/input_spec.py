@@ -23,6 +23,8 @@ class InputSpec(Configurable):
     'got size 4 on axis -1 (shape (None, 4)), expected 3'
     """
 
+    keras_family = "layers"
+
     dtype: Any = field(None)
     shape: Shape | None = field(None, lambda s: None if s is None else tuple(s))
     ndim: int | None = field(None)

@@ -86,6 +86,8 @@ class Loss(Dtyped):
         dtype: what is computed in; None is `floatx`.
     """
 
+    keras_family = "losses"
+
     name: str | None = field(None)
     reduction: str | None = field(MEAN, check=one_of(*REDUCTIONS))
     dtype: Any = field(None, config=False)

@@ -39,6 +39,8 @@ class Metric(Dtyped):
     (2.0, 3.0, None)
     """
 
+    keras_family = "metrics"
+
     dtype: Any = field(None)
     name: Any = field(None)
 

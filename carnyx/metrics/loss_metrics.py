@@ -91,5 +91,5 @@ for _short, _class in {
     "mape": MeanAbsolutePercentageError,
     "msle": MeanSquaredLogarithmicError,
 }.items():
-    registry.add_builtin(_class, name=_short)
-    registry.add_builtin(_class, name=_short.upper())
+    registry.add_builtin(_class, "metrics", _short)
+    registry.add_builtin(_class, "metrics", _short.upper())

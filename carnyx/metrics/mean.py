@@ -174,6 +174,5 @@ def _function(identifier: Any) -> Any:
 
 def _direction(fn: Any) -> str | None:
     """Losses are better when less, this folder's functions when more."""
-    module = getattr(fn, "__module__", None) or ""
-    known = {"losses": "down", "metrics": "up"} if registry.is_own(fn) else {}
-    return known.get(registry.family_of(module))
+    known = {"losses": "down", "metric_functions": "up"}
+    return known.get(registry.own_family(fn))

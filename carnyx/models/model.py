@@ -41,6 +41,8 @@ class Model(Trainer, Layer):
     10
     """
 
+    keras_family = "models"
+
     takes_texts = True  # for its first layers
     # Set by functional.py, which stands above this file.
     _functional: ClassVar[type[Model]]

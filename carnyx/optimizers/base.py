@@ -71,6 +71,8 @@ class Optimizer(HasLearningRate, _Stateful):
     [0.5, 1.5]
     """
 
+    keras_family = "optimizers"
+
     learning_rate: Any = field(config=False)
     weight_decay: float | None = field(None, check=at_least(0))
     clipnorm: float | None = field(None, check=at_least(0))

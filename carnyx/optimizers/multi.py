@@ -78,7 +78,7 @@ class OptimizerMap(MutableMapping):
         return cls(**registry.deserialize_keras_object(config, custom_objects))
 
 
-registry.add_builtin(OptimizerMap)
+registry.add_builtin(OptimizerMap, "optimizers")
 
 
 class MultiOptimizer(Optimizer):

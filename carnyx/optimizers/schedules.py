@@ -33,6 +33,8 @@ class LearningRateSchedule(Configurable):
     0.025
     """
 
+    keras_family = "schedules"
+
     def __call__(self, step: Tensor) -> Tensor:
         raise NotImplementedError(
             f"{type(self).__name__} has no __call__(self, step); a schedule needs one."

@@ -6,7 +6,6 @@ from carnyx.registry.names import add_builtin as add_builtin
 from carnyx.registry.names import builtin_names as builtin_names
 from carnyx.registry.names import claim as claim
 from carnyx.registry.names import custom_object_scope as custom_object_scope
-from carnyx.registry.names import family_of as family_of
 from carnyx.registry.names import find_builtin as find_builtin
 from carnyx.registry.names import find_class as find_class
 from carnyx.registry.names import find_function as find_function
@@ -15,6 +14,7 @@ from carnyx.registry.names import get_registered_name as get_registered_name
 from carnyx.registry.names import get_registered_object as get_registered_object
 from carnyx.registry.names import is_own as is_own
 from carnyx.registry.names import mark_own as mark_own
+from carnyx.registry.names import own_family as own_family
 from carnyx.registry.names import (
     register_keras_serializable as register_keras_serializable,
 )

@@ -21,13 +21,14 @@ from carnyx.errors import ArgumentError, UnknownNameError, UnsafeModelError, nea
 T = TypeVar("T")
 
 _builtin: dict[tuple[str, str], Any] = {}  # (family, name) -> class or function
-_own: set[Any] = set()  # what this library defines
+_own: dict[Any, str] = {}  # what this library defines -> its family, "" without one
 _registered: dict[str, Any] = {}  # "package>name" -> class or function
 _names: dict[Any, str] = {}  # the inverse
 _scoped: ContextVar[dict[str, Any]] = ContextVar("custom_objects", default={})  # noqa: B039
 
 # Where Keras 3 files place what lives in the folder of the same meaning here.
 MODULES = {
+    "": "keras",
     "models": "keras",
     "schedules": "keras.optimizers.schedules",
     "dtype_policies": "keras",
@@ -36,7 +37,6 @@ _FAMILIES = {
     "merging": "layers",
     "engine": "models",
     "optimizer_experimental": "optimizers",
-    "_core": "random",
 }
 
 # What a file may name. Callbacks, data sets and tools are not among it, so that no
@@ -51,19 +51,21 @@ _OWN_MODULES = ("keras", "carnyx", "tensorflow", "tf_keras")
 def claim(obj: Any, name: str | None = None) -> bool:
     """Whether the library defines a class that is being made; then configs may name it.
 
-    A private class (`_Merge`) is the library's, but no config names it.
+    A private class (`_Merge`) is the library's, but no config names it; nor is one
+    without a `keras_family`, the attribute that says among what it is found.
     """
     if str(obj.__module__).split(".")[0] != "carnyx":
         return False
-    mark_own(obj)
-    if not obj.__name__.startswith("_"):
-        add_builtin(obj, name=name)
+    family = getattr(obj, "keras_family", "")
+    mark_own(obj, family)
+    if family and not obj.__name__.startswith("_"):
+        add_builtin(obj, family, name)
     return True
 
 
-def mark_own(obj: T) -> T:
+def mark_own(obj: T, family: str = "") -> T:
     """Say that the library defines a class or function."""
-    _own.add(obj)
+    _own.setdefault(obj, family)
     return obj
 
 
@@ -72,18 +74,24 @@ def is_own(obj: object) -> bool:
     return isinstance(obj, Hashable) and obj in _own
 
 
-def add_builtin(obj: T, family: str | None = None, name: str | None = None) -> T:
+def own_family(obj: object) -> str:
+    """Among what the library has a class or function: `layers`, `losses`, `models`, …;
+    nothing for what is not the library's."""
+    return _own.get(obj, "") if isinstance(obj, Hashable) else ""
+
+
+def add_builtin(obj: T, family: str, name: str | None = None) -> T:
     """Make a class or function of the library known to configs."""
-    mark_own(obj)
+    mark_own(obj, family)
     label = name or obj.__name__  # type: ignore[attr-defined]
-    _builtin[family or family_of(obj.__module__), label] = obj  # type: ignore[arg-type]
+    _builtin[family, label] = obj
     return obj
 
 
 def family_of(module: str) -> str:
-    """The folder that a module name speaks of: `layers`, `losses`, `models`, …
+    """The family that a module in a file speaks of: `layers`, `losses`, `models`, …
 
-    >>> family_of("carnyx.layers.core"), family_of("keras.src.models.functional")
+    >>> family_of("keras.layers"), family_of("keras.src.models.functional")
     ('layers', 'models')
     """
     parts = [p for p in module.split(".") if p not in ("src", "_tf_keras", "api")]

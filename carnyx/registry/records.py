@@ -26,13 +26,13 @@ from carnyx.registry.names import (
     MODULES,
     builtin_names,
     custom_object_scope,
-    family_of,
     find_builtin,
     find_class,
     find_function,
     get_registered_name,
     get_registered_object,
     is_own,
+    own_family,
     registered_label,
 )
 
@@ -142,7 +142,7 @@ def serialize_function(fn: Any) -> Any:
     name = getattr(fn, "op_name", None) or getattr(fn, "__name__", "")
     if name == "<lambda>":
         return {"class_name": "__lambda__", "config": {"value": None}}
-    if registered_label(fn) is None and family_of(fn.__module__) and is_own(fn):
+    if registered_label(fn) is None and is_own(fn):
         return name
     return {
         "module": "builtins",
@@ -155,7 +155,7 @@ def serialize_function(fn: Any) -> Any:
 def _address(cls: type) -> dict[str, Any]:
     """How Keras 3 finds a class: module, name, and for users' ones the registration."""
     if is_own(cls) and registered_label(cls) is None:
-        family = family_of(cls.__module__)
+        family = own_family(cls)
         module = getattr(cls, "keras_module", None)
         module = module or MODULES.get(family, f"keras.{family}")
         return {

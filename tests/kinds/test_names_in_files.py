@@ -102,3 +102,30 @@ def test_a_function_of_ours_under_the_name_of_another():
     for same in ("relu", "function", "", None, "package>relu"):
         named = record("relu") | {"registered_name": same}
         assert keras.activations.get(named) is keras.activations.relu
+
+
+@pytest.mark.parametrize(
+    ("base", "module"),
+    [
+        (keras.layers.Layer, "keras.layers"),
+        (keras.Model, "keras"),
+        (keras.losses.Loss, "keras.losses"),
+        (keras.metrics.Metric, "keras.metrics"),
+        (keras.optimizers.Optimizer, "keras.optimizers"),
+        (keras.optimizers.schedules.LearningRateSchedule, "keras.optimizers.schedules"),
+        (keras.initializers.Initializer, "keras.initializers"),
+        (keras.regularizers.Regularizer, "keras.regularizers"),
+        (keras.constraints.Constraint, "keras.constraints"),
+    ],
+)
+def test_the_folder_of_a_class_decides_nothing(monkeypatch, base, module):
+    """Ours are of the family of their base, wherever their file lies: a layer kept
+    beside its network was saved as `keras.applications`, which nobody reads."""
+    family = registry.own_family(base)
+    monkeypatch.setattr(registry.names, "_builtin", dict(registry.names._builtin))
+    monkeypatch.setattr(registry.names, "_own", dict(registry.names._own))
+
+    made = type("Moved", (base,), {"__module__": "carnyx._elsewhere.file"})
+    address = registry.records._address(made)
+    assert (address["module"], address["class_name"]) == (module, "Moved")
+    assert registry.find_builtin("Moved", family) is made
