@@ -19,6 +19,8 @@ class Quantizer(Configurable):
     3.0
     """
 
+    keras_family = "quantizers"
+
     output_dtype: str = field("int8")
 
     def __call__(self, x: Tensor) -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 import carnyx as keras
 from carnyx import registry
+from carnyx.configurable import Configurable
 from carnyx.layers import merging
 
 
@@ -129,3 +130,18 @@ def test_the_folder_of_a_class_decides_nothing(monkeypatch, base, module):
     address = registry.records._address(made)
     assert (address["module"], address["class_name"]) == (module, "Moved")
     assert registry.find_builtin("Moved", family) is made
+
+
+def test_every_class_that_has_a_config_has_a_family():
+    folders = (
+        "layers models losses metrics optimizers initializers regularizers constraints "
+        "callbacks quantizers distillation"
+    )
+    found = {
+        value
+        for name in folders.split()
+        for value in vars(getattr(keras, name)).values()
+        if isinstance(value, type) and issubclass(value, Configurable)
+    }
+    assert len(found) > 200
+    assert [c for c in found if registry.is_own(c) and not registry.own_family(c)] == []
