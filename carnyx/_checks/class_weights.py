@@ -11,10 +11,11 @@ import numpy as np
 from carnyx._checks.first_batches import Expectations
 from carnyx._checks.told import WAY_OUT, on
 from carnyx._data.class_weights import labels_of
+from carnyx.typing import Tensors
 
 
 def judge_class_weight(
-    class_weight: Mapping[int, float] | None, y: object, known: Expectations | None
+    class_weight: Mapping[int, float] | None, y: Tensors, known: Expectations | None
 ) -> None:
     """Warn of keys that are no class of the model, and of labels without a weight.
 

@@ -19,11 +19,11 @@ from carnyx._core.scope import current, in_program, scoped
 from carnyx.layers import Embedding, Masking
 from carnyx.layers.base import Layer
 from carnyx.layers.input_spec import label
-from carnyx.typing import Tensor
+from carnyx.typing import Tensor, Tensors
 
 
 def expectations_of(
-    model: Any, compiled: object, x: object, y_pred: Tensor
+    model: Any, compiled: object, x: Tensors, y_pred: Tensor
 ) -> Expectations | None:
     """What a compiled model's data should be; None where checks are off."""
     return expectations(compiled, y_pred, _watched_call(model, x)) if on() else None
@@ -40,7 +40,7 @@ def expectations_of_inputs(model: Any, spec: Callable[[], Any]) -> Expectations 
         return None
 
 
-def _watched_call(model: Any, x: object) -> CallWatch:
+def _watched_call(model: Any, x: Tensors) -> CallWatch:
     """What a call on such (symbolic) inputs shows; nothing without embeddings."""
     watch = CallWatch(model)
     layers = model._flatten_layers()
@@ -80,7 +80,7 @@ class StepWatch(CallWatch):
         self._held = set(model.variables)  # a view of its layers has no others
         self._strangers: dict[int, Any] = {}
 
-    def layer(self, layer: Layer, inputs: dict[str, Any], outputs: object) -> None:
+    def layer(self, layer: Layer, inputs: dict[str, Any], outputs: Tensors) -> None:
         super().layer(layer, inputs, outputs)
         if id(layer) not in self._parts and not self._held.issuperset(layer.variables):
             self._strangers[id(layer)] = layer

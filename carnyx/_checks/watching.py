@@ -8,6 +8,7 @@ from carnyx import activations, registry, tree
 from carnyx._core.watch import Watch
 from carnyx.layers import BatchNormalization, Embedding, LayerNormalization
 from carnyx.layers.base import Layer
+from carnyx.typing import Tensor, Tensors
 
 # operations that move values, or change their dtype, and nothing else
 _MOVES = frozenset(
@@ -47,10 +48,10 @@ class CallWatch(Watch):
         self._alive: list[Any] = []
         self._embedded: list[tuple[Embedding, Any]] = []
 
-    def operation(self, name: str, args: tuple, out: object) -> None:
+    def operation(self, name: str, args: tuple, out: Tensors) -> None:
         self._note(name, None, args[0] if args else None, out)
 
-    def layer(self, layer: Layer, inputs: dict[str, Any], outputs: object) -> None:
+    def layer(self, layer: Layer, inputs: dict[str, Any], outputs: Tensors) -> None:
         first = next(iter(inputs.values()), None)
         if isinstance(layer, Embedding):
             self._embedded.append((layer, first))
@@ -70,7 +71,7 @@ class CallWatch(Watch):
         elif known[1] is None:  # the op's value is what the layer around it gives
             self._made[id(out)] = known[0], layer, known[2]
 
-    def origin(self, value: object) -> Origin:
+    def origin(self, value: Tensor) -> Origin:
         """Which operation made a value, not counting those that only move it."""
         layer = None
         while id(value) in self._made:

@@ -11,6 +11,7 @@ import numpy as np
 from carnyx import tree
 from carnyx._core.abstract import Spec
 from carnyx.errors import ArgumentError, NotBuiltError, NotCompiledError
+from carnyx.typing import Tensors
 
 
 def check_model(model: Any) -> None:
@@ -61,12 +62,12 @@ def _whole(value: Any) -> int | None:
 # ---- batches ---------------------------------------------------------------------
 
 
-def leaves_of(batch: object) -> list[Any]:
+def leaves_of(batch: Tensors) -> list[Any]:
     """All shapes in a batch."""
     return [x for x in tree.flatten(batch) if x is not None]
 
 
-def leading_size(batch: object) -> int:
+def leading_size(batch: Tensors) -> int:
     """How many samples a batch has."""
     sizes = {x.shape[0] for x in leaves_of(batch)}
     if len(sizes) != 1 or 0 in sizes:
@@ -77,7 +78,7 @@ def leading_size(batch: object) -> int:
     return sizes.pop()
 
 
-def resized(batch: object, samples: int) -> Any:
+def resized(batch: Tensors, samples: int) -> Any:
     """The shapes of a batch of another size."""
 
     def one(x: Any) -> Any:
@@ -86,7 +87,7 @@ def resized(batch: object, samples: int) -> Any:
     return tree.map_structure(one, batch)
 
 
-def specs_of(model: Any, batch: object) -> Any:
+def specs_of(model: Any, batch: Tensors) -> Any:
     """Shapes and dtypes of a batch that is given as arrays, as shapes, or as a number
     of samples for the model's own inputs."""
     samples = _whole(batch)

@@ -18,7 +18,7 @@ from carnyx._training.outputs import Output, list_outputs, match_targets, spread
 from carnyx._training.structure_losses import PartLoss, Path, Term, terms_of
 from carnyx.errors import ArgumentError
 from carnyx.losses.base import LossFunctionWrapper
-from carnyx.typing import ForOutputs, Tensor
+from carnyx.typing import ForOutputs, Tensor, Tensors
 
 # What "crossentropy" means for (binary, sparse categorical, categorical) targets.
 _CROSSENTROPIES = (
@@ -150,7 +150,7 @@ class CompiledLoss:
         self.means = list(means.values())
         self.metrics = [means[path] for path in order if path in means]
 
-    def matched(self, y_true: object, weight: object) -> tuple[list[Any], list[Any]]:
+    def matched(self, y_true: Tensors, weight: Tensors) -> tuple[list[Any], list[Any]]:
         """The targets and the sample weights of each output.
 
         Raises:

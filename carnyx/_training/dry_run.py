@@ -13,9 +13,10 @@ from carnyx._core import global_arrays
 from carnyx._core.seed import global_seed_generator
 from carnyx._data import Feed, adapt
 from carnyx._training.outputs import trimmed
+from carnyx.typing import Data
 
 
-def feed_of(data: object, batch_size: int | None) -> Feed:
+def feed_of(data: Data, batch_size: int | None) -> Feed:
     """A feed of arrays `(x, y)`, `(x, y, sample_weight)`, or a source; seed 0."""
     parts = data if isinstance(data, tuple) else (data,)
     return adapt(*parts, batch_size=batch_size, shuffle=True, seed=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from carnyx import tree
@@ -61,7 +62,11 @@ class ModelPrograms(Prepared, MayBeGraph):
         )
 
     def _cut_into_stages(
-        self, devices: list[Any], microbatches: int, costs: object, remat: bool
+        self,
+        devices: list[Any],
+        microbatches: int,
+        costs: str | Sequence[float],
+        remat: bool,
     ) -> Plan:
         """What a `Pipeline` of the model is made of."""
         graph = self._whole_graph()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from carnyx import tree
 from carnyx.errors import ArgumentError, DataError, UnknownKeyError, nearest
-from carnyx.typing import Tensor
+from carnyx.typing import Tensor, Tensors
 
 
 class Output(NamedTuple):
@@ -147,7 +147,7 @@ def _unknown_key(path: tuple[Any, ...], outputs: Sequence[Output], what: str) ->
 
 
 def match_targets(
-    y: object, outputs: Sequence[Output], *, what: str, shared: bool = False
+    y: Tensors, outputs: Sequence[Output], *, what: str, shared: bool = False
 ) -> list[Any]:
     """The target (or sample weight) of each output, flat.
 

@@ -13,6 +13,7 @@ from carnyx._core.placement import Placement, peek_settled
 from carnyx._core.scope import scoped
 from carnyx._core.traces import Traces, Variants
 from carnyx._core.variable import Variable
+from carnyx._training.protocols import Batch
 from carnyx._training.state import are_identical
 
 
@@ -49,7 +50,7 @@ class PredictProgram:
         return same and here and self.compiled is not eager
 
     def run(
-        self, traces: Traces, values: list[Any], captured: list[Any], batch: object
+        self, traces: Traces, values: list[Any], captured: list[Any], batch: Batch
     ) -> tuple[Any, dict[int, Any], dict[int, Any]]:
         """Outputs, and by their places the values that are others than before; most
         models change nothing here."""
@@ -67,7 +68,7 @@ class PredictProgram:
         pairs = enumerate(zip(before, after, strict=True), cut)
         return outputs, {i: new for i, (old, new) in pairs if new is not old}, more
 
-    def __call__(self, batch: object) -> Any:
+    def __call__(self, batch: Batch) -> Any:
         placement = self.placement
         batch = batch if placement is None else placement.place_batch(batch)
         now = self._variants.now()

@@ -19,6 +19,7 @@ from carnyx._core.placement import Placement, Uneven
 from carnyx._data import Feed
 from carnyx._data.hosts import target_dtype
 from carnyx._training.outputs import trimmed
+from carnyx._training.protocols import Batch
 from carnyx.callbacks import CallbackList
 from carnyx.distribution.job import Job, current_job
 from carnyx.errors import ArgumentError, DataError, ProcessError
@@ -262,7 +263,7 @@ def single_batch(what: str, model: Any) -> Iterator[Callable[[Any], Any]]:
         yield settled
 
 
-def own_rows(placement: Placement | None, batch: object) -> slice:
+def own_rows(placement: Placement | None, batch: Batch) -> slice:
     """Which outputs for a batch are for this process's samples."""
     if placement is None or not placement.takes_parts:
         return slice(None)

@@ -12,6 +12,7 @@ import numpy as np
 from carnyx._training import dry_run
 from carnyx._training.protocols import Program
 from carnyx.errors import ArgumentError, DataError
+from carnyx.typing import Data
 
 _MEMORY = {
     "arguments": "argument_size_in_bytes",
@@ -23,7 +24,7 @@ _MEMORY = {
 
 
 def profile(
-    model: Any, data: object, batch_size: int | None, steps: int, print_fn: Any
+    model: Any, data: Data, batch_size: int | None, steps: int, print_fn: Any
 ) -> dict[str, Any]:
     """See `Trainer.profile`."""
     if steps < 1:

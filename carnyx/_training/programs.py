@@ -22,6 +22,7 @@ from carnyx._core.scope import scoped
 from carnyx._core.traces import Met, Traces, Variants
 from carnyx._core.variable import Variable
 from carnyx._costs.flops import inner_programs, work_of
+from carnyx._training.protocols import Batch
 from carnyx._training.state import HeldState
 
 Step = Callable[[Any, Any], tuple[dict[str, Any], Any]]
@@ -70,7 +71,7 @@ class StepProgram:
         return jax.jit(fn, donate_argnums=0, **options)
 
     def flat(
-        self, traces: Traces, values: list[Any], captured: list[Any], batch: object,
+        self, traces: Traces, values: list[Any], captured: list[Any], batch: Batch,
         places: Any = None,
     ) -> tuple[dict[str, Any], list[Any], dict[int, Any]]:  # fmt: skip
         """One step, on a value for each variable, and a batch or one of a stack."""
@@ -88,17 +89,17 @@ class StepProgram:
             out, changed = traces.run(step, self.held.store.variables, values, captured)
         return *out, changed
 
-    def put(self, batch: object, axis: int = 0) -> Any:
+    def put(self, batch: Batch, axis: int = 0) -> Any:
         """A batch (samples along `axis`) where the program wants it."""
         if self.placement is None:
             return batch
         return self.placement.place_batch(batch, axis)
 
-    def __call__(self, batch: object) -> dict[str, Any]:
+    def __call__(self, batch: Batch) -> dict[str, Any]:
         """Run one step; the store has the new values afterwards."""
         return self.start(self.put(batch))
 
-    def start(self, batches: object, *places: int) -> dict[str, Any]:
+    def start(self, batches: Batch, *places: int) -> dict[str, Any]:
         """Run a step on a batch that was put where the program wants it; of a stack,
         with one place, the step on the batch there; with two, a loop over the batches
         from the first up to the second. A stack may be longer: its length is part of
@@ -132,7 +133,7 @@ class StepProgram:
 
     # ---- many steps in one program
 
-    def steps_in_chunk(self, batch: object) -> int:
+    def steps_in_chunk(self, batch: Batch) -> int:
         """How many steps on batches like this to run in one program; 1: do not fuse."""
         if not self.compiled:
             return 1
@@ -176,7 +177,7 @@ class StepProgram:
         return self._places[places]
 
     def loop(
-        self, traces: Traces, values: list[Any], captured: list[Any], batches: object,
+        self, traces: Traces, values: list[Any], captured: list[Any], batches: Batch,
         places: Any,
     ) -> Any:  # fmt: skip
         """The steps of some batches of a stack."""
@@ -196,7 +197,7 @@ class StepProgram:
         logs, values, captured = lax.fori_loop(places[0], places[1], body, carry)
         return logs, values, {i: captured[i] for i in changed}
 
-    def lower(self, batch: object) -> Any:
+    def lower(self, batch: Batch) -> Any:
         """The step on batches like this, lowered: its text, its costs."""
         now, values = self.now, self.held.store.settled()
         batch = self.put(batch)
@@ -210,7 +211,7 @@ class StepProgram:
         """Variables that the step works with beside those it was given."""
         return self.now.traces.captured
 
-    def meet(self, batch: object) -> None:
+    def meet(self, batch: Batch) -> None:
         """Find out what the step works with, from the shapes of a batch alone."""
         now, values = self.now, self.held.store.settled()
         flat = functools.partial(self.flat, now.traces)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from carnyx._core.placement import Placement
 from carnyx._core.variable import Variable
 from carnyx._training.state import HeldState
-from carnyx.typing import Tensor
+from carnyx.typing import Tensor, Tensors
 
 Batch = Any
 """`(x, y, sample_weight)` or its beginning; each a tree of arrays."""
@@ -52,7 +52,7 @@ class Program(Protocol):
         """A batch (samples along `axis`) on its way to where the program wants it."""
         ...
 
-    def start(self, batches: object, *places: int) -> Logs:
+    def start(self, batches: Batch, *places: int) -> Logs:
         """Hand over the step on a batch that was `put`, or on the one at a place of a
         stack, or those from a first place up to a second in one dispatch; does not wait
         for them. The last one's logs."""
@@ -136,8 +136,8 @@ class Trainable(Protocol):
 
     def compute_loss(
         self,
-        x: object,
-        y: object,
+        x: Tensors,
+        y: Tensors,
         y_pred: Tensor,
         sample_weight: Tensor,
         training: bool = True,
@@ -146,7 +146,11 @@ class Trainable(Protocol):
         ...
 
     def compute_metrics(
-        self, x: object, y: object, y_pred: Tensor, sample_weight: Tensor | None = None
+        self,
+        x: Tensors,
+        y: Tensors,
+        y_pred: Tensor,
+        sample_weight: Tensor | None = None,
     ) -> Logs:
         """Update metrics with a whole batch; all results."""
         ...

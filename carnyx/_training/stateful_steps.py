@@ -24,6 +24,7 @@ from carnyx._core.variable import Variable
 from carnyx.errors import ArgumentError
 from carnyx.layers._children import owned
 from carnyx.optimizers import Optimizer
+from carnyx.typing import Tensors
 
 Step = Callable[..., Any]
 
@@ -144,7 +145,7 @@ def extra_variables(model: Any) -> list[Variable]:
     return list(dict.fromkeys([*found, global_seed_generator().state]))
 
 
-def prepare(model: Any, step: Step, spec: object, batch_size: int | None) -> None:
+def prepare(model: Any, step: Step, spec: Tensors, batch_size: int | None) -> None:
     """Run the step on shapes alone: layers, metrics and optimizers get their variables.
 
     Layers are built as they are called, so a list of variables taken before may be too

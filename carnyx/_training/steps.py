@@ -19,7 +19,7 @@ from carnyx._training.state import TrainState
 from carnyx.errors import ArgumentError, NotCompiledError, ShapeError
 from carnyx.layers._children import owned
 from carnyx.metrics import Metric
-from carnyx.typing import Tensor
+from carnyx.typing import Tensor, Tensors
 
 
 class Steps:
@@ -101,7 +101,11 @@ class Steps:
         return total
 
     def compute_metrics(
-        self, x: object, y: object, y_pred: Tensor, sample_weight: Tensor | None = None
+        self,
+        x: Tensors,
+        y: Tensors,
+        y_pred: Tensor,
+        sample_weight: Tensor | None = None,
     ) -> dict[str, Any]:
         """Update the compiled metrics with a batch; returns all results."""
         compiled = self._need_compiled("compute_metrics")
@@ -177,7 +181,7 @@ class Steps:
             )
         return loss
 
-    def train_step(self, state: object, data: object) -> tuple[dict[str, Any], Any]:
+    def train_step(self, state: Tensors, data: Tensors) -> tuple[dict[str, Any], Any]:
         """One step of training as a pure function: `(logs, new state)`.
 
         `state` is `(trainable_variables, non_trainable_variables,
@@ -208,7 +212,7 @@ class Steps:
         logs, metrics = update(metrics, loss, x, y, y_pred, sample_weight)
         return logs, TrainState(trainable, buffers, slots, metrics)
 
-    def test_step(self, state: Any, data: object) -> tuple[dict[str, Any], Any]:
+    def test_step(self, state: Any, data: Tensors) -> tuple[dict[str, Any], Any]:
         """One step of evaluation: `(logs, new state)`.
 
         `state` is `(trainable_variables, non_trainable_variables,
@@ -222,7 +226,7 @@ class Steps:
         logs, metrics = self._update_metrics(metrics, loss, x, y, y_pred, sample_weight)
         return logs, (trainable, buffers, metrics)
 
-    def predict_step(self, state: Any, data: object) -> tuple[Any, Any]:
+    def predict_step(self, state: Any, data: Tensors) -> tuple[Any, Any]:
         """The outputs for a batch: `(outputs, non_trainable_variables)`."""
         x, _, _ = three_parts(data)
         parts = self.trainable_variables, self.non_trainable_variables  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from carnyx import tree
 from carnyx.errors import ArgumentError, UnknownKeyError
 from carnyx.losses import Loss
-from carnyx.typing import Tensor
+from carnyx.typing import Tensor, Tensors
 
 Path = tuple[Any, ...]
 
@@ -45,7 +45,7 @@ class PartLoss(NamedTuple):
     first: int
     end: int
 
-    def part(self, structure: object, leaves: Sequence[Any]) -> Any:
+    def part(self, structure: Tensors, leaves: Sequence[Any]) -> Any:
         """What stands for it among `leaves`, one for each output, as a structure."""
         for key in self.path:
             structure = children(structure)[key]

@@ -36,7 +36,7 @@ from carnyx._training.profiling import profile
 from carnyx._training.run import as_floats
 from carnyx.callbacks import History
 from carnyx.errors import DataError
-from carnyx.typing import PathLike, Tensor
+from carnyx.typing import Data, PathLike, Tensor
 
 
 class Trainer(Compiling):
@@ -54,14 +54,14 @@ class Trainer(Compiling):
     @show_user_lines
     def fit(
         self,
-        x: object = None,
-        y: object = None,
+        x: Data = None,
+        y: Data = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Any = "auto",
         callbacks: Any = None,
         validation_split: float = 0.0,
-        validation_data: object = None,
+        validation_data: Data = None,
         shuffle: Any = True,
         class_weight: Any = None,
         sample_weight: Tensor | None = None,
@@ -114,7 +114,7 @@ class Trainer(Compiling):
         Fit(self, feed, validation, options).run()
         return self.history
 
-    def _validation_feed(self, data: Any, y: object, options: FitOptions) -> Feed:
+    def _validation_feed(self, data: Any, y: Data, options: FitOptions) -> Feed:
         """A feed of `validation_data`, for which all that `evaluate` needs is built.
 
         Args:
@@ -136,8 +136,8 @@ class Trainer(Compiling):
     @show_user_lines
     def evaluate(
         self,
-        x: object = None,
-        y: object = None,
+        x: Data = None,
+        y: Data = None,
         batch_size: int | None = None,
         verbose: Any = "auto",
         sample_weight: Tensor | None = None,
@@ -170,7 +170,7 @@ class Trainer(Compiling):
     @show_user_lines
     def predict(
         self,
-        x: object,
+        x: Data,
         batch_size: int | None = None,
         verbose: Any = "auto",
         steps: int | None = None,
@@ -227,8 +227,8 @@ class Trainer(Compiling):
     @show_user_lines
     def train_on_batch(
         self,
-        x: object,
-        y: object = None,
+        x: Data,
+        y: Data = None,
         sample_weight: Tensor | None = None,
         class_weight: Mapping[int, float] | str | None = None,
         return_dict: bool = False,
@@ -240,8 +240,8 @@ class Trainer(Compiling):
     @show_user_lines
     def test_on_batch(
         self,
-        x: object,
-        y: object = None,
+        x: Data,
+        y: Data = None,
         sample_weight: Tensor | None = None,
         return_dict: bool = False,
     ) -> Any:
@@ -250,7 +250,7 @@ class Trainer(Compiling):
         return self._on_batch("test_on_batch", data, return_dict)
 
     @show_user_lines
-    def predict_on_batch(self, x: object) -> Any:
+    def predict_on_batch(self, x: Data) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         with single_batch("predict_on_batch", self) as settled:
             feed = self._whole(x)

@@ -17,7 +17,7 @@ from carnyx._core.variable import Variable
 from carnyx.distribution.mesh import DeviceMesh, TensorLayout, check_mesh
 from carnyx.distribution.process_shards import ProcessShards
 from carnyx.errors import ArgumentError
-from carnyx.typing import Tensor
+from carnyx.typing import Tensor, Tensors
 
 
 class Distribution(Placement):
@@ -126,7 +126,7 @@ class Distribution(Placement):
             self._shardings[key] = layout.backend_layout
         return self._shardings[key]
 
-    def place_batch(self, batch: object, axis: int = 0) -> Any:
+    def place_batch(self, batch: Tensors, axis: int = 0) -> Any:
         leaves = jax.tree_util.tree_leaves(batch)
         if not self.takes_parts or not leaves or is_shared(leaves[0]):
             return super().place_batch(batch, axis)
@@ -146,7 +146,7 @@ class Distribution(Placement):
         axis = self.device_mesh.axis_names.index(self.batch_dim_name)
         return ProcessShards(self.device_mesh.backend_mesh.devices, axis)
 
-    def output(self, path: str, value: object) -> Any:
+    def output(self, path: str, value: Tensors) -> Any:
         layout = self.get_tensor_layout(f"{path}/output")
         if layout is None:
             return value

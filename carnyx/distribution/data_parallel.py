@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from carnyx._core.variable import Variable
@@ -14,6 +15,7 @@ from carnyx.distribution.mesh import (
 )
 from carnyx.dtype_policies import is_float
 from carnyx.errors import ArgumentError
+from carnyx.typing import DeviceLike, Tensor
 
 BATCH = "batch"
 
@@ -61,7 +63,7 @@ class DataParallel(Distribution):
     def __init__(
         self,
         device_mesh: DeviceMesh | None = None,
-        devices: object = None,
+        devices: Sequence[DeviceLike] | None = None,
         auto_shard_dataset: bool = True,
         *,
         shard_parameters: bool = False,
@@ -91,5 +93,5 @@ class DataParallel(Distribution):
         axes[axis] = self.batch_dim_name
         return TensorLayout(axes, self.device_mesh)
 
-    def used(self, variable: Variable, value: object) -> Any:
+    def used(self, variable: Variable, value: Tensor) -> Any:
         return self._gathered(value) if self.shard_parameters else value

@@ -17,15 +17,16 @@ from carnyx._costs.report import Estimate
 from carnyx.distribution.data_parallel import DataParallel, split_axis
 from carnyx.distribution.pipeline import Pipeline
 from carnyx.errors import ArgumentError
+from carnyx.typing import Tensors
 
 
 def estimate(
     model: Any,
-    batch: object,
+    batch: Tensors,
     devices: int | Sequence[int] = (1, 8, 64, 1024),
     chip: str | Chip = "h100",
     *,
-    strategy: object = "auto",
+    strategy: str | DataParallel = "auto",
     scaling: str = "weak",
     overlap: float = 0.5,
 ) -> Estimate:

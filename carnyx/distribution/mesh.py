@@ -17,7 +17,7 @@ from carnyx._core.devices import device_name, devices_of, find_device, plain_nam
 from carnyx._core.scope import is_tracer
 from carnyx._core.symbol import is_symbolic
 from carnyx.errors import ArgumentError
-from carnyx.typing import Tensor
+from carnyx.typing import DeviceLike, Tensor
 
 
 def list_devices(device_type: str | None = None) -> list[str]:
@@ -47,7 +47,10 @@ class DeviceMesh:
     """
 
     def __init__(
-        self, shape: Sequence[int], axis_names: Sequence[str], devices: object = None
+        self,
+        shape: Sequence[int],
+        axis_names: Sequence[str],
+        devices: Sequence[DeviceLike] | np.ndarray | None = None,
     ) -> None:
         self.shape, self.axis_names = _lengths(shape), _names(axis_names)
         if not self.shape or len(self.shape) != len(self.axis_names):

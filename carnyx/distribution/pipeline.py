@@ -81,7 +81,7 @@ class Pipeline:
         stages: int | None = None,
         microbatches: int = 8,
         devices: Sequence[Any] | str | None = None,
-        costs: object = "estimated",
+        costs: str | Sequence[float] | None = "estimated",
         remat: bool = False,
     ) -> None:
         own = self.__dict__

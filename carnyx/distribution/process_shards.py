@@ -11,6 +11,7 @@ import numpy as np
 from carnyx._core.global_arrays import made_of
 from carnyx._core.placement import Padded, Uneven, filled
 from carnyx.errors import ArgumentError, DataError
+from carnyx.typing import Tensors
 
 
 class ProcessShards:
@@ -49,7 +50,7 @@ class ProcessShards:
             )
         self.of = {p: parts.index(tuple(own)) for p, own in places.items()}
 
-    def sizes(self, batch: object, axis: int = 0) -> list[int]:
+    def sizes(self, batch: Tensors, axis: int = 0) -> list[int]:
         """How many samples each part has."""
         if not isinstance(batch, Uneven):
             leaf = jax.tree_util.tree_leaves(batch)[0]
@@ -64,7 +65,7 @@ class ProcessShards:
                 )
         return [found[part] for part in range(self.count)]
 
-    def place(self, batch: object, axis: int, sharding: Callable[..., Any]) -> Any:
+    def place(self, batch: Tensors, axis: int, sharding: Callable[..., Any]) -> Any:
         """The whole batch, of which this process's part is moved.
 
         Args:
@@ -92,7 +93,7 @@ class ProcessShards:
         placed = jax.tree_util.tree_map(place, content)
         return Padded(placed, tuple(sizes)) if set(sizes) != {room} else placed
 
-    def rows(self, batch: object) -> slice:
+    def rows(self, batch: Tensors) -> slice:
         """Where this process's samples stand in the whole batch."""
         sizes, own = self.sizes(batch), self.of[jax.process_index()]
         first = sum(sizes[:own])

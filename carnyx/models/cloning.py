@@ -18,11 +18,12 @@ from carnyx.models.functional import Functional, _takes_own_arguments, own_argum
 from carnyx.models.graph_config import remember_asked
 from carnyx.models.model import Model
 from carnyx.models.sequential import Sequential
+from carnyx.typing import Tensors
 
 
 def clone_model(
     model: Model,
-    input_tensors: object = None,
+    input_tensors: Tensors = None,
     clone_function: Callable[[Layer], Any] | None = None,
     call_function: Callable[..., Any] | None = None,
     recursive: bool = False,

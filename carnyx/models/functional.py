@@ -29,7 +29,7 @@ from carnyx.models.graph_config import (
 )
 from carnyx.models.host_part import HostPart
 from carnyx.models.model import Model
-from carnyx.typing import ShapeLike, Tensor
+from carnyx.typing import ShapeLike, Tensor, Tensors
 
 _OF_GRAPH = ("layers", "input_layers", "output_layers")  # entries of a config
 
@@ -59,7 +59,7 @@ class Functional(Model):
     first_call_number = 1  # in configs: see graph_config
 
     def __init__(
-        self, inputs: Tensor, outputs: object, name: str | None = None, **kwargs: Any
+        self, inputs: Tensor, outputs: Tensors, name: str | None = None, **kwargs: Any
     ) -> None:
         super(Model, self).__init__(name=name, **kwargs)
         for what, tensors in (("inputs", inputs), ("outputs", outputs)):

@@ -8,11 +8,11 @@ from typing import Any
 
 from carnyx import tree
 from carnyx.errors import ShapeError
-from carnyx.typing import Tensor
+from carnyx.typing import Tensor, Tensors
 
 
 def match_inputs(
-    wanted: object, given: object, names: Sequence[str], where: str, told: set[str]
+    wanted: Tensors, given: Tensors, names: Sequence[str], where: str, told: set[str]
 ) -> list[Any]:
     """The values for the inputs, flat, in the order of `wanted`.
 

@@ -14,12 +14,12 @@ from carnyx._core.scope import scoped
 from carnyx._core.symbol import KerasTensor, is_symbolic
 from carnyx.errors import GraphError
 from carnyx.models.op_records import op_from_record, op_record
-from carnyx.typing import DeviceLike, Tensor
+from carnyx.typing import DeviceLike, Tensor, Tensors
 
 # ---- to data -----------------------------------------------------------------------
 
 
-def graph_config(graph: Graph, inputs: Tensor, outputs: object) -> dict[str, Any]:
+def graph_config(graph: Graph, inputs: Tensor, outputs: Tensors) -> dict[str, Any]:
     """The entries `layers`, `input_layers` and `output_layers` of a config."""
     places = _places(graph)
     own: dict[Any, list[Node]] = {}
@@ -75,7 +75,7 @@ def asked_device(name: str, found: object) -> str | None:
     return name if isinstance(name, str) and found is None else None
 
 
-def remember_asked(outputs: object, asked: str | None) -> Any:
+def remember_asked(outputs: Tensors, asked: str | None) -> Any:
     """Let the call that made these symbols know what device a file names for it."""
     for tensor in symbols_in(outputs) if asked is not None else ():
         tensor.node.asked = asked  # type: ignore[union-attr]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from carnyx import tree
@@ -29,11 +29,11 @@ _MORE = {"Trainable": 0.1, "Device": 0.13}  # shares of the line
 def print_summary(
     model: Layer,
     line_length: int | None = None,
-    positions: object = None,
+    positions: Sequence[float] | None = None,
     print_fn: Callable[[str], Any] | None = None,
     expand_nested: bool = False,
     show_trainable: bool = False,
-    layer_range: object = None,
+    layer_range: Sequence[str] | None = None,
     devices: Callable[[Any], str] | None = None,
 ) -> None:
     """Print the table; see `Model.summary`.
