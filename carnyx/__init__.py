@@ -27,6 +27,7 @@ from carnyx import regularizers as regularizers
 from carnyx import saving as saving
 from carnyx import tree as tree
 from carnyx import utils as utils
+from carnyx import visualization as visualization
 from carnyx import wrappers as wrappers
 from carnyx._core.abstract import abstract as abstract
 from carnyx._core.abstract import materialize as materialize
