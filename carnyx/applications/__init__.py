@@ -1,5 +1,6 @@
 """`keras.applications`: networks for images, with weights trained on ImageNet."""
 
+from carnyx.applications import convnext as convnext
 from carnyx.applications import densenet as densenet
 from carnyx.applications import imagenet_utils as imagenet_utils
 from carnyx.applications import inception_resnet_v2 as inception_resnet_v2
@@ -13,6 +14,11 @@ from carnyx.applications import resnet_v2 as resnet_v2
 from carnyx.applications import vgg16 as vgg16
 from carnyx.applications import vgg19 as vgg19
 from carnyx.applications import xception as xception
+from carnyx.applications.convnext import ConvNeXtBase as ConvNeXtBase
+from carnyx.applications.convnext import ConvNeXtLarge as ConvNeXtLarge
+from carnyx.applications.convnext import ConvNeXtSmall as ConvNeXtSmall
+from carnyx.applications.convnext import ConvNeXtTiny as ConvNeXtTiny
+from carnyx.applications.convnext import ConvNeXtXLarge as ConvNeXtXLarge
 from carnyx.applications.densenet import DenseNet121 as DenseNet121
 from carnyx.applications.densenet import DenseNet169 as DenseNet169
 from carnyx.applications.densenet import DenseNet201 as DenseNet201

@@ -40,10 +40,10 @@ def normalized(x: KerasTensor, name: str | None = None, **options: Any) -> Keras
     return layers.BatchNormalization(axis=channel_axis(), name=name, **options)(x)
 
 
-def divisible(channels: float, by: int = 8) -> int:
-    """The nearest multiple, at least one, that takes no more than a tenth away."""
+def divisible(channels: float, by: int = 8, least: float = 0.9) -> int:
+    """The nearest multiple, at least one, and no less than that share of the number."""
     rounded = max(by, int(channels + by / 2) // by * by)
-    return rounded + by if rounded < 0.9 * channels else rounded
+    return rounded + by if rounded < least * channels else rounded
 
 
 def strided_padding(x: KerasTensor, kernel_size: int) -> tuple:

@@ -6,10 +6,12 @@ Keras's are recorded by `tools/write_application_layers.py`.
 from __future__ import annotations
 
 import gzip
+import importlib
 import inspect
 import json
 import pickle
 
+import h5py
 import jax
 import numpy as np
 import pytest
@@ -153,10 +155,25 @@ def test_a_file_is_loaded_and_a_model_is_saved(tmp_path):
         np.testing.assert_allclose(model.predict(x), other.predict(x), rtol=1e-6)
 
 
+def test_a_file_of_published_weights_is_loaded(tmp_path, keras_oracle):
+    """Their layout: layers at the root, as Keras 2 wrote weights alone."""
+    options = SMALL["MobileNet"]
+    theirs = keras_oracle.applications.MobileNet(**options)
+    expected = outputs(theirs, theirs.predict)
+    layout = importlib.import_module("keras.src.legacy.saving.legacy_h5_format")
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        layout.save_weights_to_hdf5_group(file, theirs)
+    ours = applications.MobileNet(**options | {"weights": tmp_path / "weights.h5"})
+    given = [w.numpy() for w in ours.weights]
+    assert all(map(np.array_equal, given, theirs.get_weights()))
+    assert np.allclose(expected, KERAS["outputs"]["MobileNet"], atol=1e-3)
+
+
 def test_layers_that_keras_keeps_beside_a_network_go_through_files(keras_oracle):
     source = keras_oracle.src.applications
     for module, cls, arguments in (
         ("inception_resnet_v2", "CustomScaleLayer", {"scale": 0.3}),
+        ("convnext", "LayerScale", {"init_values": 0.5, "projection_dim": 4}),
     ):
         ours = getattr(getattr(applications, module), cls)(name="x", **arguments)
         theirs = getattr(getattr(source, module), cls)(name="x", **arguments)
