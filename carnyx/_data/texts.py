@@ -38,7 +38,7 @@ def with_text_rows(x: Data) -> Data:
     if isinstance(x, Mapping):
         return {key: with_text_rows(value) for key, value in x.items()}
     if isinstance(x, list | tuple):
-        if x and isinstance(x[0], str | bytes):
+        if _are_texts(x):
             return TextRows.of(np.array(x, object))
         return type(x)(with_text_rows(value) for value in x)
     if hasattr(x, "__array__") and not isinstance(x, jax.Array):
@@ -121,12 +121,23 @@ def _texts_of(source: Any, batch: Any) -> Any:
     return source.source[batch] if isinstance(source, TextRows) else batch
 
 
+def _are_texts(x: Any) -> bool:
+    return isinstance(x, list | tuple) and bool(x) and isinstance(x[0], str | bytes)
+
+
+def _stacked(x: Any) -> Any:
+    """Lists of texts, as PyTorch collates them, as arrays."""
+    if isinstance(x, Mapping):
+        return {key: _stacked(value) for key, value in x.items()}
+    return np.array(x, object) if _are_texts(x) else x
+
+
 def _mapped(source: Any, run: Callable[[Any], Any]) -> Any:
     """The source of batches with `run` of each one's x."""
 
     def numbered(*item: Any) -> Any:
         x, y, weights = three_parts(item if len(item) > 1 else item[0])
-        parts = (run(x), y, weights)
+        parts = (run(_stacked(x)), y, weights)
         return parts[: 3 if weights is not None else 2 if y is not None else 1]
 
     if isinstance(source, Dataset):

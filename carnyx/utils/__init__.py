@@ -39,6 +39,7 @@ from carnyx.utils.directories import (
 from carnyx.utils.directories import (
     text_dataset_from_directory as text_dataset_from_directory,
 )
+from carnyx.utils.feature_space import FeatureSpace as FeatureSpace
 from carnyx.utils.files import get_file as get_file
 from carnyx.utils.images import array_to_img as array_to_img
 from carnyx.utils.images import img_to_array as img_to_array
@@ -53,6 +54,7 @@ from carnyx.utils.windows import (
 
 __all__ = [
     "CustomObjectScope",
+    "FeatureSpace",
     "Progbar",
     "PyDataset",
     "Sequence",

@@ -182,3 +182,64 @@ def test_in_tf_data():
     scaled = carnyx.layers.Normalization(mean=1.0, variance=4.0)
     (out,) = tf.data.Dataset.from_tensors(np.ones((2, 3), "float32")).map(scaled)
     assert_equal(out, np.zeros((2, 3)))
+
+
+def test_feature_spaces(tmp_path):
+    """The same encodings, and files both ways."""
+    data = {
+        "a": np.arange(12.0), "b": NUMBERS[:, 0].repeat(4), "c": WORDS[:, 1].repeat(4),
+        "d": np.arange(12), "e": np.arange(12.0) / 7,
+    }  # fmt: skip
+    kinds = {
+        "a": "float_normalized", "b": "integer_categorical", "c": "string_categorical",
+        "d": "integer_hashed", "e": "float_discretized",
+    }  # fmt: skip
+    spaces = []
+    for library in (carnyx, keras):
+        space = library.utils.FeatureSpace(
+            kinds, crosses=[("b", "c")], num_discretization_bins=4
+        )
+        space.adapt(data)
+        space.save(tmp_path / f"{library.__name__}.keras")
+        spaces.append(space)
+    assert_close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5)  # noqa: E731
+    expected = np.asarray(spaces[1](data))
+    assert_close(spaces[0](data), expected)
+    for writer, reader in ((carnyx, keras), (keras, carnyx)):
+        again = reader.models.load_model(tmp_path / f"{writer.__name__}.keras")
+        assert_close(again(data), expected)
+
+
+def test_feature_spaces_in_tf_data():
+    import tensorflow as tf
+
+    data = {"a": np.arange(12.0), "c": WORDS[:, 1].repeat(4)}
+    space = carnyx.utils.FeatureSpace(
+        {"a": "float_normalized", "c": "string_categorical"}, output_mode="dict"
+    )
+    rows = tf.data.Dataset.from_tensor_slices(data)
+    space.adapt(rows)
+    (out,) = rows.batch(12).map(space)
+    for name, value in space(data).items():
+        np.testing.assert_allclose(out[name], value, atol=1e-6)
+    single = next(iter(rows.map(space)))
+    assert single["c"].shape == space(data)["c"].shape[1:]
+
+
+def test_fit_on_texts_of_other_libraries():
+    tf, torch = pytest.importorskip("tensorflow"), pytest.importorskip("torch")
+    words = carnyx.layers.TextVectorization(output_mode="count")
+    words.adapt(TEXTS)
+    x, y = np.array(TEXTS, object), np.arange(float(len(TEXTS)))
+    carnyx.utils.set_random_seed(0)
+    model = carnyx.Sequential([words, carnyx.layers.Dense(1)])
+    model.compile(carnyx.optimizers.SGD(0.0), "mse")
+    expected = model.evaluate(x, y, batch_size=4, verbose=0)
+    pandas = pytest.importorskip("pandas")
+    rows = torch.utils.data.DataLoader(list(zip(TEXTS, y.tolist())), batch_size=4)
+    for source in (
+        tf.data.Dataset.from_tensor_slices((x, y)).batch(4), rows,
+    ):  # fmt: skip
+        assert model.evaluate(source, verbose=0) == pytest.approx(expected, rel=1e-5)
+    column = pandas.Series(TEXTS)
+    assert model.evaluate(column, y, verbose=0) == pytest.approx(expected, rel=1e-5)

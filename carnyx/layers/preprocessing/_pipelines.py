@@ -9,7 +9,7 @@ import numpy as np
 
 from carnyx import tree
 from carnyx._core.symbol import KerasTensor
-from carnyx.typing import ArrayLike, Tensor
+from carnyx.typing import Tensor
 
 
 class InPipelines:
@@ -33,15 +33,22 @@ class InPipelines:
         flat = [tensorflow.convert_to_tensor(x) for x in tree.flatten(inputs)]
         given = tree.pack_sequence_as(inputs, flat)
         out = self.compute_output_spec(tree.map_structure(_as_symbol, given))
-        dtype: Any = "object" if out.dtype == "string" else out.dtype
+        specs = tree.flatten(out)
 
-        def run(*values: ArrayLike) -> np.ndarray:
-            inside = tree.pack_sequence_as(inputs, list(values))
-            return np.asarray(self.in_feed(inside)).astype(dtype)
+        def run(*values: Any) -> list[np.ndarray]:
+            made = self.in_feed(tree.pack_sequence_as(inputs, list(values)))
+            pairs = zip(tree.flatten(made), specs, strict=True)
+            return [np.asarray(value).astype(_of_numpy(spec)) for value, spec in pairs]
 
-        result = tensorflow.numpy_function(run, flat, tensorflow.as_dtype(out.dtype))
-        result.set_shape(out.shape)
-        return result
+        dtypes = [tensorflow.as_dtype(spec.dtype) for spec in specs]
+        results = tensorflow.numpy_function(run, flat, dtypes)
+        for result, spec in zip(results, specs, strict=True):
+            result.set_shape(spec.shape)
+        return tree.pack_sequence_as(out, results)
+
+
+def _of_numpy(spec: KerasTensor) -> Any:
+    return "object" if spec.dtype == "string" else spec.dtype
 
 
 class ShortConfig:
