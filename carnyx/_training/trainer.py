@@ -14,32 +14,24 @@ from carnyx._checks.first_batches import look_at
 from carnyx._core.tracebacks import show_user_lines
 from carnyx._data import (
     Feed,
-    adapt,
-    adapt_texts,
-    naming,
-    three_parts,
     train_validation_split,
     with_text_rows,
 )
-from carnyx._data.adapters import holds_arrays
-from carnyx._data.batches import one_batch, spec_of
-from carnyx._data.class_weights import weigh
-from carnyx._data.mistakes import need_targets, refuse_plain
+from carnyx._data.batches import one_batch
 from carnyx._training.arguments import FitOptions, counts
 from carnyx._training.compiled_metrics import CompiledMetrics
-from carnyx._training.compiling import Compiling
 from carnyx._training.evaluation import Evaluation, Prediction
+from carnyx._training.feeding import Feeding
 from carnyx._training.fitting import Fit
 from carnyx._training.outputs import trimmed
 from carnyx._training.process_sync import own_rows, single_batch
 from carnyx._training.profiling import profile
 from carnyx._training.run import as_floats
 from carnyx.callbacks import History
-from carnyx.errors import DataError
 from carnyx.typing import Data, PathLike, Tensor
 
 
-class Trainer(Compiling):
+class Trainer(Feeding):
     """Training, evaluation and prediction; mixed into `Model` beside `Layer`.
 
     It relies on the layer's `variables`, `call` and `stateless_call` alone.
@@ -113,25 +105,6 @@ class Trainer(Compiling):
         self._held()
         Fit(self, feed, validation, options).run()
         return self.history
-
-    def _validation_feed(self, data: Any, y: Data, options: FitOptions) -> Feed:
-        """A feed of `validation_data`, for which all that `evaluate` needs is built.
-
-        Args:
-            y: the targets of training, without which there need be none here.
-        """
-        with naming("validation_data"):
-            vx, vy, vw = three_parts(data)
-            need_targets(data, vx, vy, y)
-            size = options.validation_batch_size
-            if size is None and holds_arrays(vx):
-                size = options.batch_size
-            steps = options.validation_steps
-            feed = self._feed(vx, vy, vw, batch_size=size, steps=steps, shuffle=False)
-        if not self._need_compiled("fit").ready:  # a step in the simple style
-            self._prepare(feed.spec(), False, feed.batch_size)
-        self._look_at(feed)
-        return feed
 
     @show_user_lines
     def evaluate(
@@ -216,12 +189,6 @@ class Trainer(Compiling):
         self._need_compiled("profile")
         return profile(self, data, batch_size, steps, print_fn)
 
-    def _look_at_inputs(self, x: Any) -> None:
-        """Let checks see one batch to predict from."""
-        expected = self._expected_inputs(lambda: spec_of([(x, None, None)])[0])
-        if expected:
-            expected.judge((x, None, None), "the data")
-
     # ---- single batches ----------------------------------------------------------
 
     @show_user_lines
@@ -277,37 +244,3 @@ class Trainer(Compiling):
             program = self.train_program() if training else self.test_program()
             logs = as_floats(program(batch))
         return logs if return_dict else self._as_list(logs)
-
-    def _whole(
-        self, x: Any, y: Any = None, weight: Any = None, class_weight: Any = None
-    ) -> Feed:
-        """A feed of one batch with all samples."""
-        if self._host_part(x) is not None:
-            x = with_text_rows(x)
-        refuse_plain("x", x)
-        leaves = [v for v in tree.flatten(x) if v is not None]
-        if not leaves:
-            raise DataError("x is None, so there is no batch; expected an array.")
-        first = leaves[0]  # a sparse matrix has no length, a list no shape
-        shape = getattr(first, "shape", ()) or (len(first),)
-        size = max(shape[0], 1)
-        weights = weigh(y, weight, class_weight)
-        return self._feed(x, y, weights, batch_size=size, shuffle=False)
-
-    # ---- where batches come from -------------------------------------------------
-
-    def _host_part(self, x: object) -> Any:
-        """What of the model runs where batches are made; here nothing does."""
-        return None
-
-    def _feed(self, x: Any, y: Any, weights: Any, **options: Any) -> Feed:
-        """A feed of `x`, with all that runs on the host having run."""
-        part = self._host_part(x)
-        if part is None:
-            return adapt(x, y, weights, **options)
-        run: Any = lambda x: part(self._host_values(x))  # noqa: E731
-        return adapt_texts(x, y, weights, run=run, spec=part.spec, **options)
-
-    def _host_values(self, x: Any) -> list[Any]:
-        """The values for the inputs of the part that runs on the host."""
-        raise NotImplementedError

@@ -22,7 +22,9 @@ class ExitWatcher:
     """What ends the script; a `SystemExit` leaves no trace of itself by the end.
 
     One that is raised by `sys.exit` or within a call of the job is seen, and counts
-    unless the script catches it.
+    unless the script catches it. `sys.exit` is replaced for that: no hook of Python's
+    is told of a `SystemExit` (`sys.excepthook` is not), and to trace every exception
+    would slow the whole script.
     """
 
     def __init__(self) -> None:
