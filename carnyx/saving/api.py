@@ -56,6 +56,7 @@ def save_model(
     Args:
         filepath: ends in `.keras`, or `.h5` for the layout that Keras 2 reads.
         overwrite: False asks before a file is replaced.
+        zipped: False writes the files of a `.keras` archive into a folder.
         include_optimizer: `.h5` only; whether to save the state of training.
         save_format: deprecated; the name says it.
     """
@@ -63,10 +64,16 @@ def save_model(
     suffix = Path(as_path(filepath, "save_model")).suffix
     if save_format is not None:
         _check_format(save_format, suffix)
-    if zipped is False or suffix not in (".keras", *_HDF5):
+    if zipped is False and suffix in (".keras", *_HDF5):
+        raise ArgumentError(
+            f"save_model got {str(filepath)!r} and zipped=False, which makes a folder: "
+            f"its name should not end in {suffix}."
+        )
+    if zipped is not False and suffix not in (".keras", *_HDF5):
         raise ArgumentError(
             f"save_model got {str(filepath)!r}; expected a file ending in .keras (the "
-            "Keras 3 archive) or .h5 (the HDF5 layout of Keras 2)."
+            "Keras 3 archive) or .h5 (the HDF5 layout of Keras 2), or zipped=False for "
+            "a folder."
         )
     if not model.built:
         warnings.warn(
@@ -81,8 +88,10 @@ def save_model(
         description.assets = collect_assets(model)
     if suffix in _HDF5 and not include_optimizer:
         description.compile_config, description.optimizer = None, {}
-    writer = legacy_h5 if suffix in _HDF5 else keras_v3
-    _write(filepath, overwrite, description, writer.write)
+    writer = legacy_h5.write if suffix in _HDF5 else keras_v3.write
+    if zipped is False:
+        writer = keras_v3.write_folder
+    _write(filepath, overwrite, description, writer)
 
 
 def _need_none(others: dict[str, Any], function: str) -> None:
@@ -294,7 +303,8 @@ def _opened(
     filepath: PathLike, weights_only: bool = False
 ) -> Iterator[ModelDescription]:
     """The description in a file, whose format its first bytes tell."""
-    file = existing(filepath)
+    file = Path(filepath)
+    file = file if keras_v3.is_folder(file) else existing(filepath)
     if keras_v3.matches(file):
         with keras_v3.read(file, weights_only) as description:
             yield description

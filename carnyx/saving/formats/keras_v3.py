@@ -2,7 +2,8 @@
 
 The archive holds `config.json` (the model as data), `metadata.json` and
 `model.weights.h5` (HDF5: the weights by path, `optimizer/` among them). Layers that
-write files of their own have them in `assets/`.
+write files of their own have them in `assets/`. A folder with these files is a model,
+too (`zipped=False`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import datetime
 import json
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from carnyx.saving import hdf5, jsons
 from carnyx.saving.description import Group, ModelDescription
 from carnyx.saving.files import PathLike, damaged, existing, refused, replacing
+from carnyx.saving.folders import Folder, NewFolder
 from carnyx.saving.zips import Archive
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -24,17 +27,25 @@ ASSETS = "assets/"
 KERAS_VERSION = "3.15.0"  # whose layout this is
 
 
+def is_folder(path: PathLike) -> bool:
+    """True for a folder that holds a model."""
+    return Path(path, CONFIG).is_file() and Path(path, WEIGHTS).is_file()
+
+
 def matches(path: PathLike) -> bool:
-    """True for a file that begins as zip archives do."""
+    """True for a file that begins as zip archives do, and a folder with a model."""
+    if is_folder(path):
+        return True
     with open(existing(path), "rb") as stream:
         return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
 @contextlib.contextmanager
 def read(path: PathLike, weights_only: bool = False) -> Iterator[ModelDescription]:
-    """The model in a `.keras` file; weights can be read within the block."""
-    file = existing(path)
-    with contextlib.closing(Archive(file)) as archive:
+    """The model in a `.keras` file or folder; weights can be read within the block."""
+    folder = is_folder(path)
+    file = Path(path) if folder else existing(path)
+    with contextlib.closing(Folder(file) if folder else Archive(file)) as archive:
         description = ModelDescription(str(file))
         if not weights_only:
             description.metadata = _object(archive, METADATA)
@@ -52,7 +63,7 @@ def read(path: PathLike, weights_only: bool = False) -> Iterator[ModelDescriptio
         yield description
 
 
-def _assets(archive: Archive) -> dict[str, dict[str, bytes]]:
+def _assets(archive: Archive | Folder) -> dict[str, dict[str, bytes]]:
     """`assets/<place>/<file>` as place to files."""
     found: dict[str, dict[str, bytes]] = {}
     for member in archive.names():
@@ -62,7 +73,7 @@ def _assets(archive: Archive) -> dict[str, dict[str, bytes]]:
     return found
 
 
-def _object(archive: Archive, member: str) -> dict[str, Any]:
+def _object(archive: Archive | Folder, member: str) -> dict[str, Any]:
     value = jsons.parse(archive.read(member), archive.file, member)
     if not isinstance(value, dict):
         raise damaged(archive.file, member, "it is no JSON object")
@@ -110,20 +121,39 @@ def _group(description: ModelDescription, place: str) -> Group:
 
 def write(path: PathLike, description: ModelDescription) -> None:
     """Write a `.keras` file."""
+    with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+        for name, value in _small_members(description).items():
+            archive.writestr(zipfile.ZipInfo(name), value)
+        with archive.open(zipfile.ZipInfo(WEIGHTS), "w", force_zip64=True) as member:
+            _write_hdf5(member, description)
+
+
+def write_folder(path: PathLike, description: ModelDescription) -> None:
+    """Write the same files into a folder."""
+    with NewFolder(path, CONFIG) as folder:
+        for name, value in _small_members(description).items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(value)
+        with open(folder / WEIGHTS, "wb") as stream:
+            _write_hdf5(stream, description)
+
+
+def _small_members(description: ModelDescription) -> dict[str, bytes]:
+    """By name, all but the weights."""
     record = dict(description.config or {})
     if description.compile_config is not None:
         record["compile_config"] = description.compile_config
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     metadata = {"keras_version": KERAS_VERSION, "date_saved": now}
-    with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
-        for name, value in ((METADATA, metadata), (CONFIG, record)):
-            archive.writestr(zipfile.ZipInfo(name), json.dumps(value))
-        with archive.open(zipfile.ZipInfo(WEIGHTS), "w", force_zip64=True) as member:
-            _write_hdf5(member, description)
-        for place, files in description.assets.items():
-            for name, content in files.items():
-                path = "/".join(filter(None, (place, name)))
-                archive.writestr(zipfile.ZipInfo(f"{ASSETS}{path}"), content)
+    members = {
+        name: json.dumps(value).encode()
+        for name, value in ((METADATA, metadata), (CONFIG, record))
+    }
+    for place, files in description.assets.items():
+        for name, content in files.items():
+            members[ASSETS + "/".join(filter(None, (place, name)))] = content
+    return members
 
 
 def write_weights(path: PathLike, description: ModelDescription) -> None:
