@@ -2,11 +2,14 @@
 
 from carnyx.applications import convnext as convnext
 from carnyx.applications import densenet as densenet
+from carnyx.applications import efficientnet as efficientnet
+from carnyx.applications import efficientnet_v2 as efficientnet_v2
 from carnyx.applications import imagenet_utils as imagenet_utils
 from carnyx.applications import inception_resnet_v2 as inception_resnet_v2
 from carnyx.applications import inception_v3 as inception_v3
 from carnyx.applications import mobilenet as mobilenet
 from carnyx.applications import mobilenet_v2 as mobilenet_v2
+from carnyx.applications import mobilenet_v3 as mobilenet_v3
 from carnyx.applications import nasnet as nasnet
 from carnyx.applications import resnet as resnet
 from carnyx.applications import resnet50 as resnet50
@@ -22,12 +25,29 @@ from carnyx.applications.convnext import ConvNeXtXLarge as ConvNeXtXLarge
 from carnyx.applications.densenet import DenseNet121 as DenseNet121
 from carnyx.applications.densenet import DenseNet169 as DenseNet169
 from carnyx.applications.densenet import DenseNet201 as DenseNet201
+from carnyx.applications.efficientnet import EfficientNetB0 as EfficientNetB0
+from carnyx.applications.efficientnet import EfficientNetB1 as EfficientNetB1
+from carnyx.applications.efficientnet import EfficientNetB2 as EfficientNetB2
+from carnyx.applications.efficientnet import EfficientNetB3 as EfficientNetB3
+from carnyx.applications.efficientnet import EfficientNetB4 as EfficientNetB4
+from carnyx.applications.efficientnet import EfficientNetB5 as EfficientNetB5
+from carnyx.applications.efficientnet import EfficientNetB6 as EfficientNetB6
+from carnyx.applications.efficientnet import EfficientNetB7 as EfficientNetB7
+from carnyx.applications.efficientnet_v2 import EfficientNetV2B0 as EfficientNetV2B0
+from carnyx.applications.efficientnet_v2 import EfficientNetV2B1 as EfficientNetV2B1
+from carnyx.applications.efficientnet_v2 import EfficientNetV2B2 as EfficientNetV2B2
+from carnyx.applications.efficientnet_v2 import EfficientNetV2B3 as EfficientNetV2B3
+from carnyx.applications.efficientnet_v2 import EfficientNetV2L as EfficientNetV2L
+from carnyx.applications.efficientnet_v2 import EfficientNetV2M as EfficientNetV2M
+from carnyx.applications.efficientnet_v2 import EfficientNetV2S as EfficientNetV2S
 from carnyx.applications.inception_resnet_v2 import (
     InceptionResNetV2 as InceptionResNetV2,
 )
 from carnyx.applications.inception_v3 import InceptionV3 as InceptionV3
 from carnyx.applications.mobilenet import MobileNet as MobileNet
 from carnyx.applications.mobilenet_v2 import MobileNetV2 as MobileNetV2
+from carnyx.applications.mobilenet_v3 import MobileNetV3Large as MobileNetV3Large
+from carnyx.applications.mobilenet_v3 import MobileNetV3Small as MobileNetV3Small
 from carnyx.applications.nasnet import NASNetLarge as NASNetLarge
 from carnyx.applications.nasnet import NASNetMobile as NASNetMobile
 from carnyx.applications.resnet import ResNet50 as ResNet50

@@ -47,6 +47,7 @@ class LayerScale(Layer):
     """
 
     keras_module = "keras.src.applications.convnext"
+    keras_family = "applications"
     keras_registered_name = "LayerScale"
     init_values: float = field()
     projection_dim: int = field(check=positive)
