@@ -56,7 +56,7 @@ def _checked(shape: Any, dtype: DTypeLike) -> tuple[Any, str]:
 def full(shape: ShapeLike | int, fill_value: Tensor, dtype: DTypeLike = None) -> Tensor:
     """`fill_value` everywhere, in `dtype` or floatx."""
     sizes, dtype = _checked(shape, dtype)
-    return jnp.full(sizes, tensor(fill_value), dtype)
+    return jnp.full(sizes, as_dtype(fill_value, dtype), dtype)
 
 
 @op
@@ -80,7 +80,9 @@ def empty_like(x: Tensor, dtype: DTypeLike = None) -> Tensor:
 @op
 def full_like(x: Tensor, fill_value: Tensor, dtype: DTypeLike = None) -> Tensor:
     """`fill_value` in the shape of x, and its dtype unless one is given."""
-    return jnp.full_like(tensor(x), tensor(fill_value), given_dtype(dtype))
+    x = tensor(x)
+    dtype = given_dtype(dtype) or x.dtype.name
+    return jnp.full_like(x, as_dtype(fill_value, dtype), dtype)
 
 
 @op

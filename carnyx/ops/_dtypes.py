@@ -41,10 +41,30 @@ def indices(x: Tensor) -> jax.Array:
 
 def as_dtype(x: Tensor, dtype: str) -> jax.Array:
     """`x` in another dtype; integers of 64 bits become floats on the host, exactly."""
-    wide = isinstance(x, np.ndarray | np.generic) and x.dtype.name in _WIDE
-    if wide and jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
-        return jnp.asarray(np.asarray(x).astype(jnp.dtype(dtype)))
+    if jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+        wide = _wide(x)
+        if wide is not None:
+            return jnp.asarray(wide.astype(jnp.dtype(dtype)))
     return tensor(x).astype(jax.dtypes.canonicalize_dtype(dtype))
+
+
+def _wide(x: Any) -> np.ndarray | None:
+    """Integers of more than 32 bits, NumPy's or Python's, as an array; else None."""
+    if isinstance(x, np.ndarray | np.generic):
+        return np.asarray(x) if x.dtype.name in _WIDE else None
+    if not isinstance(x, int | list | tuple) or not _is_plain(x):
+        return None
+    array = np.asarray(x)
+    if array.dtype == object:  # beyond 64 bits
+        array = array.astype("float64")
+    return array if array.dtype.kind in "iuf" else None
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether it is a number of Python, or lists of such."""
+    if isinstance(x, list | tuple):
+        return all(_is_plain(one) for one in x)
+    return type(x) in (int, float)
 
 
 _WIDE = ("int64", "uint64")

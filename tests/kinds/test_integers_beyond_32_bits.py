@@ -49,7 +49,8 @@ def test_an_integer_that_does_not_fit_is_named(take, x):
     "take",
     [
         lambda: ops.convert_to_tensor([1, BIG]),
-        lambda: ops.full((2,), BIG),
+        lambda: ops.full((2,), BIG, "int32"),
+        lambda: ops.cast(BIG, "int32"),
         lambda: ops.arange(BIG, BIG + 2),
         lambda: keras.Variable([1, BIG], dtype="int32"),
     ],
@@ -58,6 +59,27 @@ def test_numbers_of_python_that_do_not_fit_are_named(take):
     with pytest.raises(ValueError, match=f"{BIG}.* int32"):
         take()
     assert ops.arange(BIG, BIG + 2**20, 2**18, dtype="float32").size == 4
+
+
+TO_FLOAT = {
+    "cast": lambda n: ops.cast(n, "float32"),
+    "cast of a list": lambda n: ops.cast([n, 1], "float32")[0],
+    "cast of lists": lambda n: ops.cast([[1.5, n]], "float32")[0, 1],
+    "array": lambda n: ops.array([n], dtype="float32")[0],
+    "convert_to_tensor": lambda n: ops.convert_to_tensor(n, "float32"),
+    "full": lambda n: ops.full((2,), n)[0],
+    "full_like": lambda n: ops.full_like(ops.ones(2), n)[0],
+    "Mean": lambda n: keras.metrics.Mean()(n),
+    "Sum": lambda n: keras.metrics.Sum()([n, 0]),
+    "Rescaling": lambda n: layers.Rescaling(n)(np.ones((1, 1)))[0, 0],
+    "Constant": lambda n: keras.initializers.Constant(n)((2,))[0],
+}
+
+
+@pytest.mark.parametrize("n", [BIG, -BIG, 2**63, 2**70])
+@pytest.mark.parametrize("way", TO_FLOAT)
+def test_numbers_of_python_become_floats_by_the_host(way, n):
+    assert float(TO_FLOAT[way](n)) == float(np.float32(n))
 
 
 def test_where_jax_keeps_64_bits_they_fit():
