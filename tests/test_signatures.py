@@ -18,6 +18,8 @@ DIFFERS = {
     "layers.Embedding": LATER + "; activity_regularizer comes earlier, as a field",
     "layers.Discretization": NAMED,
     "layers.HashedCrossing": NAMED,
+    "layers.Pipeline": NAMED,
+    "layers.RandomCrop": NAMED,
     "layers.IntegerLookup": NAMED,
     "layers.StringLookup": NAMED,
     "layers.TextVectorization": NAMED,

@@ -11,9 +11,11 @@ from carnyx.layers.conv import *
 from carnyx.layers.conv_lstm import *
 from carnyx.layers.core import *
 from carnyx.layers.embedding import *
+from carnyx.layers.flax_layer import *
 from carnyx.layers.image_preprocessing import *
 from carnyx.layers.input import *
 from carnyx.layers.input_spec import *
+from carnyx.layers.jax_layer import *
 from carnyx.layers.merging import *
 from carnyx.layers.multi_head_attention import *
 from carnyx.layers.normalization import *

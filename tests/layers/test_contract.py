@@ -342,7 +342,7 @@ BASES = {"Layer", "Wrapper", "InputLayer", "BaseImagePreprocessingLayer"}
 # Keras to compare with (test_ternary.py).
 ELSEWHERE = {
     "MultiHeadAttention", "GroupedQueryAttention", "SimpleRNNCell", "LSTMCell",
-    "GRUCell", "StackedRNNCells", "TernaryDense", "Pipeline",
+    "GRUCell", "StackedRNNCells", "TernaryDense", "JaxLayer", "FlaxLayer", "Pipeline",
 }  # fmt: skip
 
 
