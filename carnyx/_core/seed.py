@@ -82,15 +82,15 @@ class SeedGenerator(Configurable):
             if state.trace is None:
                 raise ArgumentError(_UNSEEDED)
             return state.trace.draw(self.state, state)
-        here = state is None and position is not None
-        key = position.value(self.state) if here else self.state.value
+        place = position if state is None else None
+        key = self.state.value if place is None else place.value(self.state)
         following = key + jnp.array([0, 1], "uint32")
         if state is None and is_tracer(following):
             raise ArgumentError(_UNSEEDED)
-        if here:
-            position.keep(self.state, following)
-        else:
+        if place is None:
             self.state.assign(following)
+        else:
+            place.keep(self.state, following)
         return key
 
     def get_config(self) -> dict[str, Any]:

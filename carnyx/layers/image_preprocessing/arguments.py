@@ -60,9 +60,8 @@ def sides(default: object = REQUIRED) -> Any:
     check = within(0, 1, overlap=False)
 
     def of_either(value: object) -> str | None:
-        found = _numbers(value)
-        even = found is not None and found[0] == -found[-1]
-        return check(found[-1] if even else value)
+        found = _numbers(value) or [-1.0]
+        return check(found[-1] if found[0] == -found[-1] else value)
 
     return field(default, check=of_either)
 

@@ -272,9 +272,9 @@ class BaseImagePreprocessingLayer(DataLayer):
 
     def _batch(self, data: Tensors, seed: SeedLike | None = None) -> Batch:
         last = self.data_format == "channels_last"
-        seed = self.generator if seed is None else seed
-        seed = Keys(seed) if isinstance(seed, jax.Array) else seed
-        return Batch(data, last, seed, self.compute_dtype)
+        source: SeedLike = self.generator if seed is None else seed
+        source = Keys(source) if isinstance(source, jax.Array) else source
+        return Batch(data, last, source, self.compute_dtype)
 
 
 def rescaled(

@@ -171,7 +171,8 @@ class RandomCrop(_Cropped, Augmentation):
     ) -> Boxes:
         if not isinstance(transformation, _Place):
             size = (self.height, self.width)
-            transformation = _Place.of(*transformation, size, size)
+            top, left = transformation
+            transformation = _Place.of(top, left, size, size)
         place = transformation
         return self._boxes_at(bounding_boxes, place.old, place, place.kept)
 

@@ -25,13 +25,13 @@ class _Hsv(Colours):
     def _changed(self, images: Tensor, how: Transformation, _: str) -> Tensor:
         axis = -1 if self.data_format == "channels_last" else -3
         x = rescaled(images, self.value_range, (0, 1), self.compute_dtype)
-        parts = ops.split(ops.image.rgb_to_hsv(x, self.data_format), 3, axis)
+        hsv = ops.split(ops.image.rgb_to_hsv(x, self.data_format), 3, axis)
         amount = ops.cast(how["factor"], x.dtype)[:, None, None, None]
-        x = ops.concatenate(self._moved(*parts, amount), axis)
+        x = ops.concatenate(self._moved(hsv, amount), axis)
         x = ops.clip(ops.image.hsv_to_rgb(x, self.data_format), 0, 1)
         return rescaled(x, (0, 1), self.value_range, self.compute_dtype)
 
-    def _moved(self, hue: Tensor, saturation: Tensor, value: Tensor, amount: Tensor):
+    def _moved(self, hsv: list[Tensor], amount: Tensor) -> list[Tensor]:
         raise NotImplementedError
 
 
@@ -52,8 +52,8 @@ class RandomHue(_Hsv):
     def _drawn(self, batch: Batch) -> Transformation:
         return {"factor": 0.5 * batch.signs() * batch.uniform(*self.factor)}
 
-    def _moved(self, hue: Tensor, saturation: Tensor, value: Tensor, amount: Tensor):
-        return [(hue + amount) % 1, saturation, value]
+    def _moved(self, hsv: list[Tensor], amount: Tensor) -> list[Tensor]:
+        return [(hsv[0] + amount) % 1, *hsv[1:]]
 
 
 class RandomSaturation(_Hsv):
@@ -75,7 +75,8 @@ class RandomSaturation(_Hsv):
         f = batch.uniform(*self.factor)
         return {"factor": f / (1 - f + config.epsilon())}
 
-    def _moved(self, hue: Tensor, saturation: Tensor, value: Tensor, amount: Tensor):
+    def _moved(self, hsv: list[Tensor], amount: Tensor) -> list[Tensor]:
+        hue, saturation, value = hsv
         return [hue, ops.clip(saturation * amount, 0, 1), value]
 
 

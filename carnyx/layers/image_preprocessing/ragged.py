@@ -12,7 +12,9 @@ from carnyx.errors import ArgumentError
 def dense_boxes(args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
     """Arguments of a call, with lists of boxes in a first one as arrays."""
     data = args[0] if args else None
-    boxes = data.get("bounding_boxes") if isinstance(data, dict) else None
+    if not isinstance(data, dict):
+        return args, kwargs
+    boxes = data.get("bounding_boxes")
     if not isinstance(boxes, dict) or not isinstance(boxes.get("boxes"), list):
         return args, kwargs
     return ({**data, "bounding_boxes": _dense(boxes)}, *args[1:]), kwargs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from carnyx.layers.image_preprocessing.augmentation import Always
 from carnyx.layers.image_preprocessing.base import Boxes, Transformation
@@ -19,8 +19,8 @@ Size: TypeAlias = tuple[int, int]
 class Sized(Always):
     """Base: every image comes out with `height` and `width`."""
 
-    height: int
-    width: int
+    height: ClassVar[int]
+    width: ClassVar[int]
 
     def _size_of(self, images: Tensor) -> Size:
         shape = tuple(images.shape)

@@ -49,10 +49,10 @@ NO_BOXES = {"MixUp", "CutMix"}
 
 
 def plain(tree):
-    """For Keras: arrays stay arrays, sizes stay numbers."""
-    return jax.tree_util.tree_map(
-        lambda x: np.asarray(x) if isinstance(x, jax.Array) else x, tree
-    )
+    """For Keras: NumPy's arrays, and dicts in the order that they have."""
+    if isinstance(tree, dict):
+        return {key: plain(value) for key, value in tree.items()}
+    return np.asarray(tree) if isinstance(tree, jax.Array) else tree
 
 
 def pair(name, arguments):
@@ -70,6 +70,8 @@ def test_images_and_masks(name, arguments, first):
     more = {"data_format": "channels_first" if first else "channels_last"}
     ours, theirs = pair(name, arguments | more)
     x, masks = (v.transpose(0, 3, 1, 2) if first else v for v in (PIXELS, MASKS))
+    # Keras's Equalization makes an image depend on those beside it.
+    x, masks = (x[:1], masks[:1]) if name == "RandAugment" else (x, masks)
     how = ours.get_random_transformation(x)
     out = ours.transform_images(x, how)
     wanted = theirs.transform_images(x, plain(how))
@@ -102,7 +104,7 @@ def test_what_is_done_always(name, arguments):
         for image, one in zip(x, out):
             wanted = np.asarray(theirs(image[None]))[0]
             assert (np.abs(one - wanted) > 2e-4 * values[1]).mean() < 0.01
-        np.testing.assert_array_equal(ours(x, training=False), out)
+        np.testing.assert_allclose(ours(x, training=False), out, rtol=1e-4, atol=1e-4)
 
 
 def test_values_of_other_ranges():
