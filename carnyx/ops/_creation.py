@@ -228,7 +228,9 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     if N is not None:
         N = integer(N, "vander: N", 0)
         ensure_room((*x.shape, N), x.dtype, "A matrix")
-    return jnp.vander(x, N, increasing)
+    exponents = np.arange(x.shape[0] if N is None else N)
+    # Integers: of 0 ** 0.0 JAX's gradient is NaN.
+    return jnp.power(x[:, None], exponents if increasing else exponents[::-1])
 
 
 class _Window(Protocol):

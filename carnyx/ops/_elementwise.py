@@ -106,7 +106,9 @@ true_divide = divide
 floor_divide = binary(jnp.floor_divide, "floor(x1 / x2).")
 mod = binary(jnp.mod, "x1 - x2 floor(x1 / x2), with the sign of x2.")
 fmod = binary(jnp.fmod, "x1 - x2 trunc(x1 / x2), with the sign of x1.")
-power = binary(jnp.power, "x1 ** x2.")
+power = binary(
+    _safe.any_power, "x1 ** x2; gradients are finite where it is.", name="power"
+)
 maximum = binary(jnp.maximum, "The greater of the two; NaN where one is NaN.")
 minimum = binary(jnp.minimum, "The lesser of the two; NaN where one is NaN.")
 fmax = binary(jnp.fmax, "The greater of the two; of NaN and a number the number.")

@@ -136,14 +136,23 @@ def average(x: Tensor, axis: Axis = None, weights: Tensor = None) -> Tensor:
 
 @op
 def corrcoef(x: Tensor) -> Tensor:
-    """Pearson's correlations of the rows of x.
+    """Pearson's correlations of the rows of x; NaN for a row of equal entries.
 
     Shapes: (variables, observations) -> (variables, variables)
     """
     x = to_float(x)
     if x.ndim == 2 and not is_tracer(x):
         ensure_room((x.shape[0], x.shape[0]), x.dtype, "The result of corrcoef")
-    return jnp.corrcoef(x)
+    covariances = jnp.cov(x)
+    if covariances.ndim == 0:
+        return covariances / covariances
+    variances = jnp.real(jnp.diagonal(covariances))
+    none = variances == 0
+    deviations = root(jnp.where(none, 1, variances))
+    found = covariances / jnp.outer(deviations, deviations)
+    if not jnp.iscomplexobj(x):
+        found = jnp.clip(found, -1, 1)  # rounding may lead beyond
+    return jnp.where(none | none[:, None], jnp.nan, found)
 
 
 @op

@@ -73,7 +73,9 @@ def unary(
     return named(apply, name or fn.__name__, doc, grows=False, **where)
 
 
-def binary(fn: Callable[..., Any], doc: str, broadcasts: bool = True) -> Binary:
+def binary(
+    fn: Callable[..., Any], doc: str, broadcasts: bool = True, name: str | None = None
+) -> Binary:
     """The op `fn(x1, x2)`, entry by entry where it broadcasts."""
 
     def apply(x1: Tensor, x2: Tensor) -> Tensor:
@@ -81,7 +83,7 @@ def binary(fn: Callable[..., Any], doc: str, broadcasts: bool = True) -> Binary:
 
     apply.broadcasts = broadcasts  # type: ignore[attr-defined]
 
-    return named(apply, fn.__name__, doc)
+    return named(apply, name or fn.__name__, doc)
 
 
 def bitwise(fn: Callable[..., Any], doc: str, name: str) -> Bitwise:

@@ -129,11 +129,12 @@ def norm(
     over = range(x.ndim) if over is None else np.atleast_1d(over)
     if ord in (np.inf, -np.inf) or (ord in (1, -1) and len(over) == 2):
         return _extreme_norm(x, ord, [int(a) for a in over], keepdims)
-    if ord is None or (ord == 2 and len(over) == 1):
+    one_axis = len(over) == 1
+    if ord is None or (ord == 2 and one_axis) or (ord == "fro" and len(over) == 2):
         squares = jnp.real(x * jnp.conj(x))
         return root(jnp.sum(squares, tuple(int(a) for a in over), keepdims=keepdims))
-    if len(over) == 1 and isinstance(ord, int | float) and ord > 1:
-        powers = jnp.sum(jnp.abs(x) ** ord, int(over[0]), keepdims=keepdims)
+    if one_axis and isinstance(ord, int | float) and ord not in (0, 1):
+        powers = jnp.sum(power(jnp.abs(x), ord), int(over[0]), keepdims=keepdims)
         return power(powers, 1 / ord)
     return jnp.linalg.norm(x, ord, hashable(axis), keepdims)
 

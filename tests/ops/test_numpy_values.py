@@ -266,7 +266,8 @@ def test_values_dtypes_and_gradients_are_those_of_keras(row):
 
 
 def test_every_name_has_a_row():
-    assert set(ours.__all__) - {row[0] for row in ROWS} == {"vectorize"}
+    shared = {name for name in ours.__all__ if hasattr(keras.ops, name)}
+    assert shared - {row[0] for row in ROWS} == {"vectorize"}
 
 
 def test_vectorize_lifts_a_function_of_single_entries():
