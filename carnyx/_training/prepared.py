@@ -103,7 +103,8 @@ class Prepared(Steps):
         if not are_identical(found, noted.layers):
             compiled = self._compiled
             known = None if compiled is None else compiled.expectations
-            noted.known = known or expectations_of_inputs(self, spec)
+            known = known or expectations_of_inputs(self, spec)
+            noted.known = known if known and known.indices else None
         noted.version, noted.layers = structure.version(), found
         return noted.known
 
