@@ -98,7 +98,8 @@ class _Scope(contextlib.ContextDecorator):
 
     def __enter__(self) -> Any:
         found = None if self._name is None else find_device(self._name)
-        _scopes_used[0] |= found is not None
+        if found is not None:
+            expect_placements()
         state = current().state
         if found is not None and not (state and state.shapes_only) and in_program():
             warnings.warn(
@@ -120,12 +121,18 @@ class _Scope(contextlib.ContextDecorator):
         return self._open.__dict__.setdefault("stacks", [])
 
 
-_scopes_used = [False]
+_expected = [False]
 
 
-def scopes_were_used() -> bool:
-    """Whether values may be on another device than the default one."""
-    return _scopes_used[0]
+def expect_placements() -> None:
+    """From now on values may be elsewhere than on the default device."""
+    _expected[0] = True
+
+
+def placements_expected() -> bool:
+    """Whether they may. Until then, and in most processes, it is for ever, a step asks
+    none of its variables where it lies."""
+    return _expected[0]
 
 
 def devices_of(kind: str | None = None) -> list[Any]:

@@ -65,7 +65,7 @@ def infer(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     call = _Call(fn, args, kwargs)
     try:
         return _specs(call.trace(by_axis(call.unknown), first=True))
-    except Exception as error:
+    except Exception as error:  # looked at, and raised again unless sizes were why
         found = _by_trials(call, error)
         if found is not _FAILED:
             return _specs(found)
@@ -177,7 +177,7 @@ def _attempts(call: _Call, error: Exception) -> Iterator[tuple[Assignment, Any]]
 def _attempt(call: _Call, sizes: Assignment) -> Any:
     try:
         return call.trace(sizes)
-    except Exception:
+    except Exception:  # of whatever class: nobody asked for a call with these sizes
         return _FAILED
 
 

@@ -7,7 +7,9 @@ inserts the transfers. Layers, losses, metrics and optimizers name no device.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -17,32 +19,44 @@ from jax import lax
 
 from carnyx._core import global_arrays
 from carnyx._core.abstract import Spec, refuse
-from carnyx._core.devices import default_device, scopes_were_used
+from carnyx._core.devices import (
+    default_device,
+    expect_placements,
+    placements_expected,
+)
 from carnyx.typing import Tensor
 
 if TYPE_CHECKING:
     from carnyx._core.variable import Variable
 
-_in_force: list[Placement | None] = [None]
-_ever = False  # until there was one, nothing needs to be looked at
+# One for all threads, as a script sets it once for the models of all of them; and one
+# for a `scope()`, which is of the thread (or task) that is within it.
+_of_process: list[Placement | None] = [None]
+_of_scope: ContextVar[list[Placement | None] | None]
+_of_scope = ContextVar("placement", default=None)
 
 
 def current_placement() -> Placement | None:
     """The placement that new variables and programs get."""
-    return _in_force[0]
+    return (_of_scope.get() or _of_process)[0]
 
 
 def set_placement(placement: Placement | None) -> None:
-    """Make it the one in force."""
-    _in_force[0] = placement
+    """Make it the one in force: to the end of the scope, where that is within one."""
+    (_of_scope.get() or _of_process)[0] = placement
     if placement is not None:
         expect_placements()
 
 
-def expect_placements() -> None:
-    """From now on values may be on several devices."""
-    global _ever
-    _ever = True
+@contextlib.contextmanager
+def placement_scope(placement: Placement) -> Iterator[None]:
+    """Within it, in this thread, the placement is in force."""
+    expect_placements()
+    token = _of_scope.set([placement])
+    try:
+        yield
+    finally:
+        _of_scope.reset(token)
 
 
 class Placement:
@@ -254,7 +268,7 @@ def _put(value: Any, sharding: Any) -> Any:
 
 def place_first(variable: Variable, value: object) -> Any:
     """The first value of a variable, where its layout or the placement says."""
-    placement = _in_force[0]
+    placement = current_placement()
     if placement is not None:
         return placement.place(variable, value)
     if variable.layout is None:
@@ -266,7 +280,7 @@ def place_first(variable: Variable, value: object) -> Any:
 
 def place_again(variable: Variable, value: Any) -> Any:
     """A value that is assigned, where the one before it was."""
-    if not (_ever or scopes_were_used()):
+    if not placements_expected():
         return value
     sharding = variable.kept_at()
     there = value.sharding
@@ -282,7 +296,7 @@ def place_again(variable: Variable, value: Any) -> Any:
 def settle(placement: Placement | None, variable: Variable) -> Any:
     """The value of a variable where a program under `placement` needs it."""
     value = variable.peek()
-    if not (_ever or scopes_were_used()):
+    if not placements_expected():
         return value
     if placement is not None:
         return placement.place(variable, value)
@@ -301,7 +315,7 @@ def peek_settled(
     placement: Placement | None, variables: Sequence[Variable]
 ) -> list[Any]:
     """Values for a program that only reads them; what has to move stays there."""
-    if not (_ever or scopes_were_used()):
+    if not placements_expected():
         values = [v.peek() for v in variables]
         _check_values(variables, values)
         return values

@@ -95,9 +95,18 @@ class MappedRows(Rows):
         if self._touched > LARGE:
             self._touched = 0
             # the pages stay in the system's cache; a private copy would lose changes
-            if self.source.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
-                self.source._mmap.madvise(mmap.MADV_DONTNEED)
+            mapped = mapping_of(self.source)
+            if mapped and self.source.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)
         return read
+
+
+def mapping_of(array: np.ndarray) -> mmap.mmap | None:
+    """The mapped file that an array is a view of, perhaps by way of other views."""
+    base: Any = array
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    return base
 
 
 class SparseRows(Rows):

@@ -12,7 +12,12 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from carnyx._core.global_arrays import is_shared
-from carnyx._core.placement import Placement, current_placement, set_placement
+from carnyx._core.placement import (
+    Placement,
+    current_placement,
+    placement_scope,
+    set_placement,
+)
 from carnyx._core.variable import Variable
 from carnyx.distribution.mesh import DeviceMesh, TensorLayout, check_mesh
 from carnyx.distribution.process_shards import ProcessShards
@@ -85,16 +90,12 @@ class Distribution(Placement):
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[Distribution]:
-        """Within it, this distribution is in force.
+        """Within it, in this thread, this distribution is in force.
 
         A model that is compiled there keeps it.
         """
-        before = current_placement()
-        set_placement(self)
-        try:
+        with placement_scope(self):
             yield self
-        finally:
-            set_placement(before)
 
     # ---- what programs ask -------------------------------------------------------
 

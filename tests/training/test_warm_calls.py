@@ -66,8 +66,7 @@ CALLS = {
 def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process that never placed anything; where one did, every value that a
     program reads is looked at."""
-    monkeypatch.setattr("carnyx._core.devices._scopes_used", [False])
-    monkeypatch.setattr("carnyx._core.placement._ever", False)
+    monkeypatch.setattr("carnyx._core.devices._expected", [False])
 
 
 @pytest.mark.parametrize("name", CALLS)
