@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from carnyx import _settings
 from carnyx._core.jax_errors import drop_footers, in_own_words
@@ -42,7 +42,7 @@ def show_user_lines(fn: F) -> F:
             cause = None if filtering else error
             raise clear.with_traceback(error.__traceback__) from cause
 
-    return call  # type: ignore[return-value]
+    return cast(F, call)
 
 
 def _refuse_unknown(fn: Callable[..., Any], kwargs: dict[str, Any]) -> None:

@@ -99,17 +99,17 @@ class Processes:
 
     def _receive(self, done: dict[int, Any]) -> None:
         """Wait for any worker's next message, or its end."""
-        found = {w.pipe: w for w in self._workers}
-        ends = {w.process.sentinel: w for w in self._workers}
+        found: dict[Any, Any] = {w.pipe: w for w in self._workers}
+        ends: dict[Any, Any] = {w.process.sentinel: w for w in self._workers}
         ready = connection.wait([*found, *ends])
         for pipe in [p for p in ready if p in found] or ready:
             if pipe in ends:
-                raise self._died(ends[pipe])  # type: ignore[index]
+                raise self._died(ends[pipe])
             try:
-                ticket, answer = found[pipe].pipe.recv()  # type: ignore[index]
+                ticket, answer = found[pipe].pipe.recv()
             except (EOFError, OSError):
-                raise self._died(found[pipe]) from None  # type: ignore[index]
-            found[pipe].tasks.pop(ticket, None)  # type: ignore[index]
+                raise self._died(found[pipe]) from None
+            found[pipe].tasks.pop(ticket, None)
             done[ticket] = answer
 
     def _opened(self, answer: Any, place: Any) -> Any:

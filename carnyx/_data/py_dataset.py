@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any
 
 
@@ -50,8 +50,8 @@ class PyDataset:
     @property
     def num_batches(self) -> int | None:
         """How many batches there are; None if there is no end."""
-        if hasattr(self, "__len__"):
-            return len(self)  # type: ignore[arg-type]
+        if isinstance(self, Sized):
+            return len(self)
         raise NotImplementedError(
             f"{type(self).__name__} must define __len__, or num_batches as a property."
         )

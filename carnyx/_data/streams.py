@@ -44,7 +44,7 @@ class StreamFeed(Feed):
         super().__init__(0)
         self.source, self.steps, self.class_weight = source, steps, class_weight
         self.name = type(source).__name__
-        self._items: Iterator[Any] = iter(())
+        self._items: Any = iter(())  # perhaps one that has a state
         self._ahead: deque[Batch] = deque()
         self._begun = 0  # how often the source was begun
         self._once = False  # whether beginning again only goes on
@@ -162,7 +162,7 @@ class GrainFeed(StreamFeed):
         self._keep()
 
     def _keep(self) -> None:
-        state = self._items.get_state()  # type: ignore[attr-defined]
+        state = self._items.get_state()
         text = state.decode() if isinstance(state, bytes) else json.dumps(state)
         self._states[self._begun, self._read] = text
         while len(self._states) > self._KEPT:
@@ -188,9 +188,9 @@ class GrainFeed(StreamFeed):
         Feed.restore(self, position)
         self._following = position["epoch"]
         self._begin()
-        as_bytes = isinstance(self._items.get_state(), bytes)  # type: ignore[attr-defined]
+        as_bytes = isinstance(self._items.get_state(), bytes)
         state = text.encode() if as_bytes else json.loads(text)
-        self._items.set_state(state)  # type: ignore[attr-defined]
+        self._items.set_state(state)
         self._begun, self._taken = position["begun"], position["taken"]
         self._read = self._taken
         self._keep()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from carnyx import tree
 from carnyx._core.explain import is_tensor
@@ -234,7 +234,7 @@ def keras2_order(add_weight: F) -> F:
             args = ()
         return add_weight(self, *args, **kwargs)
 
-    return call  # type: ignore[return-value]
+    return cast(F, call)
 
 
 def masks_of(structure: object) -> Any:
