@@ -34,7 +34,38 @@ class _Stateful(Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Variable):
             self._track(value)
+        before = vars(self).get(name)
         super().__setattr__(name, value)
+        # a rate is set at every step, and needs nothing
+        if name in self._fields and name != "learning_rate" and vars(self).get("built"):
+            self._need_state(name, before)
+
+    def _need_state(self, name: str, before: Any) -> None:
+        """Take back what was set, if it needs variables that were not made."""
+        missing = self._missing_state()
+        if missing is None:
+            return
+        given = getattr(self, name)
+        super().__setattr__(name, before)
+        raise ArgumentError(
+            f"{type(self).__name__} was built with {name}={before!r}, so it keeps no "
+            f"{missing}, which {name}={given!r} needs. Make a new optimizer with it, "
+            "and compile again."
+        )
+
+    def _missing_state(self) -> str | None:
+        """What the optimizer, as it is set now, would keep and does not."""
+        if self.use_ema and "averages" not in vars(self):
+            return "averages"
+        if self.gradient_accumulation_steps and "_sums" not in vars(self):
+            return "sums of gradients"
+        names = [name for group in self.slots for name in group]
+        for v in self._trainable_variables:
+            for name, slot in zip(names, self._slots.get(id(v), ())):
+                made_without = slot is None and not v.overwrite_with_gradient
+                if made_without and self.keeps(name, v):
+                    return name
+        return None
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickles and deep copies: there a variable has another id."""

@@ -136,3 +136,32 @@ def test_noise_that_was_none_is_some(cls, name):
     setattr(layer, name, 0.5)
     first, second = (model(STEPS + 1, training=True) for _ in range(2))
     assert not np.array_equal(first, STEPS + 1) and not np.array_equal(first, second)
+
+
+OPTIMIZERS = [
+    (keras.optimizers.SGD, "momentum", 0.9),
+    (keras.optimizers.RMSprop, "momentum", 0.9),
+    (keras.optimizers.RMSprop, "centered", True),
+    (keras.optimizers.Adam, "amsgrad", True),
+    (keras.optimizers.SGD, "use_ema", True),
+    (keras.optimizers.Adam, "gradient_accumulation_steps", 2),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), OPTIMIZERS)
+def test_an_optimizer_refuses_what_needs_variables_that_were_not_made(
+    kind, name, value
+):
+    optimizer, w = kind(0.1), keras.Variable(1.0)
+    before = getattr(optimizer, name)
+    setattr(optimizer, name, value)  # not built yet
+    setattr(optimizer, name, before)
+    optimizer.build([w])
+    with pytest.raises(ValueError, match=f"built with {name}=.*Make a new optimizer"):
+        setattr(optimizer, name, value)
+    assert getattr(optimizer, name) == before
+    optimizer.apply([np.float32(1.0)], [w])
+    other = kind(0.1, **{name: value})
+    other.build([keras.Variable(1.0)])
+    setattr(other, name, before)  # what is kept and not needed stays
+    setattr(other, name, value)
