@@ -274,7 +274,9 @@ class BaseImagePreprocessingLayer(DataLayer):
         last = self.data_format == "channels_last"
         source: SeedLike = self.generator if seed is None else seed
         source = Keys(source) if isinstance(source, jax.Array) else source
-        return Batch(data, last, source, self.compute_dtype)
+        # An angle or a shift of 8 bits would be off by pixels.
+        wide = self.compute_dtype == "float64"
+        return Batch(data, last, source, "float64" if wide else "float32")
 
 
 def rescaled(

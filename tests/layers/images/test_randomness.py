@@ -124,6 +124,21 @@ def test_erasing_and_cutting():
     np.testing.assert_allclose(np.diag(labels), kept, atol=0.11)
 
 
+def test_places_are_not_rounded_to_the_compute_dtype():
+    """Of 200 columns, bfloat16 tells apart every second only."""
+    x = np.linspace(0, 1, 200, dtype="float32")[None, None, :, None]
+    for name, arguments in [
+        ("RandomRotation", {"factor": (0.003, 0.003)}),
+        ("RandomTranslation", {"height_factor": 0, "width_factor": (0.201, 0.201)}),
+    ]:
+        exact, coarse = (
+            getattr(layers, name)(**arguments, fill_mode="nearest", dtype=dtype)(x)
+            for dtype in ("float32", "mixed_bfloat16")
+        )
+        assert coarse.dtype == "bfloat16"
+        np.testing.assert_allclose(coarse.astype("float32"), exact, atol=4e-3)
+
+
 def test_a_call_is_compiled_once_and_again_for_other_attributes():
     layer = layers.RandomBrightness((0.1, 0.1), seed=1)
     x = np.zeros((1, 2, 2, 3), "float32")
