@@ -57,7 +57,7 @@ ELSEWHERE = {
     "saving": ["saving", "models"],
     "dtype_policies": ["dtype_policies", "config"],
     "random": ["random", "utils"],
-    "layers": ["utils.bounding_boxes"],
+    "layers": ["utils.bounding_boxes", "utils"],
 }
 
 

@@ -122,7 +122,8 @@ def _texts_of(source: Any, batch: Any) -> Any:
 
 
 def _are_texts(x: Any) -> bool:
-    return isinstance(x, list | tuple) and bool(x) and isinstance(x[0], str | bytes)
+    first = next(iter(x), None) if isinstance(x, list | tuple) else None
+    return isinstance(first, str | bytes)
 
 
 def _stacked(x: Any) -> Any:

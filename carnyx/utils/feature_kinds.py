@@ -67,9 +67,10 @@ KINDS = (
 
 
 def _feature(
-    kind: str, dtype: str, mode: str, make: Callable[..., Layer], name: str | None
-) -> Feature:
-    layer = make(name=f"{name or auto_name(kind)}_preprocessor")
+    kind: str, dtype: str, mode: str, make: Callable[..., Layer], name: str | None,
+    *given: Any,
+) -> Feature:  # fmt: skip
+    layer = make(*given, name=f"{name or auto_name(kind)}_preprocessor")
     return Feature(dtype, layer, mode)
 
 
@@ -99,8 +100,8 @@ class FeatureKinds:
         cls, scale: Any = 1.0, offset: Any = 0.0, name: str | None = None
     ) -> Feature:
         """scale · x + offset"""
-        make = lambda name: layers.Rescaling(scale, offset, name=name)  # noqa: E731
-        return _feature("float_rescaled", "float32", "float", make, name)
+        make, given = layers.Rescaling, (scale, offset)
+        return _feature("float_rescaled", "float32", "float", make, name, *given)
 
     @classmethod
     def float_normalized(cls, name: str | None = None) -> Feature:
@@ -118,11 +119,8 @@ class FeatureKinds:
         name: str | None = None,
     ) -> Feature:
         """The number of a bin, of boundaries that are learned or given."""
-
-        def make(name: str) -> Layer:
-            return layers.Discretization(bin_boundaries, num_bins, name=name)
-
-        return _feature("float_discretized", "float32", output_mode, make, name)
+        make, given = layers.Discretization, (bin_boundaries, num_bins)
+        return _feature("float_discretized", "float32", output_mode, make, name, *given)
 
     @classmethod
     def integer_categorical(
@@ -133,11 +131,8 @@ class FeatureKinds:
         name: str | None = None,
     ) -> Feature:
         """An integer by its place in a vocabulary."""
-
-        def make(name: str) -> Layer:
-            return layers.IntegerLookup(max_tokens, num_oov_indices, name=name)
-
-        return _feature("integer_categorical", "int32", output_mode, make, name)
+        make, given = layers.IntegerLookup, (max_tokens, num_oov_indices)
+        return _feature("integer_categorical", "int32", output_mode, make, name, *given)
 
     @classmethod
     def string_categorical(
@@ -148,27 +143,24 @@ class FeatureKinds:
         name: str | None = None,
     ) -> Feature:
         """A text by its place in a vocabulary."""
-
-        def make(name: str) -> Layer:
-            return layers.StringLookup(max_tokens, num_oov_indices, name=name)
-
-        return _feature("string_categorical", "string", output_mode, make, name)
+        make, given = layers.StringLookup, (max_tokens, num_oov_indices)
+        return _feature("string_categorical", "string", output_mode, make, name, *given)
 
     @classmethod
     def string_hashed(
         cls, num_bins: int, output_mode: str = "one_hot", name: str | None = None
     ) -> Feature:
         """A text by its hash."""
-        make = lambda name: layers.Hashing(num_bins, name=name)  # noqa: E731
-        return _feature("string_hashed", "string", output_mode, make, name)
+        make = layers.Hashing
+        return _feature("string_hashed", "string", output_mode, make, name, num_bins)
 
     @classmethod
     def integer_hashed(
         cls, num_bins: int, output_mode: str = "one_hot", name: str | None = None
     ) -> Feature:
         """An integer by its hash."""
-        make = lambda name: layers.Hashing(num_bins, name=name)  # noqa: E731
-        return _feature("integer_hashed", "int32", output_mode, make, name)
+        make = layers.Hashing
+        return _feature("integer_hashed", "int32", output_mode, make, name, num_bins)
 
 
 def batches_of(data: Data) -> Iterator[Mapping[str, Any]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 from carnyx import layers, registry, saving, tree
 from carnyx._core.symbol import KerasTensor
@@ -76,10 +76,7 @@ class FeatureSpace(FeatureKinds, InPipelines, Layer):
         self.features = {n: self._feature(n, f) for n, f in features.items()}
         self.crosses = [self._cross(c) for c in crosses or ()]
         self.preprocessors = {n: f.preprocessor for n, f in self.features.items()}
-        self.crossers = {
-            cross.name: layers.HashedCrossing(cross.crossing_dim, name=cross.name)
-            for cross in self.crosses
-        }
+        self.crossers = {cross.name: _crosser(cross) for cross in self.crosses}
         self.one_hot_encoders: dict[str, Layer] = {}
         self.inputs = {
             n: layers.Input((1,), dtype=f.dtype, name=n)
@@ -232,7 +229,7 @@ class FeatureSpace(FeatureKinds, InPipelines, Layer):
         (data,) = args
         known = {n: v for n, v in data.items() if n in self.features}
         whole = {
-            n: v if isinstance(v, KerasTensor | jax.core.Tracer) else as_numpy(v)
+            n: v if isinstance(v, KerasTensor | Tracer) else as_numpy(v)
             for n, v in known.items()
         }
         return (whole,), kwargs
@@ -278,6 +275,11 @@ class FeatureSpace(FeatureKinds, InPipelines, Layer):
         saving.save_model(self, filepath)
 
 
+def _crosser(cross: Cross) -> Layer:
+    make: Any = layers.HashedCrossing
+    return make(cross.crossing_dim, name=cross.name)
+
+
 def _learns(layer: Any) -> bool:
     if isinstance(layer, layers.Normalization):
         return layer.input_mean is None
@@ -299,8 +301,10 @@ def _count(layer: Any) -> int | None:
 
 def _column(values: Any) -> Any:
     """With an axis of samples, and one of features."""
-    values = values if isinstance(values, jax.core.Tracer) else as_numpy(values)
+    values = values if isinstance(values, Tracer) else as_numpy(values)
     return values.reshape(-1, 1) if values.ndim < 2 else values
 
+
+registry.add_builtin(FeatureSpace, "utils")  # where files look for it, as Keras has it
 
 __all__ = ["FeatureSpace"]
