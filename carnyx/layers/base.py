@@ -143,6 +143,8 @@ class Layer(HoldsWeights, AddsLosses, Builds, IsPure, Operation):
     def __getattr__(self, name: str) -> Any:
         if "_made" not in self.__dict__:
             raise forgotten_super(self, name)
+        if isinstance(getattr(type(self), name, None), property):
+            return object.__getattribute__(self, name)  # what is missing is inside it
         later = "" if self.built else " It is not built: call it on data first."
         raise AttributeError(
             f"{type(self).__name__} {self.name!r} has no attribute {name!r}."

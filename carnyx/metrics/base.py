@@ -52,6 +52,10 @@ class Metric(Dtyped):
             registry.claim(cls, name=to_snake_case(cls.__name__))
 
     def __post_init__(self) -> None:
+        if self.name is not None and not isinstance(self.name, str):
+            raise ArgumentError(
+                f"{type(self).__name__} got name={self.name!r}; expected text."
+            )
         self.name = self.name or auto_name(type(self).__name__)
         self._settle_dtype()
 

@@ -74,6 +74,26 @@ def test_a_property_that_is_taken_says_choose_another_name(base, name):
         Mine()
 
 
+def test_what_a_property_of_ones_own_lacks_is_named():
+    class Mine(L.Layer):
+        @property
+        def scale(self):
+            return self.factor
+
+        def call(self, x):
+            return x * self.scale
+
+    with pytest.raises(AttributeError, match="no attribute 'factor'"):
+        Mine()(X)
+    assert not hasattr(Mine(), "scale")
+
+
+@pytest.mark.parametrize("make", [keras.metrics.Mean, keras.metrics.Sum, L.ReLU])
+def test_a_name_is_text(make):
+    with pytest.raises(ValueError, match="name=3; expected text"):
+        make(name=3)
+
+
 def compiled(**options):
     model = keras.Sequential([keras.Input((4,)), L.Dense(3, name="head")])
     model.compile(**({"optimizer": "sgd", "loss": "mse"} | options))
