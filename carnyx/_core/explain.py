@@ -2,7 +2,7 @@
 
 JAX raises TypeError, IndexError or classes of its own, in words about its primitives.
 An op or a layer that meets one raises an error of Carnyx instead, which names the op or
-layer and what it was given, and ends with JAX's sentence. What a user's own function
+layer, what it was given, and what has to hold. What a user's own function
 raised stays as it is.
 """
 
@@ -18,6 +18,7 @@ import jax.errors
 import numpy as np
 
 from carnyx._core.jax_errors import drop_footers, in_own_words
+from carnyx._core.jax_sentences import own_words
 from carnyx._core.scope import current
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
@@ -38,7 +39,8 @@ _OF_VALUES = jax.errors.JAXTypeError  # the value of something traced was asked 
 _OF_CALLS = (
     TypeError, ValueError, IndexError, NameError, ZeroDivisionError, _Inconclusive,
 )  # fmt: skip
-_FOREIGN = (*_OF_CALLS, OverflowError)  # a number that no dtype here holds
+# A number that no dtype here holds; what JAX takes for granted.
+_FOREIGN = (*_OF_CALLS, OverflowError, AssertionError)
 _OF_SIZES = (*_OF_CALLS, AssertionError, NotImplementedError, AttributeError)
 _LIBRARIES = ("jax", "jaxlib", "numpy", "opt_einsum")
 _JUDGED = "_carnyx_hopeless"
@@ -106,7 +108,7 @@ def of_op(
         return ArgumentTypeError(f"{name} got {wrong}; expected a function.")
     what = f"{fn.op_name} got {_given(fn, args, kwargs)}"  # type: ignore[attr-defined]
     if type(error) is TypeError and _is_of_dtypes(fn, args, kwargs):
-        return DTypeError(f"{what}, whose dtypes do not fit: {sentence(error)}")
+        return DTypeError(f"{what}, whose dtypes do not fit together.")
     return _told(error, what)
 
 
@@ -147,8 +149,8 @@ def _told(error: Exception, what: str) -> Exception:
     if clear is not None:
         return type(clear)(f"{what}. {clear}")
     if isinstance(error, OverflowError):
-        return ArgumentError(f"{what}: {sentence(error)}")
-    return ShapeError(f"{what}, which do not fit: {sentence(error)}")
+        return ArgumentError(f"{what}: a number is too large for the integers here.")
+    return ShapeError(f"{what}, which do not fit: {own_words(sentence(error))}")
 
 
 def sentence(error: Exception) -> str:

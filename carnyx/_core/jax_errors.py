@@ -51,6 +51,7 @@ _NO_ATTRIBUTE = re.compile(
 _NOT_A_TENSOR = re.compile(
     r"returned a value of type <class '([\w.]+)'>,? .*which is not a valid JAX type"
 )
+_DRAWN = re.compile(r"created on line [^\n]*\(SeedGenerator\.next\)")
 _FOOTER = "JAX_TRACEBACK_FILTERING"
 
 
@@ -60,6 +61,15 @@ def in_own_words(error: Exception) -> Exception | None:
         if isinstance(error, kind):
             return NoValueError(f"{_sentence(what)} while {_WHEN}. {instead} {_DEBUG}")
     if isinstance(error, errors.UnexpectedTracerError):
+        if _DRAWN.search(str(error)):
+            return NoValueError(
+                "Random numbers are drawn, by a layer such as Dropout or by "
+                "keras.random, inside a function that JAX traces by itself "
+                "(jax.checkpoint, jax.jit, cond, scan, ops.map, …): every turn would "
+                "give the same numbers. Draw them outside of it and pass them in, or "
+                "pass seed=, a key for each turn. keras.remat and RematScope do what "
+                "jax.checkpoint does, random layers included."
+            )
         return NoValueError(
             "A tensor was kept (in an attribute, a list, a global) while "
             f"{_WHEN}, and used after that. Return it, or keep it in a weight: "
