@@ -58,6 +58,7 @@ class KerasTensor(Operators):
         self.record_history = record_history
         self._truth: bool | None = None
         self.node: Node | None = None
+        self.given: KerasTensor | None = None  # what a layer cast, to compute on this
         self.node_index = 0
         self.tensor_index = 0
 

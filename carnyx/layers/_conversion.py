@@ -42,12 +42,30 @@ def converted(layer: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, d
             return jnp.asarray(x, target if floating else None)
         if explain.is_tensor(x) and target and is_float(x.dtype):
             if x.dtype != target:
-                cast = OPS["cast"](x, target)
+                cast = _as_dtype(x, target)
                 set_mask(cast, get_mask(x))
                 return cast
         return x
 
     return tree.map_structure(one, args), tree.map_structure(one, kwargs)
+
+
+def _as_dtype(x: Any, dtype: str) -> Any:
+    """The cast tensor; of a symbol one that no op made: the layer itself will cast."""
+    if not isinstance(x, KerasTensor):
+        return OPS["cast"](x, dtype)
+    cast = KerasTensor(x.shape, dtype, x.sparse, name=x.name)
+    cast.given = x
+    return cast
+
+
+def as_given(args: Any) -> Any:
+    """Arguments with the symbols that were given, before `converted` cast them."""
+
+    def one(x: Any) -> Any:
+        return x.given if isinstance(x, KerasTensor) and x.given is not None else x
+
+    return tree.map_structure(one, args)
 
 
 def _is_text(x: Any) -> bool:

@@ -38,7 +38,7 @@ from carnyx.layers import _call
 from carnyx.layers._building import Builds, build_once
 from carnyx.layers._call import Call
 from carnyx.layers._children import owned
-from carnyx.layers._conversion import converted
+from carnyx.layers._conversion import as_given, converted
 from carnyx.layers._losses import AddsLosses
 from carnyx.layers._output_masks import mask_outputs
 from carnyx.layers._pure import IsPure
@@ -285,7 +285,7 @@ class Layer(HoldsWeights, AddsLosses, Builds, IsPure, Operation):
             raise GraphError(
                 f"{label(self)}: call() returned None; end it with `return outputs`."
             )
-        Node(self, call.args, call.given, outputs)
+        Node(self, as_given(call.args), as_given(call.given), outputs)
         self._mask_outputs(outputs, call, call.kwargs)
         return outputs
 
