@@ -137,7 +137,8 @@ def _mapped(source: Any, run: Callable[[Any], Any]) -> Any:
     """The source of batches with `run` of each one's x."""
 
     def numbered(*item: Any) -> Any:
-        x, y, weights = three_parts(item if len(item) > 1 else item[0])
+        given: Any = item
+        x, y, weights = three_parts(given if len(given) > 1 else given[0])
         parts = (run(_stacked(x)), y, weights)
         return parts[: 3 if weights is not None else 2 if y is not None else 1]
 

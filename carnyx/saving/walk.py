@@ -22,12 +22,11 @@ from carnyx.layers._children import own_variables
 from carnyx.layers.base import Layer
 from carnyx.saving.description import TOP, Group
 from carnyx.saving.matching import weights_in_order
-from carnyx.typing import PathLike
 
 _NEVER = frozenset({"_given", "_inbound_nodes", "_functional", "_stack"})
 
 
-def objects(root: PathLike, skip: Iterable[Any] = ()) -> Iterator[tuple[str, Any]]:
+def objects(root: Any, skip: Iterable[Any] = ()) -> Iterator[tuple[str, Any]]:
     """Each part that has variables of its own or might, with its path.
 
     Args:
@@ -118,7 +117,7 @@ def variables_of(item: Any) -> list[Any] | None:
     return list(item.variables) if is_optimizer(item) else None
 
 
-def paths_to(root: PathLike, items: Iterable[Any]) -> tuple[str, ...]:
+def paths_to(root: Any, items: Iterable[Any]) -> tuple[str, ...]:
     """Where these parts stand."""
     wanted = {id(item) for item in items}
     return tuple(path for path, item in objects(root) if id(item) in wanted)

@@ -101,7 +101,8 @@ def _items(data: Data) -> Iterator[Any]:
     """One pass over a source."""
     if hasattr(data, "num_batches") and hasattr(data, "__getitem__"):
         count: Any = data.num_batches
-        yield from (data[i] for i in range(count() if callable(count) else count))
+        count = count() if callable(count) else count
+        yield from (data[i] for i in range(int(count)))
     else:
         yield from data
 

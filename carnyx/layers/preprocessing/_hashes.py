@@ -143,7 +143,8 @@ def _longer(t: _Part) -> Words:
     for block in range(int(blocks.max())):
         on = block < blocks
         at = np.where(on, 64 * block, 0)  # those that have ended are left out
-        new = _block(t, at, *state, K1, U64(1))
+        x, y, z, v, w = state
+        new = _block(t, at, x, y, z, v, w, K1, U64(1))
         state = _where(on, new, state)
     x, y, z, v, w = state
     factor = K1 + ((z & U64(0xFF)) << U64(1))
@@ -199,11 +200,12 @@ def siphash(texts: Sequence[bytes], key: Sequence[int]) -> Words:
         for i in range(int(t.length.max()) // 8):
             on = 8 * i < t.length
             word = t.word(np.where(on, 8 * i, 0))
-            v0, v1, v2, v3 = _sip_rounds(*state[:3], state[3] ^ word, 2)
+            v0, v1, v2, v3 = state
+            v0, v1, v2, v3 = _sip_rounds(v0, v1, v2, v3 ^ word, 2)
             new = (v0 ^ word, v1, v2, v3)
             state = [np.where(on, n, o) for n, o in zip(new, state, strict=True)]
-        state[2] = state[2] ^ U64(0xFF)
-        v0, v1, v2, v3 = _sip_rounds(*state, 4)
+        v0, v1, v2, v3 = state
+        v0, v1, v2, v3 = _sip_rounds(v0, v1, v2 ^ U64(0xFF), v3, 4)
     return v0 ^ v1 ^ v2 ^ v3
 
 

@@ -234,7 +234,8 @@ class STFTSpectrogram(InPipelines, Layer):
         first = self.data_format == "channels_first"
         if self.expand_dims:
             return outputs if first else ops.transpose(outputs, (0, 2, 3, 1))
-        _, channels, time, frequencies = ops.shape(outputs)
+        sizes: Any = ops.shape(outputs)
+        _, channels, time, frequencies = sizes
         rows = ops.transpose(outputs, (0, 1, 3, 2))
         rows = ops.reshape(rows, (-1, channels * frequencies, time))
         return rows if first else ops.swapaxes(rows, 1, 2)

@@ -183,10 +183,11 @@ class TextVectorization(HasVocabulary):
             return Rows.of(ngrams(rows, widths) if widths else rows)
         words = np.empty(len(clean), object)
         words[:] = clean
-        words = words.reshape(texts.shape)
+        shape: Any = texts.shape
+        words = words.reshape(shape)
         if not widths:
             return words
-        return np.array(ngrams(words.reshape(-1, words.shape[-1]).tolist(), widths))
+        return np.array(ngrams(words.reshape(-1, shape[-1]).tolist(), widths))
 
     def on_host(self, inputs: np.ndarray) -> np.ndarray:
         words = self._preprocess(inputs)
