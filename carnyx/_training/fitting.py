@@ -18,7 +18,6 @@ from carnyx._training.not_finite import explain
 from carnyx._training.process_sync import job_of, stopping_of
 from carnyx._training.run import Run, as_floats, at_most
 from carnyx.callbacks import BackupAndRestore, ProgbarLogger
-from carnyx.callbacks.remembered import Remembered
 from carnyx.distribution.job import is_first
 from carnyx.errors import DataError
 
@@ -79,8 +78,6 @@ class Fit(Run):
     def _run(self) -> None:
         asked = self.epochs > self.epoch
         self.model.stop_training = False
-        if self.backups.on:
-            self.remembered = Remembered(self.callbacks.callbacks)
         self.callbacks.on_train_begin()
         self._resume()
         if self.finished:

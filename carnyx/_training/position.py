@@ -15,7 +15,6 @@ from carnyx._core import global_arrays
 from carnyx._core.variable import Variable
 from carnyx._training.dry_run import step_variables
 from carnyx._training.run import as_floats
-from carnyx.callbacks.remembered import put_back
 from carnyx.distribution.job import current_job
 from carnyx.errors import ArgumentError
 from carnyx.saving import backup
@@ -37,7 +36,6 @@ def capture(run: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         {
             "class": type(c).__name__,
             "state": _without_arrays(_state_of(c), arrays, str(i)),
-            "also": _without_arrays(run.remembered.changed(c), arrays, f"{i}/also"),
         }
         for i, c in enumerate(run.callbacks.callbacks)
     ]
@@ -114,7 +112,6 @@ def _restore_callbacks(run: Any, saved: backup.Backup) -> None:
         waiting.remove(found)
         if hasattr(callback, "restore"):
             callback.restore(_with_arrays(found["state"], saved.arrays))
-        put_back(callback, _with_arrays(found.get("also", {}), saved.arrays))
 
 
 def _state_of(callback: Any) -> dict[str, Any]:
