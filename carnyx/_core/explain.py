@@ -149,7 +149,9 @@ def _told(error: Exception, what: str) -> Exception:
     if clear is not None:
         return type(clear)(f"{what}. {clear}")
     if isinstance(error, OverflowError):
-        return ArgumentError(f"{what}: a number is too large for the integers here.")
+        found = re.search(r"(-?\d+) .*?(u?int\d+)", str(error))
+        which = found.groups() if found else ("a number", "the integers here")
+        return ArgumentError(f"{what}: {which[0]} does not fit {which[1]}.")
     return ShapeError(f"{what}, which do not fit: {own_words(sentence(error))}")
 
 

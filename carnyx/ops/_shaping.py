@@ -97,10 +97,18 @@ def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
     return jnp.squeeze(tensor(x), axes(axis))
 
 
+def _check_not_negative(op: str, name: str, numbers: Any) -> None:
+    known = numbers if isinstance(numbers, list | tuple) else np.ravel(numbers).tolist()
+    if any(isinstance(n, int | np.integer) and n < 0 for n in known):
+        raise ArgumentError(f"{op} got {name}={numbers!r}; expected none below 0.")
+
+
 @op
 def broadcast_to(x: Tensor, shape: ShapeLike) -> Tensor:
     """x repeated along new axes and those of size 1, to the given shape."""
-    return jnp.broadcast_to(tensor(x), tuple(shape))  # type: ignore[arg-type]
+    sizes: Any = tuple(shape)
+    _check_not_negative("broadcast_to", "shape", sizes)
+    return jnp.broadcast_to(tensor(x), sizes)
 
 
 @op
@@ -136,14 +144,14 @@ def rot90(array: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
 def repeat(x: Tensor, repeats: object, axis: int | None = None) -> Tensor:
     """Each entry `repeats` times in a row along `axis` (None: of x flattened)."""
     repeats = repeats if isinstance(repeats, int) else np.asarray(repeats)
+    _check_not_negative("repeat", "repeats", repeats)
     return jnp.repeat(tensor(x), repeats, axis)
 
 
 @op
 def tile(x: Tensor, repeats: object) -> Tensor:
     """x as a whole, `repeats` times along each axis."""
-    if any(isinstance(n, int) and n < 0 for n in np.ravel(repeats).tolist()):
-        raise ArgumentError(f"tile got repeats={repeats!r}; expected none below 0.")
+    _check_not_negative("tile", "repeats", repeats)
     return jnp.tile(tensor(x), repeats)
 
 

@@ -72,7 +72,7 @@ def row(tmp_path_factory):
     yield len(test_contract.CASES) - 1
     test_contract.CASES.pop()
     layers.RMSNormalization = ours
-    registry.add_builtin(ours)
+    registry.add_builtin(ours, "layers")
     del sys.modules[spec.name]
 
 
