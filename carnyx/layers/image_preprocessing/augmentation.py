@@ -13,6 +13,7 @@ from carnyx.layers.image_preprocessing.base import (
     Transformation,
 )
 from carnyx.layers.image_preprocessing.batch import Batch, is_batched
+from carnyx.ops import _boxes
 from carnyx.typing import Tensor, Tensors
 
 
@@ -81,8 +82,59 @@ class Augmentation(Always):
         masks = ops.convert_to_tensor(segmentation_masks)
         if not training or transformation is None:
             return masks
-        out = on_batch(self._changed, masks, transformation, "nearest")
+        return self._changed_masks(masks, transformation)
+
+    def _changed_masks(self, masks: Tensor, how: Transformation) -> Tensor:
+        out = on_batch(self._changed, masks, how, "nearest")
         return ops.cast(out, masks.dtype)
+
+
+class ChangesBoxes:
+    """A mixin: in training boxes change with the images, by `_changed_boxes`."""
+
+    def transform_bounding_boxes(
+        self,
+        bounding_boxes: Boxes,
+        transformation: Transformation = None,
+        training: bool = True,
+    ) -> Boxes:
+        if not training or transformation is None:
+            return bounding_boxes
+        return self._changed_boxes(bounding_boxes, transformation)
+
+    def _changed_boxes(self, boxes: Boxes, how: Transformation) -> Boxes:
+        raise NotImplementedError
+
+
+class MovesBoxes(ChangesBoxes):
+    """A mixin: boxes are moved within the image, `"input_shape"` in what was drawn, and
+    cut at its border; labels of those that left it become -1.
+
+    A subclass writes `_moved(boxes, how, height, width)`, of corners in pixels.
+    """
+
+    data_format: Any
+    bounding_box_format: str | None
+
+    def _size(self, shape: Any) -> tuple[int, int]:
+        last = self.data_format == "channels_last"
+        return tuple(shape[-3:-1] if last else shape[-2:])
+
+    def _size_before(self, how: Transformation) -> tuple[int, int]:
+        return self._size([int(n) for n in how["input_shape"]])
+
+    def _changed_boxes(self, boxes: Boxes, how: Transformation) -> Boxes:
+        height, width = self._size_before(how)
+        form = str(self.bounding_box_format)
+        boxes = _boxes.convert_format(boxes, form, "xyxy", height, width)
+        moved = self._moved(boxes["boxes"], how, height, width)
+        boxes = _boxes.clip_to_image_size(boxes | {"boxes": moved}, height, width)
+        return _boxes.convert_format(boxes, "xyxy", form, height, width)
+
+    def _moved(
+        self, boxes: Tensor, how: Transformation, height: int, width: int
+    ) -> Tensor:
+        raise NotImplementedError
 
 
 class Untouched:

@@ -7,8 +7,8 @@ from typing import Any
 from carnyx import ops
 from carnyx.config import standardize_data_format
 from carnyx.configurable import field, one_of
-from carnyx.layers.image_preprocessing.augmentation import Augmentation
-from carnyx.layers.image_preprocessing.base import Boxes, Transformation
+from carnyx.layers.image_preprocessing.augmentation import Augmentation, MovesBoxes
+from carnyx.layers.image_preprocessing.base import Transformation
 from carnyx.layers.image_preprocessing.batch import Batch
 from carnyx.ops import _boxes
 from carnyx.ops._boxes import Corners
@@ -21,7 +21,7 @@ _MODES = {
 }
 
 
-class RandomFlip(Augmentation):
+class RandomFlip(MovesBoxes, Augmentation):
     """In training mirrors half of the images.
 
     Args:
@@ -54,26 +54,15 @@ class RandomFlip(Augmentation):
         axes = [a for a, on in ((rows, down), (columns, across)) if on]
         return ops.where(how["flips"], ops.flip(images, axes), images)
 
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: Boxes,
-        transformation: Transformation = None,
-        training: bool = True,
-    ) -> Boxes:
-        if not training or transformation is None:
-            return bounding_boxes
-        shape = [int(n) for n in transformation["input_shape"]]
-        last = self.data_format == "channels_last"
-        height, width = shape[-3:-1] if last else shape[-2:]
-        form, (across, down) = str(self.bounding_box_format), _MODES[self.mode]
-        boxes = _boxes.convert_format(bounding_boxes, form, "xyxy", height, width)
-        x1, y1, x2, y2 = at = _boxes.corners(boxes["boxes"])
+    def _moved(
+        self, boxes: Tensor, how: Transformation, height: int, width: int
+    ) -> Tensor:
+        across, down = _MODES[self.mode]
+        x1, y1, x2, y2 = at = _boxes.corners(boxes)
         x1, x2 = (width - x2, width - x1) if across else (x1, x2)
         y1, y2 = (height - y2, height - y1) if down else (y1, y2)
-        flips = ops.squeeze(ops.convert_to_tensor(transformation["flips"]), -1)
-        moved = ops.where(flips, Corners(x1, y1, x2, y2).boxes, at.boxes)
-        boxes = _boxes.clip_to_image_size(boxes | {"boxes": moved}, height, width)
-        return _boxes.convert_format(boxes, "xyxy", form, height, width)
+        flips = ops.squeeze(ops.convert_to_tensor(how["flips"]), -1)
+        return ops.where(flips, Corners(x1, y1, x2, y2).boxes, at.boxes)
 
 
 __all__ = ["RandomFlip"]

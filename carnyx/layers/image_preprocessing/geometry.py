@@ -19,15 +19,15 @@ from carnyx.layers.image_preprocessing.arguments import (
     drawn_from,
     sides,
 )
-from carnyx.layers.image_preprocessing.augmentation import Augmentation
-from carnyx.layers.image_preprocessing.base import Boxes, Transformation
+from carnyx.layers.image_preprocessing.augmentation import Augmentation, MovesBoxes
+from carnyx.layers.image_preprocessing.base import Transformation
 from carnyx.layers.image_preprocessing.batch import Batch
 from carnyx.ops import _boxes
 from carnyx.ops._warp import homography
 from carnyx.typing import Tensor
 
 
-class Moving(Augmentation):
+class Moving(MovesBoxes, Augmentation):
     """Base: where each pixel of the new image comes from, as a projective transform.
 
     A subclass writes `_transform(how, height, width)`: 8 numbers for each image, as of
@@ -40,10 +40,6 @@ class Moving(Augmentation):
     def _transform(self, how: Transformation, height: int, width: int) -> jax.Array:
         raise NotImplementedError
 
-    def _size(self, shape: Any) -> tuple[int, int]:
-        last = self.data_format == "channels_last"
-        return tuple(shape[-3:-1] if last else shape[-2:])
-
     def _changed(
         self, images: Tensor, how: Transformation, interpolation: str
     ) -> Tensor:
@@ -52,33 +48,12 @@ class Moving(Augmentation):
             self.fill_mode, self.fill_value, self.data_format,
         )  # fmt: skip
 
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: Boxes,
-        transformation: Transformation = None,
-        training: bool = True,
-    ) -> Boxes:
-        """The boxes around what boxes became, cut at the border; labels of those that
-        left the image become -1."""
-        if not training or transformation is None:
-            return bounding_boxes
-        height, width = self._size_before(transformation)
-        form = str(self.bounding_box_format)
-        boxes = _boxes.convert_format(bounding_boxes, form, "xyxy", height, width)
-        transform = self._transform(transformation, height, width)
-        moved = self._moved(boxes["boxes"], transform, transformation)
-        boxes = _boxes.clip_to_image_size(boxes | {"boxes": moved}, height, width)
-        return _boxes.convert_format(boxes, "xyxy", form, height, width)
-
-    def _size_before(self, how: Transformation) -> tuple[int, int]:
-        return self._size([int(n) for n in how["input_shape"]])
-
     def _moved(
-        self, boxes: Tensor, transform: jax.Array, how: Transformation
+        self, boxes: Tensor, how: Transformation, height: int, width: int
     ) -> Tensor:
-        """Boxes (b, boxes, 4) in pixels, cut to squares of numbers that are finite."""
+        """The boxes around what boxes became."""
         x, y = _boxes.points(boxes)
-        return _boxes.around(*_there(transform, x, y))
+        return _boxes.around(*_there(self._transform(how, height, width), x, y))
 
 
 def _there(p: jax.Array, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -290,9 +265,11 @@ class RandomPerspective(Moving):
         moved = super()._changed(images, how, interpolation)
         return ops.where(chosen, moved, images)
 
-    def _moved(self, boxes: Tensor, transform: jax.Array, how: Transformation):
+    def _moved(
+        self, boxes: Tensor, how: Transformation, height: int, width: int
+    ) -> Tensor:
         chosen = jnp.asarray(how["apply_perspective"])[:, None, None]
-        return ops.where(chosen, super()._moved(boxes, transform, how), boxes)
+        return ops.where(chosen, super()._moved(boxes, how, height, width), boxes)
 
 
 __all__ = [

@@ -8,7 +8,7 @@ from carnyx import ops, random
 from carnyx.config import standardize_data_format
 from carnyx.configurable import above_zero, field
 from carnyx.layers.image_preprocessing.arguments import drawn_from
-from carnyx.layers.image_preprocessing.augmentation import Augmentation
+from carnyx.layers.image_preprocessing.augmentation import Augmentation, ChangesBoxes
 from carnyx.layers.image_preprocessing.base import Boxes, Transformation
 from carnyx.layers.image_preprocessing.batch import Batch, is_batched
 from carnyx.layers.image_preprocessing.patches import inside, patch
@@ -40,7 +40,7 @@ def _mean(values: Tensor, how: Transformation) -> Tensor:
     return weight * values + (1 - weight) * others
 
 
-class MixUp(_Mixing):
+class MixUp(ChangesBoxes, _Mixing):
     """In training w · x + (1 - w) · x', x' another image; labels alike.
 
     Boxes are those of both images.
@@ -66,33 +66,19 @@ class MixUp(_Mixing):
     def _changed(self, images: Tensor, how: Transformation, _: str) -> Tensor:
         return _mean(images, how)
 
-    def transform_segmentation_masks(
-        self,
-        segmentation_masks: Tensor,
-        transformation: Transformation = None,
-        training: bool = True,
-    ) -> Tensor:
+    def _changed_masks(self, masks: Tensor, how: Transformation) -> Tensor:
         """Weighted as the images: floats."""
-        if not training or transformation is None:
-            return segmentation_masks
-        return _mean(ops.cast(segmentation_masks, self.compute_dtype), transformation)
+        return _mean(ops.cast(masks, self.compute_dtype), how)
 
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: Boxes,
-        transformation: Transformation = None,
-        training: bool = True,
-    ) -> Boxes:
-        if not training or transformation is None:
-            return bounding_boxes
-        partners = ops.convert_to_tensor(transformation["permutation_order"])
+    def _changed_boxes(self, boxes: Boxes, how: Transformation) -> Boxes:
+        partners = ops.convert_to_tensor(how["permutation_order"])
 
         def both(value: Tensor) -> Tensor:
             value = ops.convert_to_tensor(value)
             axis = min(1, len(value.shape) - 1)
             return ops.concatenate([value, ops.take(value, partners, 0)], axis)
 
-        return {key: both(value) for key, value in bounding_boxes.items()}
+        return {key: both(value) for key, value in boxes.items()}
 
 
 class CutMix(_Mixing):

@@ -22,6 +22,7 @@ from carnyx.layers.image_preprocessing.arguments import (
 from carnyx.layers.image_preprocessing.augmentation import (
     Always,
     Augmentation,
+    ChangesBoxes,
     on_batch,
 )
 from carnyx.layers.image_preprocessing.base import Boxes, Transformation
@@ -89,7 +90,7 @@ class _Policy(Augmentation):
         )  # fmt: skip
 
 
-class RandAugment(_Policy):
+class RandAugment(ChangesBoxes, _Policy):
     """In training `num_ops` changes of a batch, one after the other, of eleven kinds.
 
     Args:
@@ -144,28 +145,13 @@ class RandAugment(_Policy):
     ) -> Tensor:
         return self._each(images, how, "transform_images")
 
-    def transform_segmentation_masks(
-        self,
-        segmentation_masks: Tensor,
-        transformation: Transformation = None,
-        training: bool = True,
-    ) -> Tensor:
-        if not training or transformation is None:
-            return segmentation_masks
-        masks = ops.convert_to_tensor(segmentation_masks)
-        return self._each(masks, transformation, "transform_segmentation_masks")
+    def _changed_masks(self, masks: Tensor, how: Transformation) -> Tensor:
+        return self._each(masks, how, "transform_segmentation_masks")
 
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: Boxes,
-        transformation: Transformation = None,
-        training: bool = True,
-    ) -> Boxes:
-        if not training or transformation is None:
-            return bounding_boxes
-        boxes = {k: ops.convert_to_tensor(v) for k, v in bounding_boxes.items()}
+    def _changed_boxes(self, boxes: Boxes, how: Transformation) -> Boxes:
+        boxes = {k: ops.convert_to_tensor(v) for k, v in boxes.items()}
         boxes["boxes"] = ops.cast(boxes["boxes"], "float32")
-        return self._each(boxes, transformation, "transform_bounding_boxes")
+        return self._each(boxes, how, "transform_bounding_boxes")
 
 
 _GEOMETRY_AND_RANKS = (
@@ -255,18 +241,10 @@ class AugMix(_Policy):
         mixed = self._mixed(images, how, "transform_images")
         return ops.clip(mixed, *self.value_range)
 
-    def transform_segmentation_masks(
-        self,
-        segmentation_masks: Tensor,
-        transformation: Transformation = None,
-        training: bool = True,
-    ) -> Tensor:
+    def _changed_masks(self, masks: Tensor, how: Transformation) -> Tensor:
         """A mean as of the images: floats."""
-        if not training or transformation is None:
-            return segmentation_masks
-        masks = ops.cast(segmentation_masks, self.compute_dtype)
-        method = "transform_segmentation_masks"
-        return on_batch(self._mixed, masks, transformation, method)
+        masks = ops.cast(masks, self.compute_dtype)
+        return on_batch(self._mixed, masks, how, "transform_segmentation_masks")
 
     def transform_bounding_boxes(
         self,
