@@ -10,7 +10,7 @@ from carnyx import tree
 from carnyx._core.graph import Graph
 from carnyx._core.infer import infer
 from carnyx._core.node import Node, Operation
-from carnyx._core.symbol import KerasTensor, is_symbolic
+from carnyx._core.symbol import KerasTensor, is_symbolic, shapes_fit
 from carnyx.errors import ArgumentError, ShapeError
 from carnyx.typing import Shape, Tensors
 
@@ -70,11 +70,7 @@ class Function(Operation):
         values = tree.flatten(inputs)
         for value, symbol in zip(values, self.inputs, strict=True):
             shape = tuple(getattr(value, "shape", ()))
-            if len(shape) != len(symbol.shape) or any(
-                isinstance(m, int) and m != n
-                for m, n in zip(symbol.shape, shape)
-                if isinstance(n, int)
-            ):
+            if not shapes_fit(shape, symbol.shape):
                 raise ShapeError(
                     f"{self!r} was passed incompatible inputs: shape {shape} for "
                     f"{symbol.name!r}; expected {symbol.shape}."

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from carnyx._core.node import Node
 
 
+def shapes_fit(shape: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether two shapes are the same, as far as they are known.
+
+    >>> shapes_fit((None, 3), (2, 3)), shapes_fit((2, 3), (2, 4))
+    (True, False)
+    """
+    return len(shape) == len(other) and all(
+        a == b or not (isinstance(a, int) and isinstance(b, int))
+        for a, b in zip(shape, other, strict=True)
+    )
+
+
 class KerasHistory(NamedTuple):
     """Which call made a tensor: the operation, its how-manyeth call, which output."""
 

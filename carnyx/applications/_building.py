@@ -15,7 +15,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from carnyx import activations, config
 from carnyx._core.graph import source_inputs
-from carnyx._core.symbol import KerasTensor
+from carnyx._core.symbol import KerasTensor, shapes_fit
 from carnyx.applications._parts import channel_axis, layers
 from carnyx.applications.imagenet_utils import CLASSES, obtain_input_shape
 from carnyx.errors import ArgumentError, ArgumentTypeError, ShapeError, nearest
@@ -210,19 +210,12 @@ def _image_of(tensor: object, asked: Asked) -> KerasTensor:
             "carnyx.Input(shape=...) gives. Call the model on values."
         )
     shape = asked.input_shape
-    if shape is not None and not _agree(tensor.shape[1:], tuple(shape)):
+    if shape is not None and not shapes_fit(tensor.shape[1:], tuple(shape)):
         raise ShapeError(
             f"input_tensor has images of shape {tensor.shape[1:]}, and input_shape got "
             f"{tuple(shape)}. Leave input_shape out."
         )
     return tensor
-
-
-def _agree(one: tuple, other: tuple) -> bool:
-    pairs = zip(one, other, strict=False)
-    return len(one) == len(other) and all(
-        a is None or b is None or a == b for a, b in pairs
-    )
 
 
 def _check_file(weights: PathLike) -> None:

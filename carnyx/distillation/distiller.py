@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from carnyx import metrics, tree
+from carnyx._core.symbol import shapes_fit
 from carnyx._numbers import REFUSED, as_number
 from carnyx.distillation.features import Features
 from carnyx.distillation.losses import DistillationLoss
@@ -144,20 +145,16 @@ def _check_models(teacher: Any, student: Any) -> None:
 
 
 def _check_same(ends: str, teachers: Tensors, students: Tensors) -> None:
-    ours, theirs = ([(t.shape, t.dtype) for t in tree.flatten(s)]
-                    for s in (teachers, students))  # fmt: skip
-    if len(ours) != len(theirs) or not all(map(_fit, ours, theirs)):
+    ours, theirs = tree.flatten(teachers), tree.flatten(students)
+    if len(ours) != len(theirs) or not all(
+        shapes_fit(a.shape, b.shape) and a.dtype == b.dtype
+        for a, b in zip(ours, theirs)
+    ):
+        ours, theirs = ([(t.shape, t.dtype) for t in s] for s in (ours, theirs))
         raise ShapeError(
             f"Distiller got a teacher with {ends} {ours} and a student with {theirs}; "
             "expected the same shapes and dtypes."
         )
-
-
-def _fit(one: Any, other: Any) -> bool:
-    (shape, dtype), (wanted, of_other) = one, other
-    sizes = zip(shape, wanted, strict=False)
-    same = all(m == n or None in (m, n) for m, n in sizes)
-    return same and len(shape) == len(wanted) and dtype == of_other
 
 
 def _share(value: float) -> float:

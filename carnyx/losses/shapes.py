@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from carnyx._core.symbol import shapes_fit
 from carnyx.errors import ShapeError
 from carnyx.ops.numpy import expand_dims, squeeze
 from carnyx.typing import Tensor
@@ -33,21 +34,13 @@ def squeeze_or_expand_to_same_rank(
     return x1, x2
 
 
-def fits(shape: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Whether the shapes are the same, as far as they are known."""
-    return len(shape) == len(other) and all(
-        a == b or not (isinstance(a, int) and isinstance(b, int))
-        for a, b in zip(shape, other, strict=True)
-    )
-
-
 def check_alike(y_true: Tensor, y_pred: Tensor, name: str) -> None:
     """Raises a ShapeError where an entry of one is not for an entry of the other.
 
     A single number stands for all.
     """
     true, pred = tuple(y_true.shape), tuple(y_pred.shape)
-    if fits(true, pred) or () in (true, pred):
+    if shapes_fit(true, pred) or () in (true, pred):
         return
     raise ShapeError(
         f"{name} got targets of shape {true} and predictions of shape {pred}; expected "
@@ -58,13 +51,13 @@ def check_alike(y_true: Tensor, y_pred: Tensor, name: str) -> None:
 def _advice(true: Sequence[Any], pred: Sequence[Any]) -> str:
     same_rank = len(true) == len(pred) > 0
     labels = true[:-1] if same_rank and true[-1] == 1 else true
-    if len(pred) > 1 and fits(labels, pred[:-1]) and pred[-1] != 1:
+    if len(pred) > 1 and shapes_fit(labels, pred[:-1]) and pred[-1] != 1:
         return (
             f"If the targets are class numbers of {pred[-1]} classes, use the sparse "
             "kind ('sparse_categorical_crossentropy', 'sparse_categorical_accuracy'), "
             "or make them one-hot with keras.utils.to_categorical."
         )
-    if same_rank and fits(pred[:-1], true[:-1]):
+    if same_rank and shapes_fit(pred[:-1], true[:-1]):
         return f"To predict such targets, give the last layer {true[-1]} units."
     return "Reshape the targets, or change the model's last layer."
 
@@ -74,9 +67,9 @@ def check_labels(y_true: Tensor, y_pred: Tensor, axis: int, name: str) -> None:
     true, pred = tuple(y_true.shape), tuple(y_pred.shape)
     axis = axis % max(len(pred), 1)
     rows = pred[:axis] + pred[axis + 1 :]
-    if fits(true, rows):
+    if shapes_fit(true, rows):
         return
-    one_hot = fits(true, pred)
+    one_hot = shapes_fit(true, pred)
     raise ShapeError(
         f"{name} got targets of shape {true} and predictions of shape {pred}; expected "
         f"class numbers of shape {rows}. "
@@ -96,7 +89,7 @@ def fit_weight(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """
     values, weight = squeeze_or_expand_to_same_rank(values, weight)
     known, given = tuple(values.shape), tuple(weight.shape)
-    if given and len(given) < len(known) and fits(given, known[: len(given)]):
+    if given and len(given) < len(known) and shapes_fit(given, known[: len(given)]):
         weight = expand_dims(weight, tuple(range(len(given), len(known))))
     shape = tuple(weight.shape)
     ones = (1,) * (len(known) - len(shape)) + shape
@@ -107,7 +100,7 @@ def fit_weight(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
             f"a sample_weight or mask of shape {given} cannot weigh. Let it give one "
             "for each sample: take the mean over the last axes only (axis=-1)."
         )
-    if len(shape) > len(known) or not fits(free, known):
+    if len(shape) > len(known) or not shapes_fit(free, known):
         raise ShapeError(
             f"sample_weight or mask has shape {given} for values of shape {known}; "
             "expected one weight for each of them, or one for each sample."
