@@ -14,7 +14,7 @@ from carnyx._core.infer import infer, judge
 from carnyx._core.node import Node, OpCall
 from carnyx._core.operators import OPS
 from carnyx._core.results import ensure_room_for_result
-from carnyx._core.scope import current, is_tracer
+from carnyx._core.scope import current
 from carnyx._core.symbol import KerasTensor
 from carnyx._core.variable import Variable
 
@@ -57,9 +57,6 @@ def op(
             ensure_room_for_result(fn, public, args, kwargs)
         try:
             out = fn(*args, **kwargs)
-            size = getattr(out, "size", 0)
-            if type(size) is int and size > _LARGE and not is_tracer(out):
-                out.block_until_ready()  # what did not fit is told only then
         except Exception as error:
             clearer = explain.of_op(error, call, args, kwargs)
             judge(clearer or error, fn, args, kwargs)
@@ -103,7 +100,6 @@ def record(call: OpCall, args: tuple, kwargs: dict[str, Any]) -> Any:
 
 
 _SYMBOLIC, _VARIABLE = 1, 2
-_LARGE = 1 << 26  # entries; computing so many takes longer than waiting costs
 
 
 def _kinds(values: Any) -> int:
