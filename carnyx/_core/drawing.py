@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from carnyx._core.memory import copies_made, free_bytes, readable
+from carnyx._core.memory import LESS, copies_made, free_bytes, readable
 from carnyx._core.scope import current, scoped
 from carnyx.errors import OutOfMemoryError, add_note_once
 
@@ -59,9 +59,7 @@ def _ensure_room(waiting: list[Variable], what: str) -> None:
             f"{what} has {len(waiting)} weights, which take {readable(total)} together "
             f"(the largest, {largest.path!r} of shape {largest.shape}, "
             f"{readable(largest.nbytes)}; {readable(total + most)} while they are "
-            f"made), and {readable(free)} of memory are free. Make it smaller, use a "
-            "smaller dtype, or divide it among devices (keras.distribution); within "
-            "keras.abstract() models have no values."
+            f"made), and {readable(free)} of memory are free. {LESS}"
         )
 
 

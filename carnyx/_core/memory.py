@@ -17,6 +17,11 @@ import jax.numpy as jnp
 from carnyx.errors import ArgumentError, OutOfMemoryError
 from carnyx.typing import DTypeLike, ShapeLike
 
+LESS = (
+    "Make it smaller, use a smaller dtype, or divide it among devices "
+    "(keras.distribution); within keras.abstract() models have no values."
+)
+"""What to do where memory does not suffice, for the end of a message."""
 _SMALL = 1 << 20  # bytes that nobody asks the system about
 
 
@@ -49,8 +54,7 @@ def ensure_room(
         raise OutOfMemoryError(
             f"{what} of shape {sizes} and dtype {jnp.dtype(dtype).name} takes "
             f"{readable(needed)}{during}, and {readable(free)} of memory are free. "
-            "Make it smaller, use a smaller dtype, or divide it among devices "
-            "(keras.distribution); within keras.abstract() models have no values."
+            f"{LESS}"
         )
 
 
