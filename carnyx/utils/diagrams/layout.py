@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from carnyx.utils.diagrams.boxes import Box, Diagram
 
 LINE, CHARACTER, PAD = 16.0, 6.8, 10.0  # pixels of text at 12 pixels a letter
+TITLE = LINE + PAD / 2  # height of the first line, which has a ground of its own
 GAP, STEP = 24.0, 34.0  # between neighbours, between layers
 _SWEEPS = 6
 
@@ -29,6 +30,12 @@ class Placed:
     @property
     def middle(self) -> float:
         return self.x + self.width / 2
+
+    def inside(self, picture: Picture) -> tuple[float, float]:
+        """The corner of the picture within the box, below its lines."""
+        cells = len(self.box.cells) if self.box else 0
+        top = self.y + TITLE + cells * LINE + PAD / 2
+        return self.middle - picture.width / 2, top
 
 
 @dataclass(eq=False)

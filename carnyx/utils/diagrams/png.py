@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from carnyx.utils.diagrams.layout import LINE, PAD, Picture, Placed
+from carnyx.utils.diagrams.layout import LINE, TITLE, Picture, Placed
 from carnyx.utils.diagrams.svg import DARK, FRAME, LIGHT, MARGIN
 
 _PIXELS = 72  # of the layout to an inch: a letter of 12 has 12 points
@@ -54,15 +54,15 @@ def _draw_box(axes: Any, place: Placed, left: float, top: float) -> None:
     box = place.box
     if box is None:
         return
-    x, y, title = place.x + left, place.y + top, LINE + PAD / 2
+    x, y = place.x + left, place.y + top
     size = place.width, place.height
     axes.add_patch(Rectangle((x, y), *size, facecolor=LIGHT, edgecolor=FRAME))
-    axes.add_patch(Rectangle((x, y), place.width, title, facecolor=DARK))
+    axes.add_patch(Rectangle((x, y), place.width, TITLE, facecolor=DARK))
     middle, style = x + place.width / 2, {"ha": "center", "va": "center"}
-    axes.text(middle, y + title / 2, box.title, color="white", fontsize=10, **style)
+    axes.text(middle, y + TITLE / 2, box.title, color="white", fontsize=10, **style)
     for i, cell in enumerate(box.cells, 1):
-        height = y + title + (i - 0.5) * LINE
+        height = y + TITLE + (i - 0.5) * LINE
         axes.text(middle, height, cell, color=DARK, fontsize=10, **style)
     if place.inner is not None:
-        inside = y + title + len(box.cells) * LINE + PAD / 2
-        _draw(axes, place.inner, x + (place.width - place.inner.width) / 2, inside)
+        inner_left, inner_top = place.inside(place.inner)
+        _draw(axes, place.inner, left + inner_left, top + inner_top)

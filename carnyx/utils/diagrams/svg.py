@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from carnyx.utils.diagrams.layout import LINE, PAD, Picture, Placed
+from carnyx.utils.diagrams.layout import LINE, TITLE, Picture, Placed
 
 MARGIN = 12.0
 FONT = "Helvetica, Arial, sans-serif"
@@ -44,21 +44,19 @@ def _box(place: Placed, left: float, top: float) -> Iterator[str]:
     if box is None:
         return
     x, y = place.x + left, place.y + top
-    title = LINE + PAD / 2
     frame = f'x="{x:.1f}" y="{y:.1f}" width="{place.width:.1f}"'
     yield (
         f'<rect {frame} height="{place.height:.1f}" rx="4" fill="{LIGHT}" '
         f'stroke="{FRAME}"/>'
     )
-    yield f'<rect {frame} height="{title:.1f}" rx="4" fill="{DARK}"/>'
+    yield f'<rect {frame} height="{TITLE:.1f}" rx="4" fill="{DARK}"/>'
     middle = x + place.width / 2
     yield _text(box.title, middle, y + LINE - 1, "white", ' font-weight="bold"')
     for i, cell in enumerate(box.cells, 1):
-        yield _text(cell, middle, y + i * LINE + title - 5, DARK, "")
+        yield _text(cell, middle, y + i * LINE + TITLE - 5, DARK, "")
     if place.inner is not None:
-        inside = y + title + len(box.cells) * LINE + PAD / 2
-        free = place.width - place.inner.width
-        yield from _drawn(place.inner, x + free / 2, inside)
+        inner_left, inner_top = place.inside(place.inner)
+        yield from _drawn(place.inner, left + inner_left, top + inner_top)
 
 
 def _text(text: str, x: float, y: float, colour: str, more: str) -> str:
