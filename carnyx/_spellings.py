@@ -199,7 +199,7 @@ class OldName:
 
 
 @functools.cache
-def _names() -> dict[tuple[str, str], frozenset[str]]:
+def names_of_keras() -> dict[tuple[str, str], frozenset[str]]:
     """From version of Keras and module to the names in it."""
     text = (Path(__file__).parent / "_names.txt").read_text()
     rows = [line.split() for line in text.splitlines() if not line.startswith("#")]
@@ -218,7 +218,7 @@ def what_of(module: str, name: str) -> str | None:
     if old in _OBJECTS:
         return f"{path} is {_OBJECTS[old]}, today."
     for version in ("3.15", "2.1"):
-        if name in _names().get((version, place or "."), ()):
+        if name in names_of_keras().get((version, place or "."), ()):
             today = _same_letters(name, module) or _elsewhere(name, module)
             if today:
                 return f"{path} is {today} in Carnyx."

@@ -12,6 +12,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import carnyx  # noqa: E402
+from carnyx._spellings import names_of_keras  # noqa: E402
+
 PAGE = ROOT / "docs" / "coverage.md"
 VERSION = "3.15"
 HEAD = f"""# What is there of Keras {VERSION}
@@ -26,20 +31,15 @@ of Keras that are missing say so where they are asked for, and what to do meanwh
 
 def names_by_module(version: str = VERSION) -> dict[str, list[str]]:
     """The public names of a version of Keras; `""` is `keras` itself."""
-    found: dict[str, list[str]] = {}
-    for line in (ROOT / "carnyx" / "_names.txt").read_text().splitlines():
-        known, _, rest = line.partition(" ")
-        if known == version:
-            module, *names = rest.split()
-            found["" if module == "." else module] = names
-    return found
+    return {
+        module.removeprefix("."): sorted(names)
+        for (known, module), names in names_of_keras().items()
+        if known == version
+    }
 
 
 def missing() -> dict[str, list[str]]:
     """Of every namespace, the names that are not here."""
-    sys.path.insert(0, str(ROOT))
-    import carnyx
-
     absent = {}
     for module, names in names_by_module().items():
         place = carnyx

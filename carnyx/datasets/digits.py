@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-_TRAIN = 1437
+from carnyx.datasets._splits import Split
 
-Split = tuple[np.ndarray, np.ndarray]
+_TRAIN = 1437
 
 
 def load_data() -> tuple[Split, Split]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from carnyx.datasets._splits import FOLDER, Split
 from carnyx.utils.files import get_file
 
-ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+ORIGIN = FOLDER + "mnist.npz"
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-
-Split = tuple[np.ndarray, np.ndarray]
 
 
 def load_data(path: str = "mnist.npz") -> tuple[Split, Split]:

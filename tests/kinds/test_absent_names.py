@@ -17,7 +17,7 @@ from carnyx import _spellings
 
 INVENTORY = [
     (module, name)
-    for (_, module), names in _spellings._names().items()
+    for (_, module), names in _spellings.names_of_keras().items()
     for name in sorted(names)
 ]
 
