@@ -146,8 +146,13 @@ def hint(name: str, known: Iterable[str]) -> str:
     return nearest(name, known)
 
 
-def with_names_of_today(kind: str, arguments: dict[str, Any]) -> None:
-    """Rename those of a class's arguments that have an older name; that is warned of.
+def with_names_of_today(
+    kind: str, arguments: dict[str, Any], warn: bool = True
+) -> None:
+    """Rename those of a class's arguments that have an older name.
+
+    Args:
+        warn: not of a config: nobody can spell a file anew.
 
     >>> import warnings
     >>> warnings.simplefilter("ignore")
@@ -161,6 +166,8 @@ def with_names_of_today(kind: str, arguments: dict[str, Any]) -> None:
         value = arguments.pop(old)
         if today is not None:
             arguments[today] = value
+        if not warn:
+            continue
         instead = f"It is called {today!r} today." if today else "Leave it out."
         warnings.warn(
             f"{kind}({old}=...) is of older versions. {instead}",

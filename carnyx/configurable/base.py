@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from carnyx import _reads, dtype_policies, registry
+from carnyx._spellings import with_names_of_today
 from carnyx.configurable.arguments import (
     BASE_NAMES,
     declare,
@@ -88,6 +89,7 @@ class Configurable:
             config = {
                 k: v for k, v in config.items() if v is not None or _takes(cls, k)
             }
+            with_names_of_today(cls.__name__, config, warn=False)
         try:
             return cls(**config)
         except TypeError as error:

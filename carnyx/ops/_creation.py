@@ -225,12 +225,15 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     x = tensor(x)
     if x.ndim != 1:
         raise ShapeError(f"vander got x of shape {x.shape}; expected a vector.")
+    if x.dtype == bool:
+        raise DTypeError("vander got booleans, which have no powers; cast them.")
     if N is not None:
         N = integer(N, "vander: N", 0)
         ensure_room((*x.shape, N), x.dtype, "A matrix")
     exponents = np.arange(x.shape[0] if N is None else N)
     # Integers: of 0 ** 0.0 JAX's gradient is NaN.
-    return jnp.power(x[:, None], exponents if increasing else exponents[::-1])
+    powers = jnp.power(x[:, None], exponents if increasing else exponents[::-1])
+    return powers.astype(x.dtype)
 
 
 class _Window(Protocol):

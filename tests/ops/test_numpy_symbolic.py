@@ -142,6 +142,10 @@ OURS = [
     ("real", (COMPLEX,), {}, [((None, 4), "float32")]),
     ("angle", (COMPLEX,), {}, [((None, 4), "float32")]),
     ("append", (X, Y), dict(axis=0), [((None, 4), "float32")]),
+    ("column_stack", ([X, K(None, 2)],), {}, [((None, 6), "float32")]),
+    ("copysign", (X, 2), {}, [((None, 4), "float32")]),
+    ("cov", (X,), {}, [((None, None), "float32")]),
+    ("float_power", (INTS, OTHER), {}, [((None, 4), "float32")]),
     (
         "linspace",
         (ROW, K(4)),
